@@ -1,0 +1,167 @@
+"""The driver interface: what one store must do, promise by promise.
+
+A store is one ordered map from keys (bytes) to cells. Keys sort bytewise. Every commit moves the store's *commit
+counter* by at least one; a cell's *version* is the counter at its last write. Versions start at 1; 0 means "no cell".
+
+What a driver promises
+    order       a scan yields cells in ascending (or, reversed, descending) bytewise key order
+    snapshot    one `read` sees one state of the store, whatever commits meanwhile
+    atomicity   one `commit` writes everything or nothing, and only if every expectation holds at that instant
+    versions    never repeat and never go back, across restarts too (for a durable store)
+    threads     every method may be called from any thread at any time
+    fork        a driver opened before a fork works in the child (it opens its own resources there)
+
+What it does not promise
+    fairness between concurrent commits; the order of two commits that do not touch each other's cells;
+    that `count` is exact.
+
+Errors (rome.errors): Conflict, Unavailable, OutcomeUnknown, StoreFull, ReadOnlyStore; DataError for a key, value or
+commit over the sizes in `traits`, raised before anything is sent. Nothing else leaves a driver.
+
+No one asks a driver for its name: what differs is declared in `Traits`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+class Cell(NamedTuple):
+    """One key with its value and the commit counter at its last write."""
+
+    key: bytes
+    value: bytes
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The cells of start <= key < stop, in key order, at most `limit` of them.
+
+    With `dereference`, each scanned value is a key, and the cells behind those keys come in the same round trip.
+    """
+
+    start: bytes
+    stop: bytes
+    limit: int | None = None
+    reverse: bool = False
+    dereference: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectCell:
+    """The cell at `key` still has `version` (0: there is still none)."""
+
+    key: bytes
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectRange:
+    """start <= key < stop still holds exactly `keys` (ascending), none of them written after `version`.
+
+    A store may check it by count: as many cells as `keys`, none later than `version`.
+    """
+
+    start: bytes
+    stop: bytes
+    version: int
+    keys: tuple[bytes, ...]
+
+
+Expectation = ExpectCell | ExpectRange
+Write = tuple[bytes, bytes | None]  # a key and its new value, or None to delete it
+View = object  # opaque: a driver's handle on one state of its store
+
+
+class Reading(NamedTuple):
+    """What one `read` saw.
+
+    version   the store's commit counter in the state that was read
+    view      on a store with snapshots, a handle on that state for later reads; None elsewhere
+    cells     one per get, in order; None where there is no cell
+    scans     one list of cells per scan, in order
+    rows      one list per scan: None without `dereference`, else the cell (or None) behind each scanned value
+    """
+
+    version: int
+    view: View | None
+    cells: list[Cell | None]
+    scans: list[list[Cell]]
+    rows: list[list[Cell | None] | None]
+
+
+class Scope(enum.Enum):
+    """How much one commit can change atomically."""
+
+    KEY = "key"
+    SLOT = "slot"
+    STORE = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a store can and cannot do; `rome.testing.driver_suite` asserts each both ways."""
+
+    scope: Scope
+    snapshots: bool  # later reads can be made at an earlier read's view
+    durable: bool  # an acknowledged commit survives the end of the process
+    shared: bool  # other processes see the same store
+    remote: bool  # a round trip crosses a network, so a reply can be lost and `outcome` is answered
+    max_key_bytes: int
+    max_value_bytes: int
+    max_commit_bytes: int
+
+
+class Driver(Protocol):
+    """One opened store."""
+
+    traits: Traits
+
+    def read(
+        self,
+        gets: Sequence[bytes] = (),
+        scans: Sequence[Scan] = (),
+        expect: Sequence[Expectation] = (),
+        view: View | None = None,
+    ) -> Reading:
+        """One round trip, one state of the store: the newest, or that of `view`.
+
+        Raises Conflict, with nothing read, when an expectation does not hold in that state. With a view the
+        expectations are not looked at: a view does not change. Dereferenced cells are of the same state.
+        """
+
+    def commit(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes = b"") -> int:
+        """Check every expectation and apply every write, atomically, in one round trip; the new commit counter.
+
+        A key stands in `writes` at most once. Raises Conflict when an expectation does not hold. `mark` makes the
+        commit idempotent on a remote store: sent twice it is applied once, and `outcome(mark)` tells its fate.
+        """
+
+    def outcome(self, mark: bytes) -> int | None:
+        """The commit counter of the commit marked `mark`, or None if it was not applied and now never will be.
+
+        Only stores whose traits say `remote` can lose a reply; others raise NotSupportedError.
+        """
+
+    def count(self, ranges: Sequence[tuple[bytes, bytes]]) -> list[int]:
+        """About how many cells lie in each start <= key < stop, in one round trip, newest state."""
+
+    def increment(self, key: bytes, by: int, at_least: int = 0) -> int:
+        """Atomically set the counter at `key` to max(counter, at_least) + by and return it; it starts at 0.
+
+        Outside every transaction: it is not undone, and no expectation looks at it. Counters are kept apart from
+        cells: no read, scan or count sees them, `commit` cannot write them.
+        """
+
+    def clear(self, prefix: bytes) -> None:
+        """Remove every cell and counter whose key starts with `prefix` (b"": the whole store), atomically."""
+
+    def release(self, view: View) -> None:
+        """Give back a view. Calling it twice, or after `close`, does nothing."""
+
+    def close(self) -> None:
+        """Give back everything. Calling it twice does nothing; any other call then raises InterfaceError."""

@@ -1,0 +1,82 @@
+"""Waves: how code above the transaction asks for reads without asking row by row.
+
+A *step* is a generator: it yields a `Wave` (the cells and ranges it needs next), is sent the `WaveResult`, and returns
+its value. `together` runs many steps side by side and merges what all of them need next into one wave, so a
+statement costs as many round trips as its longest chain of dependent reads, not as many as it has parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from rome.driver.api import Cell, Scan
+
+T = TypeVar("T")
+
+
+class Wave(NamedTuple):
+    """Reads to be made in one round trip."""
+
+    gets: Sequence[bytes] = ()
+    scans: Sequence[Scan] = ()
+
+
+class WaveResult(NamedTuple):
+    """The answer to a `Wave`, the transaction's own writes included; shapes as in `driver.api.Reading`."""
+
+    cells: Sequence[Cell | None]
+    scans: Sequence[list[Cell]]
+    rows: Sequence[list[Cell | None] | None]
+
+
+Step = Generator[Wave, WaveResult, T]
+
+
+def together(steps: Iterable[Step[Any]]) -> Step[list[Any]]:
+    """Run `steps` side by side, their waves merged; the list of their values, in order.
+
+    Equal gets and equal scans that meet in one wave are asked for once.
+    """
+    running: list[tuple[int, Step[Any], Wave]] = []
+    values: list[Any] = []
+    for position, step in enumerate(steps):
+        values.append(None)
+        try:
+            running.append((position, step, next(step)))
+        except StopIteration as stop:
+            values[position] = stop.value
+    while running:
+        if len(running) == 1:
+            position, step, wave = running[0]
+            answers = [(yield wave)]
+        else:
+            answers = yield from _merged([wave for _, _, wave in running])
+        still: list[tuple[int, Step[Any], Wave]] = []
+        for (position, step, _), answer in zip(running, answers, strict=True):
+            try:
+                still.append((position, step, step.send(answer)))
+            except StopIteration as stop:
+                values[position] = stop.value
+        running = still
+    return values
+
+
+def _merged(waves: list[Wave]) -> Step[list[WaveResult]]:
+    """Ask for every wave at once and hand each its own part of the answer."""
+    get_at: dict[bytes, int] = {}
+    scan_at: dict[Scan, int] = {}
+    for wave in waves:
+        for key in wave.gets:
+            get_at.setdefault(key, len(get_at))
+        for scan in wave.scans:
+            scan_at.setdefault(scan, len(scan_at))
+    answer = yield Wave(tuple(get_at), tuple(scan_at))
+    return [
+        WaveResult(
+            [answer.cells[get_at[key]] for key in wave.gets],
+            [answer.scans[scan_at[scan]] for scan in wave.scans],
+            [answer.rows[scan_at[scan]] for scan in wave.scans],
+        )
+        for wave in waves
+    ]
