@@ -1,0 +1,55 @@
+# `make help` lists the targets. Every target makes the environment it needs; the second time that costs nothing.
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+WORKERS ?= 2
+
+environment = @$(PYTHON) tools/environment.py --venv $(VENV) --extras
+bin = $(VENV)/bin
+sources = setup.py lib tests bench tools $(wildcard glance_compat)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check nightly matrix bench bench-deps clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+run:  ## start Glance on ROME; ARGS='--help' lists the options
+	$(environment) glance,lmdb
+	@$(bin)/glance-on-rome $(ARGS)
+
+test:  ## everything that must pass before a change is merged: check, then the tests; ARGS go to pytest
+	$(environment) glance,lmdb,test
+	@$(MAKE) --no-print-directory check
+	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not nightly and not serial" $(ARGS)
+	$(bin)/python -m pytest -m "serial and not nightly" $(ARGS) || [ $$? -eq 5 ]
+
+check:  ## lint, types of the public surface, floors and manners of the repository
+	$(environment) glance,lmdb,test
+	$(bin)/ruff check --quiet $(sources)
+	$(bin)/mypy
+	$(bin)/python -W error -m compileall -q -f lib $(wildcard glance_compat)
+	$(bin)/python -m pytest -q tests/house
+
+nightly:  ## everything, the long tests too
+	$(environment) glance,lmdb,test
+	@$(MAKE) --no-print-directory check
+	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not serial" $(ARGS)
+	$(bin)/python -m pytest -m "serial" $(ARGS) || [ $$? -eq 5 ]
+
+matrix:  ## the tests on every Python 3.11 to 3.13 found, with the oldest and newest SQLAlchemy
+	@$(PYTHON) tools/matrix.py $(ARGS)
+
+bench:  ## Glance's calls on ROME, SQLite, MariaDB and PostgreSQL, side by side; ARGS='--help' lists the options
+	$(environment) glance,lmdb
+	@$(bin)/python -m bench $(ARGS)
+
+bench-deps:  ## install the servers and clients that `make bench` compares with (needs root)
+	apt-get install -y -q --no-install-recommends \
+		mariadb-server postgresql gcc python3-dev pkg-config libmariadb-dev libpq-dev
+	$(environment) glance,lmdb,bench
+
+clean:  ## remove environments, caches and builds; data under var/ stays
+	rm -rf $(VENV) build dist lib/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,167 @@
+"""Make, or bring up to date, the virtual environment in which the Makefile's targets run.
+
+    python3 tools/environment.py --venv .venv --extras glance,lmdb,test [--replace SQLAlchemy==2.0.52]
+
+Nothing is done when the environment already holds these extras for the same pyproject.toml, setup.py and
+constraints.txt: the stamp in it says so. pip's output goes to a log in the environment; a failure prints one line that
+says what to do. Standard library only, and old syntax, because any interpreter may be asked to run it.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+OLDEST_PYTHON = (3, 11)
+FREE_BYTES_WANTED = 700 * 1024 * 1024
+INPUTS = ("pyproject.toml", "setup.py", "constraints.txt")
+STAMP = "rome-environment.json"
+LOG = "rome-environment.log"
+
+# What a line of pip's output means to the one who waits for it, most telling first.
+CAUSES = (
+    (r"No space left on device", "no room is left on the disk: free about 1 GB and run it again"),
+    (
+        r"(error: command '.*(gcc|cc|clang)'|unable to execute '.*cc'|[Nn]o such file or directory: '?(gcc|cc)'?"
+        r"|Python\.h: No such file|pkg-config: not found|mysql_config|pg_config)",
+        "a package had to be compiled and no compiler or header was found: "
+        "apt-get install gcc python3-dev (and, for the benchmark's drivers, run `make bench-deps`)",
+    ),
+    (
+        r"(Temporary failure in name resolution|Network is unreachable|ConnectTimeout|NewConnectionError"
+        r"|Could not fetch URL|Connection refused)",
+        "the package index cannot be reached: look at the network, or at pip's index-url and proxy settings",
+    ),
+    (r"(No matching distribution found for .*)", "the package index has no such version: {0}"),
+    (r"(ResolutionImpossible|conflicting dependencies)", "the pinned versions contradict each other"),
+)
+
+
+class Failure(Exception):
+    """One line for the user: what is wrong and what to do."""
+
+
+def say(message):
+    print("rome: " + message, flush=True)
+
+
+def digest(root, replaced):
+    """What the environment is made from, as one hexadecimal digest."""
+    found = hashlib.sha256(repr((sys.version_info[:3], sorted(replaced))).encode())
+    for name in INPUTS:
+        with open(os.path.join(root, name), "rb") as file:
+            found.update(file.read())
+    return found.hexdigest()
+
+
+def read_stamp(venv):
+    """(digest, extras) of what the environment holds; ("", set()) when it holds nothing usable."""
+    try:
+        with open(os.path.join(venv, STAMP)) as file:
+            stamp = json.load(file)
+    except (OSError, ValueError):
+        return "", set()
+    if not os.path.exists(os.path.join(venv, "bin", "python")):
+        return "", set()
+    return stamp["digest"], set(stamp["extras"])
+
+
+def create(venv):
+    """An empty environment at `venv`, in place of a broken or outdated one."""
+    shutil.rmtree(venv, ignore_errors=True)
+    say("making %s with Python %d.%d.%d" % ((os.path.relpath(venv),) + sys.version_info[:3]))
+    made = subprocess.run([sys.executable, "-m", "venv", venv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if made.returncode:
+        shutil.rmtree(venv, ignore_errors=True)
+        if b"ensurepip" in made.stdout:
+            raise Failure("this Python has no ensurepip: apt-get install python3-venv, or set PYTHON to another one")
+        raise Failure("the environment could not be made: " + made.stdout.decode(errors="replace").strip()[-200:])
+
+
+def constraints(root, venv, replaced):
+    """The path of the constraints to use: constraints.txt, with the pins of `replaced` exchanged."""
+    names = {re.split(r"[=<>~!]", pin)[0].lower() for pin in replaced}
+    with open(os.path.join(root, "constraints.txt")) as file:
+        kept = [line for line in file if line.split("==")[0].lower() not in names]
+    path = os.path.join(venv, "constraints.txt")
+    with open(path, "w") as file:
+        file.writelines(kept + [pin + "\n" for pin in replaced])
+    return path
+
+
+def install(root, venv, extras, replaced):
+    """pip install the checkout, editable, with `extras`; its progress is one line, rewritten on a terminal."""
+    target = "%s[%s]" % (root, ",".join(sorted(extras)))
+    command = [
+        os.path.join(venv, "bin", "python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check",
+        "--constraint", constraints(root, venv, replaced), "--editable", target,
+    ]
+    say("installing ROME with its extras %s (the first time this takes a minute or two)" % ", ".join(sorted(extras)))
+    log = os.path.join(venv, LOG)
+    collected = 0
+    with open(log, "w") as file:
+        pip = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+        for line in pip.stdout:
+            file.write(line)
+            collected += line.startswith("Collecting ")
+            if sys.stdout.isatty():
+                step = "unpacking and linking" if line.startswith("Installing collected") else line.split(" (")[0]
+                sys.stdout.write("\r\x1b[Krome: %3d packages  %s" % (collected, step.strip()[:60]))
+                sys.stdout.flush()
+    if sys.stdout.isatty():
+        sys.stdout.write("\r\x1b[K")
+    if pip.wait():
+        raise Failure("%s (all of pip's output: %s)" % (cause(log), os.path.relpath(log)))
+
+
+def cause(log):
+    """Why pip failed, in words."""
+    with open(log, errors="replace") as file:
+        output = file.read()
+    for pattern, words in CAUSES:
+        found = re.search(pattern, output)
+        if found:
+            return words.format(found.group(1) if found.groups() else "")
+    errors = [line for line in output.splitlines() if line.startswith("ERROR")]
+    return errors[-1] if errors else "pip failed"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Make or update a virtual environment with ROME in it.")
+    parser.add_argument("--venv", default=".venv")
+    parser.add_argument("--extras", default="glance,lmdb", help="comma-separated extras of pyproject.toml")
+    parser.add_argument("--replace", action="append", default=[], help="a pin to use instead of constraints.txt's")
+    options = parser.parse_args()
+    if sys.version_info < OLDEST_PYTHON:
+        raise Failure(
+            "Python 3.11 or newer is needed and %s is %d.%d: run `make PYTHON=python3.11 ...`"
+            % ((sys.executable,) + sys.version_info[:2])
+        )
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    venv = os.path.abspath(options.venv)
+    wanted = set(options.extras.split(","))
+    now = digest(root, options.replace)
+    then, present = read_stamp(venv)
+    if then == now and wanted <= present:
+        return
+    if not then:
+        if shutil.disk_usage(os.path.dirname(venv)).free < FREE_BYTES_WANTED:
+            raise Failure("less than 700 MB are free on the disk of %s: free some and run it again" % venv)
+        create(venv)
+    install(root, venv, wanted | present, options.replace)
+    with open(os.path.join(venv, STAMP), "w") as file:
+        json.dump({"digest": now, "extras": sorted(wanted | present)}, file)
+    say("%s is ready" % os.path.relpath(venv))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Failure as failure:
+        sys.exit("rome: " + str(failure))
+    except KeyboardInterrupt:
+        sys.exit("rome: interrupted; run it again to go on")
