@@ -1,0 +1,48 @@
+"""The registry of stores: from a URL's scheme to the module that drives it.
+
+Modules are imported when first needed, so that ROME runs with only the client libraries that it uses. Every call of
+`open_store` gives a driver of its own, closed on its own; drivers on one store of one process share what must be
+shared (an LMDB environment, the data of a memory store).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import NamedTuple
+
+from rome.config import StoreURL
+from rome.driver.api import Driver
+from rome.errors import InterfaceError
+
+
+class Registration(NamedTuple):
+    """`module` offers `open_url(url) -> Driver`; it needs `client`, which pip installs with ROME's `extra`."""
+
+    module: str
+    client: str
+    extra: str
+
+
+REGISTRY: dict[str, Registration] = {
+    "lmdb": Registration("rome.driver.lmdb", "lmdb", "lmdb"),
+    "memory": Registration("rome.driver.memory", "sortedcontainers", "memory"),
+}
+
+
+def open_store(url: StoreURL) -> Driver:
+    """Open the store at `url`.
+
+    Raises InterfaceError when the URL leads to no usable store or a client library is missing, and the errors of
+    `rome.driver.api` when the store is there but out of reach.
+    """
+    registration = REGISTRY[url.scheme]
+    try:
+        module = importlib.import_module(registration.module)
+    except ModuleNotFoundError as error:
+        if error.name != registration.client:
+            raise
+        raise InterfaceError(
+            f"the Python package {registration.client!r} is not installed: pip install 'rome[{registration.extra}]'"
+        ) from None
+    driver: Driver = module.open_url(url)
+    return driver
