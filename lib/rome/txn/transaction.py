@@ -1,0 +1,220 @@
+"""One transaction: reads in waves, buffered writes, savepoints, one commit. docs/transactions.md has the promises."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from rome.driver.api import Driver
+from rome.errors import Conflict, InactiveTransaction, InternalError
+from rome.txn.commit import CommitProtocol, OneRoundTrip
+from rome.txn.view import Guard, GuardChanged, Overlay, Stats, View
+from rome.txn.wave import Step, Wave, WaveResult
+
+__all__ = ["GuardChanged", "Isolation", "Savepoint", "Stats", "Tape", "Transaction"]
+
+T = TypeVar("T")
+
+_ONE_ROUND_TRIP = OneRoundTrip()
+
+
+class Isolation(enum.StrEnum):
+    """How far a transaction is kept from others. AUTOCOMMIT lives above: one transaction for each statement."""
+
+    SERIALIZABLE = "SERIALIZABLE"
+    READ_COMMITTED = "READ COMMITTED"
+
+
+class Tape:
+    """The values a transaction drew from elsewhere than the store's cells, in order.
+
+    A transaction that is replayed reads the same values back, then goes on drawing.
+    """
+
+    __slots__ = ("position", "values")
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self.position = 0  # of the next value to be read back or drawn
+
+    def draw(self, make: Callable[[], T]) -> T:
+        """The next value of the tape, made now if it has not been drawn before."""
+        if self.position == len(self.values):
+            self.values.append(make())
+        value: T = self.values[self.position]
+        self.position += 1
+        return value
+
+    def rewind(self) -> None:
+        """Read back from the beginning."""
+        self.position = 0
+
+
+class Savepoint(NamedTuple):
+    """A place to return to; belongs to the transaction that made it."""
+
+    transaction: Transaction
+    mark: int
+    context: object
+
+
+class Transaction:
+    """A transaction over one store; for one thread at a time.
+
+    `context` is for the floor above (its Catalog); `rollback_to` gives it back as it was at the savepoint. `active`
+    says that neither `commit` nor `rollback` has ended it. `committed_at` is the commit counter of its writes.
+
+    Lists in a `WaveResult` may be the driver's own and are looked at again at commit: steps must not change them. A
+    cell from the transaction's own writes has version 0.
+    """
+
+    __slots__ = (
+        "_commits", "_conflict", "_driver", "_increments", "_isolation", "_overlay", "_protocol", "_statement", "_view",
+        "active", "committed_at", "context", "tape",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        isolation: Isolation = Isolation.SERIALIZABLE,
+        guard: Guard | None = None,
+        tape: Tape | None = None,
+        protocol: CommitProtocol = _ONE_ROUND_TRIP,
+    ) -> None:
+        """Costs no round trip. `guard` is the key of a version cell and its expected version (0: no such cell)."""
+        self.context: object = None
+        self.tape = Tape() if tape is None else tape
+        self.active = True
+        self.committed_at: int | None = None
+        self._driver = driver
+        self._isolation = isolation
+        self._protocol = protocol
+        self._view = View(driver, guard)
+        self._overlay = Overlay()
+        self._statement = 0  # the overlay's mark at the beginning of the statement
+        self._conflict = ""  # why the view is lost; its message
+        self._increments = 0
+        self._commits = 0
+
+    @property
+    def has_writes(self) -> bool:
+        """Whether `commit` has anything to write."""
+        return bool(self._overlay.cells)
+
+    @property
+    def stats(self) -> Stats:
+        """What the transaction has cost so far."""
+        return self._view.stats(self._increments, self._commits)
+
+    def run(self, step: Step[T]) -> T:
+        """Drive `step` to its value; every wave costs one round trip, or none if own writes answer all of it.
+
+        Raises GuardChanged when the wave that opens a view finds the guard at another version: begin a new step. Raises
+        Conflict when what was read earlier has changed (stores without snapshots); nothing more can then be read.
+        """
+        if not self.active:
+            raise InactiveTransaction("the transaction has ended; roll back and begin another")
+        try:
+            wave = next(step)
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+        try:
+            while True:
+                answer = self._answer(wave)
+                try:
+                    wave = step.send(answer)
+                except StopIteration as stop:
+                    value = stop.value
+                    return value
+        finally:
+            step.close()
+
+    def _answer(self, wave: Wave) -> WaveResult:
+        gets, scans = wave
+        if self._conflict:
+            raise Conflict(self._conflict)
+        if not (gets or scans):
+            return WaveResult([], [], [])
+        try:
+            if self._overlay.cells:
+                return self._overlay.read(self._view, gets, scans)
+            reading = self._view.read(gets, scans)
+        except Conflict as conflict:
+            self._conflict = "what this transaction read has changed; nothing was written, run it again"
+            raise Conflict(self._conflict) from conflict
+        return WaveResult(reading.cells, reading.scans, reading.rows)
+
+    def begin_statement(self) -> None:
+        """READ COMMITTED: the next read sees the newest state; else nothing.
+
+        What the last statement read stays expected if it wrote: an UPDATE never overwrites what it did not see, and
+        the uniqueness and references it checked still hold at commit.
+        """
+        if self._isolation is Isolation.READ_COMMITTED:
+            self._view.begin_statement(keep=self._overlay.mark > self._statement)
+            self._statement = self._overlay.mark
+
+    def write(self, key: bytes, value: bytes | None) -> None:
+        """Buffer a write; None deletes. Seen by this transaction at once, by others after `commit`."""
+        if not self.active:
+            raise InactiveTransaction("the transaction has ended; roll back and begin another")
+        self._overlay.put(key, value)
+
+    def savepoint(self) -> Savepoint:
+        """A place for `rollback_to`; costs nothing and needs no release."""
+        return Savepoint(self, self._overlay.mark, self.context)
+
+    def rollback_to(self, savepoint: Savepoint) -> None:
+        """Take back every write since `savepoint` and restore `context`.
+
+        What was read stays expected: the application has seen it. Draws are not taken back.
+        """
+        if savepoint.transaction is not self:
+            raise InternalError("a savepoint of another transaction")
+        self._overlay.undo(savepoint.mark)
+        self._statement = min(self._statement, savepoint.mark)
+        self.context = savepoint.context
+
+    def draw(self, make: Callable[[], T]) -> T:
+        """A value that is not a function of what was read: the time, a random number. A replay gets the same."""
+        return self.tape.draw(make)
+
+    def increment(self, key: bytes, by: int, at_least: int = 0) -> int:
+        """`driver.increment`, drawn: outside the transaction, never undone, the same again in a replay."""
+        return self.tape.draw(lambda: self._increment(key, by, at_least))
+
+    def _increment(self, key: bytes, by: int, at_least: int) -> int:
+        self._increments += 1
+        return self._driver.increment(key, by, at_least)
+
+    def commit(self) -> None:
+        """Make the writes visible, all or nothing, if everything that was read still holds; then the transaction ends.
+
+        Without writes no round trip is needed: what was read held together in the state of the last read. Raises
+        Conflict or Unavailable (nothing was written), OutcomeUnknown, and what else `driver.commit` raises; the
+        transaction has ended then, too.
+        """
+        if not self.active:
+            raise InactiveTransaction("the transaction has ended; roll back and begin another")
+        self.active = False
+        try:
+            if self._conflict:
+                raise Conflict(self._conflict)
+            if self._overlay.cells:
+                self._publish()
+        finally:
+            self._view.close()
+
+    def _publish(self) -> None:
+        self.begin_statement()  # READ COMMITTED: let go of what only the last statement's answer depended on
+        self._commits += 1
+        writes = list(self._overlay.cells.items())
+        self.committed_at = self._protocol.publish(self._driver, self._view.expectations_to_commit(), writes)
+
+    def rollback(self) -> None:
+        """Forget everything. May be called again, and after `commit`."""
+        self.active = False
+        self._view.close()

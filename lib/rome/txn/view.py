@@ -1,0 +1,326 @@
+"""The read side of a transaction: what it saw, what it therefore expects, and its own writes laid over that.
+
+`View` remembers every reading and turns it into expectations only when someone needs them: a read-only transaction on
+a store with snapshots never pays for them. `Overlay` holds the buffered writes and merges them into what is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from sortedcontainers import SortedList
+
+from rome.driver import api
+from rome.driver.api import Cell, Driver, Expectation, ExpectCell, ExpectRange, Reading, Scan
+from rome.txn.wave import WaveResult
+
+Guard = tuple[bytes, int]  # the key of a version cell and the version it is expected to have
+
+# Readings are folded into expectations early once they are many or large: values need not stay in memory until commit.
+FOLD_READINGS: Final = 256
+FOLD_CELLS: Final = 1024
+
+
+class GuardChanged(Exception):
+    """The guard's cell is not at the version the transaction was begun with; `cell` is what it is now.
+
+    The view stays open and expects the cell as it is now, so the next `run` goes on in the same view.
+    """
+
+    def __init__(self, cell: Cell | None) -> None:
+        super().__init__("the catalogue has changed; plan again")
+        self.cell = cell
+
+
+class Stats(NamedTuple):
+    """What a transaction has cost so far: `waves` reads of the store, `increments` of counters and `commits` are one
+    round trip each; `keys` cells and `bytes_read` (keys and values) came back."""
+
+    waves: int
+    keys: int
+    bytes_read: int
+    increments: int
+    commits: int
+
+    @property
+    def round_trips(self) -> int:
+        return self.waves + self.increments + self.commits
+
+
+class View:
+    """What one transaction has read.
+
+    A read with no open view opens one, and carries every expectation held so far: what was read before still holds in
+    the state that is read now. On a store with snapshots the later reads use that view and need no check; elsewhere
+    each read opens a view anew.
+    """
+
+    __slots__ = (
+        "_bytes_read", "_driver", "_expect", "_guarded", "_handle", "_keys", "_known", "_seen", "_statement", "guard",
+        "waves",
+    )  # fmt: skip
+
+    def __init__(self, driver: Driver, guard: Guard | None) -> None:
+        self.guard = guard
+        self.waves = 0
+        self._driver = driver
+        self._guarded = guard is None  # the guard needs no (further) look
+        self._handle: api.View | None = None
+        self._seen: list[tuple[Sequence[bytes], Sequence[Scan], Reading]] = []  # not yet folded
+        self._expect: list[Expectation] = []
+        self._known: set[bytes | tuple[bytes, bytes]] = set()  # what _expect speaks of: a key, or a range's ends
+        self._statement = 0  # where in _expect the current statement begins
+        self._keys = 0
+        self._bytes_read = 0
+
+    def read(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> Reading:
+        """One round trip; remembered. Raises Conflict when what was read before no longer holds, GuardChanged."""
+        if self._handle is None:
+            return self._open(gets, scans)
+        reading = self._driver.read(gets, scans, (), self._handle)
+        self._remember(gets, scans, reading)
+        return reading
+
+    def _open(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> Reading:
+        guard = None if self._guarded else self.guard
+        if guard is None:
+            reading = self._driver.read(gets, scans, self.expectations())
+            self._handle = reading.view
+            self._remember(gets, scans, reading)
+            return reading
+        gets = (*gets, guard[0])
+        reading = self._driver.read(gets, scans, self.expectations())
+        self._handle = reading.view
+        self._guarded = True
+        cell = reading.cells[-1]
+        version = 0 if cell is None else cell.version
+        if version != guard[1]:
+            self.guard = (guard[0], version)
+            # No one has seen the rest of this reading, so nothing depends on it.
+            self._remember(gets[-1:], (), Reading(reading.version, None, [cell], [], []))
+            raise GuardChanged(cell)
+        self._remember(gets, scans, reading)
+        return reading._replace(cells=reading.cells[:-1])
+
+    def _remember(self, gets: Sequence[bytes], scans: Sequence[Scan], reading: Reading) -> None:
+        self.waves += 1
+        self._seen.append((tuple(gets), tuple(scans), reading))  # the step may use its lists again
+        if len(self._seen) > FOLD_READINGS or (scans and max(map(len, reading.scans)) > FOLD_CELLS):
+            self._fold()
+
+    def begin_statement(self, keep: bool) -> None:
+        """Let the next read open a fresh view; what the last statement read stays expected only if `keep`."""
+        self._fold()
+        if keep:
+            if not self._guarded and self.guard is not None:
+                self._expect_cell(*self.guard)  # it wrote without a read, but was planned on the guard's version
+        else:
+            for expectation in self._expect[self._statement :]:
+                match expectation:
+                    case ExpectCell(key=key):
+                        self._known.discard(key)
+                    case ExpectRange(start=start, stop=stop):
+                        self._known.discard((start, stop))
+            del self._expect[self._statement :]
+        self._statement = len(self._expect)
+        self._guarded = self.guard is None
+        self.close()
+
+    def expectations(self) -> tuple[Expectation, ...]:
+        """Everything that was read, each cell and each range once."""
+        if self._seen:
+            self._fold()
+        return tuple(self._expect)
+
+    def expectations_to_commit(self) -> tuple[Expectation, ...]:
+        """As `expectations`, and the guard even if nothing was read."""
+        if not self._guarded and self.guard is not None:
+            self._guarded = True
+            self._expect_cell(*self.guard)
+        return self.expectations()
+
+    def close(self) -> None:
+        """Give back the store's view. May be called again."""
+        if self._handle is not None:
+            handle, self._handle = self._handle, None
+            self._driver.release(handle)
+
+    def stats(self, increments: int, commits: int) -> Stats:
+        """What the reads so far have cost."""
+        self._fold()
+        return Stats(self.waves, self._keys, self._bytes_read, increments, commits)
+
+    def _fold(self) -> None:
+        """Turn readings into expectations and figures, and let go of their values."""
+        seen, self._seen = self._seen, []
+        for gets, scans, reading in seen:
+            for key, cell in zip(gets, reading.cells, strict=True):
+                self._expect_cell(key, self._count(cell))
+            for scan, cells, rows in zip(scans, reading.scans, reading.rows, strict=True):
+                for cell in cells:
+                    self._count(cell)
+                self._expect_range(scan, cells, reading.version)
+                if rows is not None:
+                    for entry, row in zip(cells, rows, strict=True):
+                        self._expect_cell(entry.value, self._count(row))
+
+    def _count(self, cell: Cell | None) -> int:
+        """Add `cell` to the figures; its version, 0 for none."""
+        if cell is None:
+            return 0
+        self._keys += 1
+        self._bytes_read += len(cell.key) + len(cell.value)
+        return cell.version
+
+    def _expect_cell(self, key: bytes, version: int) -> None:
+        # The first version seen is the one that counts: should a later one differ, the commit must fail.
+        if key not in self._known:
+            self._known.add(key)
+            self._expect.append(ExpectCell(key, version))
+
+    def _expect_range(self, scan: Scan, cells: list[Cell], version: int) -> None:
+        """Expect what `scan` really looked at: one that filled its limit looked no further than its last cell."""
+        start, stop = scan.start, scan.stop
+        if scan.limit is not None and len(cells) >= scan.limit:
+            if not cells:
+                return
+            if scan.reverse:
+                start = cells[-1].key
+            else:
+                stop = cells[-1].key + b"\0"
+        if start < stop and (start, stop) not in self._known:
+            self._known.add((start, stop))
+            keys = tuple(cell.key for cell in cells)
+            self._expect.append(ExpectRange(start, stop, version, keys[::-1] if scan.reverse else keys))
+
+
+_ABSENT: Final = object()  # in the undo log: the key was not in the overlay
+
+
+class Overlay:
+    """The buffered writes of a transaction, and an undo log for its savepoints."""
+
+    __slots__ = ("_order", "_undo", "_unordered", "cells")
+
+    def __init__(self) -> None:
+        self.cells: dict[bytes, bytes | None] = {}  # None: deleted
+        self._undo: list[tuple[bytes, object]] = []
+        # The keys in order, made at the first scan that needs it; later keys wait in _unordered for the next one.
+        self._order: SortedList | None = None
+        self._unordered: list[bytes] = []
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Buffer one write."""
+        before = self.cells.get(key, _ABSENT)
+        if before is _ABSENT and self._order is not None:
+            self._unordered.append(key)
+        self._undo.append((key, before))
+        self.cells[key] = value
+
+    @property
+    def mark(self) -> int:
+        """A place in the undo log, for `undo`; it grows with every write."""
+        return len(self._undo)
+
+    def undo(self, mark: int) -> None:
+        """Take back every write made since `mark`."""
+        while len(self._undo) > mark:
+            key, before = self._undo.pop()
+            if before is _ABSENT:
+                del self.cells[key]
+                self._order = None
+            else:
+                self.cells[key] = before  # type: ignore[assignment]
+
+    def read(self, view: View, gets: Sequence[bytes], scans: Sequence[Scan]) -> WaveResult:
+        """Read through `view` in one round trip (none if the overlay answers all), own writes laid over the answer."""
+        own = self.cells
+        asked = [key for key in gets if key not in own]
+        touched = [self._between(scan) for scan in scans]
+        widened = [_widened(scan, keys, own) if keys else scan for scan, keys in zip(scans, touched, strict=True)]
+        entries_only_here = {
+            value: None  # a dict, for its order: the reads of a wave are the same from run to run
+            for scan, keys in zip(scans, touched, strict=True)
+            if scan.dereference
+            for value in self._first_values(keys, scan.limit)
+            if value not in own
+        }
+        if not (asked or widened):
+            return WaveResult([self._own_cell(key) for key in gets], [], [])
+        reading = view.read((*asked, *entries_only_here), widened)
+        rows_here = dict(zip(entries_only_here, reading.cells[len(asked) :], strict=True))
+        stored = iter(reading.cells)
+        cells = [self._own_cell(key) if key in own else next(stored) for key in gets]
+        found_scans: list[list[Cell]] = []
+        found_rows: list[list[Cell | None] | None] = []
+        for scan, keys, found, rows in zip(scans, touched, reading.scans, reading.rows, strict=True):
+            if keys:
+                found, rows = self._merged(scan, keys, found, rows, rows_here)
+            elif rows is not None:
+                rows = [
+                    self._own_cell(entry.value) if entry.value in own else row
+                    for entry, row in zip(found, rows, strict=True)
+                ]
+            found_scans.append(found)
+            found_rows.append(rows)
+        return WaveResult(cells, found_scans, found_rows)
+
+    def _own_cell(self, key: bytes) -> Cell | None:
+        value = self.cells[key]
+        return None if value is None else Cell(key, value, 0)  # version 0: no commit has given it one
+
+    def _between(self, scan: Scan) -> list[bytes]:
+        """The overlay's keys in the scan's range, in the scan's direction."""
+        if self._order is None:
+            self._order = SortedList(self.cells)
+        elif self._unordered:
+            self._order.update(self._unordered)
+        self._unordered.clear()
+        if scan.start >= scan.stop:
+            return []
+        return list(self._order.irange(scan.start, scan.stop, (True, False), scan.reverse))
+
+    def _first_values(self, keys: list[bytes], limit: int | None) -> Iterator[bytes]:
+        """The values of the first `limit` of `keys` that are not deleted: no later one can be in the answer."""
+        left = len(keys) if limit is None else limit
+        for key in keys:
+            value = self.cells[key]
+            if value is not None:
+                if left <= 0:
+                    return
+                left -= 1
+                yield value
+
+    def _merged(
+        self,
+        scan: Scan,
+        keys: list[bytes],
+        found: list[Cell],
+        rows: list[Cell | None] | None,
+        rows_here: dict[bytes, Cell | None],
+    ) -> tuple[list[Cell], list[Cell | None] | None]:
+        """`found` (and the `rows` behind it) with the overlay's `keys` laid over, cut to the scan's limit."""
+        own = self.cells
+        behind: dict[bytes, Cell | None] = {}  # by row key; own rows win
+        if rows is not None:
+            behind = {entry.value: row for entry, row in zip(found, rows, strict=True)} | rows_here
+        merged = [cell for cell in found if cell.key not in own]
+        merged += [cell for cell in map(self._own_cell, keys) if cell is not None]
+        merged.sort(key=lambda cell: cell.key, reverse=scan.reverse)
+        if scan.limit is not None:
+            del merged[scan.limit :]
+        if rows is None:
+            return merged, None
+        return merged, [
+            self._own_cell(entry.value) if entry.value in own else behind[entry.value] for entry in merged
+        ]
+
+
+def _widened(scan: Scan, keys: list[bytes], own: dict[bytes, bytes | None]) -> Scan:
+    """`scan` with room for the stored cells that own deletes among `keys` will hide."""
+    if not scan.limit:
+        return scan
+    hidden = sum(own[key] is None for key in keys)
+    return replace(scan, limit=scan.limit + hidden) if hidden else scan
