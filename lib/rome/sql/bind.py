@@ -1,0 +1,463 @@
+"""Binding: syntax expressions become bound ones, with every name resolved and every type known.
+
+A parameter takes the type of what it is compared with, assigned to or combined with. What the binder does not know
+it refuses, pointing at it. Queries inside expressions are planned through `Block.plan_query`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+
+from rome.errors import DatabaseError, DataError, NotSupportedError, Place, ProgrammingError, TypeMismatch
+from rome.sql import syntax
+from rome.sql.aggregates import AGGREGATES
+from rome.sql.bound import (
+    Aggregate,
+    And,
+    Arithmetic,
+    Call,
+    Case,
+    Cast,
+    ColumnRef,
+    Compare,
+    Const,
+    Expr,
+    InArray,
+    InList,
+    IsNull,
+    Like,
+    Negate,
+    Not,
+    Or,
+    OuterRef,
+    Slot,
+    conjunction,
+)
+from rome.sql.coerce import arithmetic_type, coerce_value, common_type, comparable
+from rome.sql.functions import lookup
+from rome.sql.plan import Plan, SlotSource
+from rome.sql.scope import Scope
+from rome.table.schema import Catalog, Table
+from rome.values import BIGINT, BOOLEAN, INTERVAL, NULL, NUMERIC_KINDS, TEXT, Kind, SqlType
+
+_UNIT_SECONDS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
+_COMPARISONS = frozenset({"=", "<>", "<", "<=", ">", ">=", "IS", "IS NOT"})
+
+
+@dataclass(slots=True)
+class StatementScope:
+    """What all parts of one statement share while it is bound: the numbering of columns and slots."""
+
+    sql: str
+    catalog: Catalog
+    slots: list[SlotSource] = field(default_factory=list)
+    queries: list[Plan] = field(default_factory=list)
+    parameters: set[str] = field(default_factory=set)
+    tables: dict[int, Table] = field(default_factory=dict)
+    columns: int = 0
+
+    def column(self, type_: SqlType, name: str = "", nullable: bool = True) -> ColumnRef:
+        """A new column."""
+        self.columns += 1
+        return ColumnRef(self.columns, type_, name, nullable)
+
+    def slot(
+        self,
+        type_: SqlType,
+        *,
+        name: str | None = None,
+        query: int | None = None,
+        array: bool = False,
+        exists: bool = False,
+    ) -> Slot:
+        """A new slot, filled from the parameter `name` or from the rows of query number `query`."""
+        index = len(self.slots)
+        self.slots.append(SlotSource(index, ColumnRef(index, type_), name, query, array, exists))
+        return Slot(index, type_)
+
+    def place(self, at: int) -> Place:
+        return Place.at(self.sql, at)
+
+
+class Stage(enum.Enum):
+    """Which rows an expression of a query block is about."""
+
+    ROW = "row"  # WHERE, ON, GROUP BY, the arguments of aggregates
+    GROUP = "group"  # SELECT, HAVING and ORDER BY: after grouping, if there is any
+
+
+@dataclass(frozen=True, slots=True)
+class PendingApply:
+    """A correlated subquery that the planner must put under the expression that uses `column`."""
+
+    query: Plan
+    kind: str
+    column: ColumnRef
+    free: frozenset[int]
+    operand: Expr | None
+
+
+PlanQuery = Callable[[StatementScope, "syntax.Query", Scope], Plan]
+
+
+class Binder:
+    """Binds the expressions of one query block.
+
+    `applies[stage]` gathers the correlated subqueries met; `aggregates_allowed` says whether an aggregate may stand
+    where binding now happens.
+    """
+
+    def __init__(self, statement: StatementScope, scope: Scope, plan_query: PlanQuery) -> None:
+        self.statement = statement
+        self.scope = scope
+        self.plan_query = plan_query
+        self.stage = Stage.ROW
+        self.applies: dict[Stage, list[PendingApply]] = {Stage.ROW: [], Stage.GROUP: []}
+        self.has_aggregates = False
+
+    # ---- entrances --------------------------------------------------------------------------------------------------
+
+    def bind(self, node: syntax.Expression, expected: SqlType | None = None) -> Expr:
+        """`node` bound; a bare parameter or NULL takes the type `expected`."""
+        method = _METHODS.get(type(node))
+        if method is None:
+            self.refuse(node, f"{type(node).__name__} is not supported here")
+        try:
+            return method(self, node, expected)  # type: ignore[misc]
+        except DatabaseError as error:
+            raise self._placed(error, node) from None
+
+    def condition(self, node: syntax.Expression) -> Expr:
+        """`node` bound as a condition."""
+        bound = self.bind(node, BOOLEAN)
+        if bound.type.kind not in NUMERIC_KINDS and bound.type.kind is not Kind.NULL:
+            raise TypeMismatch(self.place(node).describe(f"a condition must be boolean, this is {bound.type}"))
+        return bound
+
+    def place(self, node: syntax.Node) -> Place:
+        return self.statement.place(node.at)
+
+    def refuse(self, node: syntax.Node, message: str) -> None:
+        raise NotSupportedError(self.place(node).describe(message))
+
+    def _placed(self, error: DatabaseError, node: syntax.Node) -> DatabaseError:
+        """The same error, pointing at `node` unless it already points somewhere."""
+        text = str(error)
+        if "^" in text:
+            return error
+        message = text.split("] ", 1)[-1]
+        return type(error)(self.place(node).describe(message), sqlstate=error.sqlstate)
+
+    # ---- leaves -----------------------------------------------------------------------------------------------------
+
+    def _literal(self, node: syntax.Literal, expected: SqlType | None) -> Expr:
+        return constant(node.value, expected)
+
+    def _parameter(self, node: syntax.Parameter, expected: SqlType | None) -> Expr:
+        self.statement.parameters.add(node.name)
+        return self.statement.slot(expected or NULL, name=node.name)
+
+    def _name(self, node: syntax.Name, expected: SqlType | None) -> Expr:
+        return self.scope.resolve(node)
+
+    def _interval(self, node: syntax.Interval, expected: SqlType | None) -> Expr:
+        unit = node.unit.lower().rstrip("s")
+        value = node.value.value if isinstance(node.value, syntax.Literal) else None
+        if unit not in _UNIT_SECONDS or not isinstance(value, (int, str, Decimal)):
+            self.refuse(node, "intervals are literals in weeks, days, hours, minutes or seconds")
+        try:
+            return Const(timedelta(seconds=float(value) * _UNIT_SECONDS[unit]), INTERVAL)  # type: ignore[arg-type]
+        except (ValueError, OverflowError):
+            raise DataError(f"'{value}' {unit} is not an interval", sqlstate="22007") from None
+
+    # ---- operators --------------------------------------------------------------------------------------------------
+
+    def _unary(self, node: syntax.Unary, expected: SqlType | None) -> Expr:
+        if node.op == "NOT":
+            return Not(self.condition(node.operand))
+        if node.op == "IS NULL":
+            return IsNull(self.bind(node.operand))
+        if node.op in ("IS TRUE", "IS FALSE"):
+            wanted = Const(node.op == "IS TRUE", BOOLEAN)
+            return Compare("IS", self.condition(node.operand), wanted)
+        operand = self.bind(node.operand, expected)
+        if isinstance(operand, Const) and isinstance(operand.value, (int, float, Decimal)):
+            return constant(-operand.value, expected)
+        if operand.type.kind not in NUMERIC_KINDS | {Kind.INTERVAL, Kind.NULL}:
+            raise TypeMismatch(f"- needs a number, not {operand.type}")
+        return Negate(operand, operand.type)
+
+    def _binary(self, node: syntax.Binary, expected: SqlType | None) -> Expr:
+        if node.op in ("AND", "OR"):
+            parts = tuple(self.condition(part) for part in _chain(node))
+            return And(parts) if node.op == "AND" else Or(parts)
+        if node.op in _COMPARISONS:
+            return self._compare(node)
+        if node.op == "||":
+            left, right = (self.bind(part, TEXT) for part in (node.left, node.right))
+            return Call("||", (left, right), lookup("||").result([left.type, right.type]))
+        left, right = self._pair(node.left, node.right)
+        return Arithmetic(node.op, left, right, arithmetic_type(node.op, left.type, right.type))
+
+    def _compare(self, node: syntax.Binary) -> Expr:
+        if isinstance(node.left, syntax.Row) or isinstance(node.right, syntax.Row):
+            return self._compare_rows(node)
+        left, right = self._pair(node.left, node.right)
+        return compare(node.op, left, right)
+
+    def _compare_rows(self, node: syntax.Binary) -> Expr:
+        """(a, b) = (c, d) and <>; (a, b) < (c, d) and the like in lexicographic order (ISO 9075-2, 8.2)."""
+        left, right = node.left, node.right
+        if not (isinstance(left, syntax.Row) and isinstance(right, syntax.Row)):
+            raise TypeMismatch("a row can only be compared with a row")
+        if len(left.items) != len(right.items):
+            raise TypeMismatch(f"a row of {len(left.items)} is compared with a row of {len(right.items)}")
+        pairs = [self._pair(a, b) for a, b in zip(left.items, right.items, strict=True)]
+        if node.op in ("=", "IS"):
+            return And(tuple(compare(node.op, a, b) for a, b in pairs))
+        if node.op in ("<>", "IS NOT"):
+            return Or(tuple(compare(node.op, a, b) for a, b in pairs))
+        result = compare(node.op, *pairs[-1])
+        strict = node.op.rstrip("=")
+        for a, b in reversed(pairs[:-1]):
+            result = Or((compare(strict, a, b), And((compare("=", a, b), result))))
+        return result
+
+    def _pair(self, left: syntax.Expression, right: syntax.Expression) -> tuple[Expr, Expr]:
+        """Two operands, each giving a bare parameter or literal on the other side its type."""
+        if _is_untyped(left) and not _is_untyped(right):
+            bound_right = self.bind(right)
+            return self.bind(left, _context(bound_right.type)), bound_right
+        bound_left = self.bind(left)
+        if isinstance(right, syntax.Parameter) or _is_untyped(right):
+            return bound_left, self.bind(right, _context(bound_left.type))
+        return bound_left, self.bind(right)
+
+    def _between(self, node: syntax.Between, expected: SqlType | None) -> Expr:
+        low = syntax.Binary(">=", node.operand, node.low, at=node.at)
+        high = syntax.Binary("<=", node.operand, node.high, at=node.at)
+        return And((self.bind(low), self.bind(high)))
+
+    def _like(self, node: syntax.Like, expected: SqlType | None) -> Expr:
+        operand, pattern = self._pair(node.operand, node.pattern)
+        escape = self.bind(node.escape, TEXT) if node.escape is not None else None
+        for part in (operand, pattern):
+            if part.type.kind not in (Kind.STRING, Kind.NULL, Kind.JSON):
+                raise TypeMismatch(f"LIKE compares strings, not {part.type}")
+        return Like(operand, pattern, escape, node.ignore_case)
+
+    # ---- IN ---------------------------------------------------------------------------------------------------------
+
+    def _in_list(self, node: syntax.InList, expected: SqlType | None) -> Expr:
+        if isinstance(node.operand, syntax.Row):
+            parts = [syntax.Binary("=", node.operand, item, at=node.at) for item in node.items]
+            return Or(tuple(self.bind(part) for part in parts)) if parts else Const(False, BOOLEAN)
+        operand = self.bind(node.operand)
+        items = tuple(self._matched(operand, item) for item in node.items)
+        return InList(operand, items)
+
+    def _matched(self, operand: Expr, item: syntax.Expression) -> Expr:
+        bound = self.bind(item, _context(operand.type))
+        return compare("=", operand, bound).right
+
+    def _in_array(self, node: syntax.InArray, expected: SqlType | None) -> Expr:
+        if isinstance(node.operand, syntax.Row):
+            self.refuse(node, "a row IN an array parameter is not supported")
+        operand = self.bind(node.operand)
+        self.statement.parameters.add(node.parameter.name)
+        context = _context(operand.type)
+        return InArray(operand, self.statement.slot(context, name=node.parameter.name, array=True))
+
+    def _in_query(self, node: syntax.InQuery, expected: SqlType | None) -> Expr:
+        if isinstance(node.operand, syntax.Row):
+            self.refuse(node, "a row IN a subquery is not supported; write EXISTS with the equalities")
+        operand = self.bind(node.operand)
+        plan, scope = self._subquery(node.query)
+        column = self._only_column(plan, node)
+        if not comparable(operand.type, column.type):
+            raise TypeMismatch(f"{operand.type} is compared with {column.type}")
+        if not scope.free:
+            return InArray(operand, self._query_slot(plan, column.type, array=True))
+        return self._apply(plan, scope, "in", BOOLEAN, operand)
+
+    def _exists(self, node: syntax.Exists, expected: SqlType | None) -> Expr:
+        plan, scope = self._subquery(node.query)
+        if not scope.free:
+            return self._query_slot(plan, BOOLEAN, exists=True)
+        return self._apply(plan, scope, "exists", BOOLEAN)
+
+    def _scalar_query(self, node: syntax.ScalarQuery, expected: SqlType | None) -> Expr:
+        plan, scope = self._subquery(node.query)
+        column = self._only_column(plan, node)
+        if not scope.free:
+            return self._query_slot(plan, column.type)
+        return self._apply(plan, scope, "scalar", column.type)
+
+    def _subquery(self, query: syntax.Query) -> tuple[Plan, Scope]:
+        scope = Scope(self.scope.sql, self.scope)
+        return self.plan_query(self.statement, query, scope), scope
+
+    def _query_slot(self, plan: Plan, type_: SqlType, *, array: bool = False, exists: bool = False) -> Slot:
+        self.statement.queries.append(plan)
+        return self.statement.slot(type_, query=len(self.statement.queries) - 1, array=array, exists=exists)
+
+    def _apply(self, plan: Plan, scope: Scope, kind: str, type_: SqlType, operand: Expr | None = None) -> ColumnRef:
+        column = self.statement.column(type_, kind)
+        self.applies[self.stage].append(PendingApply(plan, kind, column, frozenset(scope.free), operand))
+        return column
+
+    def _only_column(self, plan: Plan, node: syntax.Node) -> ColumnRef:
+        if len(plan.output) != 1:
+            message = f"a subquery used as a value must have one column, this one has {len(plan.output)}"
+            raise ProgrammingError(self.place(node).describe(message), sqlstate="42601")
+        return plan.output[0]
+
+    # ---- CASE, CAST, functions --------------------------------------------------------------------------------------
+
+    def _case(self, node: syntax.Case, expected: SqlType | None) -> Expr:
+        conditions = []
+        for when, _ in node.whens:
+            if node.operand is None:
+                conditions.append(self.condition(when))
+            else:
+                conditions.append(self.bind(syntax.Binary("=", node.operand, when, at=when.at)))
+        results = [then for _, then in node.whens]
+        if node.default is not None:
+            results.append(node.default)
+        bound, type_ = self._alike(results, expected)
+        default = bound.pop() if node.default is not None else Const(None, type_)
+        return Case(tuple(zip(conditions, bound, strict=True)), default, type_)
+
+    def _alike(self, nodes: Sequence[syntax.Expression], expected: SqlType | None) -> tuple[list[Expr], SqlType]:
+        """Expressions that must be of one type (CASE, COALESCE …), and that type."""
+        bound: list[Expr | None] = [None if _is_untyped(node) else self.bind(node, expected) for node in nodes]
+        known = [item.type for item in bound if item is not None]
+        type_ = common_type(known) if known else (expected or NULL)
+        context = None if type_.kind is Kind.NULL else _context(type_)
+        complete = [item or self.bind(node, context) for item, node in zip(bound, nodes, strict=True)]
+        return complete, common_type([item.type for item in complete])
+
+    def _cast(self, node: syntax.Cast, expected: SqlType | None) -> Expr:
+        return Cast(self.bind(node.operand), node.type)
+
+    def _function(self, node: syntax.Function, expected: SqlType | None) -> Expr:
+        if node.name in AGGREGATES and not (node.name in ("min", "max") and len(node.arguments) > 1):
+            return self._aggregate(node)
+        if node.star or node.distinct or node.filter is not None:
+            self.refuse(node, f"{node.name} is not an aggregate: *, DISTINCT and FILTER mean nothing to it")
+        function = lookup(node.name)
+        function.check_count(len(node.arguments))
+        if node.name in ("coalesce", "ifnull", "nullif", "greatest", "least"):
+            arguments, _ = self._alike(node.arguments, expected)
+        else:
+            arguments = [self.bind(argument) for argument in node.arguments]
+        return Call(node.name, tuple(arguments), function.result([argument.type for argument in arguments]))
+
+    def _aggregate(self, node: syntax.Function) -> Expr:
+        aggregate = AGGREGATES[node.name]
+        if self.stage is not Stage.GROUP:
+            message = f"{node.name}() cannot stand here: aggregates belong in SELECT, HAVING and ORDER BY"
+            raise ProgrammingError(self.place(node).describe(message), sqlstate="42803")
+        self.has_aggregates = True
+        self.stage = Stage.ROW
+        try:
+            arguments = tuple(self.bind(argument) for argument in node.arguments)
+            condition = self.condition(node.filter) if node.filter is not None else None
+        finally:
+            self.stage = Stage.GROUP
+        if not node.star:
+            aggregate.check_count(len(arguments))
+        elif node.name != "count":
+            self.refuse(node, f"{node.name}(*) is not supported")
+        result = BIGINT if node.star else aggregate.result([argument.type for argument in arguments])
+        return Aggregate(node.name, arguments, node.distinct, result, condition)
+
+    def _misplaced(self, node: syntax.Node, expected: SqlType | None) -> Expr:
+        self.refuse(node, {syntax.Star: "* cannot stand here", syntax.Row: "a row cannot stand here"}.get(
+            type(node), "DEFAULT can only stand in VALUES or on the right of SET"))  # fmt: skip
+        raise AssertionError
+
+
+_METHODS: dict[type, Callable[[Binder, syntax.Expression, SqlType | None], Expr]] = {
+    syntax.Literal: Binder._literal,
+    syntax.Parameter: Binder._parameter,
+    syntax.Name: Binder._name,
+    syntax.Interval: Binder._interval,
+    syntax.Unary: Binder._unary,
+    syntax.Binary: Binder._binary,
+    syntax.Between: Binder._between,
+    syntax.Like: Binder._like,
+    syntax.InList: Binder._in_list,
+    syntax.InArray: Binder._in_array,
+    syntax.InQuery: Binder._in_query,
+    syntax.Exists: Binder._exists,
+    syntax.ScalarQuery: Binder._scalar_query,
+    syntax.Case: Binder._case,
+    syntax.Cast: Binder._cast,
+    syntax.Function: Binder._function,
+    syntax.Star: Binder._misplaced,
+    syntax.Row: Binder._misplaced,
+    syntax.DefaultValue: Binder._misplaced,
+}  # type: ignore[assignment]
+
+_LITERAL_TYPES: dict[type, SqlType] = {
+    bool: BOOLEAN,
+    int: BIGINT,
+    float: SqlType(Kind.FLOAT, "FLOAT"),
+    Decimal: SqlType(Kind.DECIMAL, "NUMERIC"),
+    str: TEXT,
+    bytes: SqlType(Kind.BYTES, "BLOB"),
+}
+
+
+def constant(value: object, expected: SqlType | None) -> Const:
+    """A literal, converted to the kind that its context expects."""
+    if value is None:
+        return Const(None, expected or NULL)
+    own = _LITERAL_TYPES[type(value)]
+    if expected is None or expected.kind in (own.kind, Kind.NULL) or {own.kind, expected.kind} <= NUMERIC_KINDS:
+        return Const(value, own)
+    if own.kind is not Kind.STRING or expected.kind in NUMERIC_KINDS:
+        return Const(value, own)  # the comparison around it judges whether the types go together
+    return Const(coerce_value(value, expected), expected)
+
+
+def compare(op: str, left: Expr, right: Expr) -> Compare:
+    """A comparison, its types checked."""
+    if not comparable(left.type, right.type):
+        raise TypeMismatch(f"{left.type} is compared with {right.type}; write CAST where that is meant")
+    return Compare(op, left, right)
+
+
+def _context(type_: SqlType) -> SqlType:
+    """The type that `type_` gives to a parameter beside it: any length, any number for a number."""
+    if type_.kind in NUMERIC_KINDS or type_.length is not None:
+        return SqlType(type_.kind, type_.name)
+    return type_
+
+
+def _is_untyped(node: syntax.Expression) -> bool:
+    return isinstance(node, syntax.Parameter) or (
+        isinstance(node, syntax.Literal) and (node.value is None or isinstance(node.value, str))
+    )
+
+
+def _chain(node: syntax.Binary) -> list[syntax.Expression]:
+    """The operands of a chain of one operator, left to right, without recursion: a generated OR can be long."""
+    operands: list[syntax.Expression] = []
+    pending: list[syntax.Expression] = [node]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, syntax.Binary) and part.op == node.op:
+            pending.append(part.right)
+            pending.append(part.left)
+        else:
+            operands.append(part)
+    return operands
+
+
+__all__ = ["Binder", "OuterRef", "PendingApply", "PlanQuery", "Stage", "StatementScope", "compare", "conjunction"]

@@ -1,0 +1,298 @@
+"""Plans: relational algebra with the places where the store is read written into it.
+
+The planner makes them, the optimizer's rules rewrite them, `execute` runs them. Nodes are immutable; `output` lists
+the columns of a node's rows, in order. `describe()` is the line that EXPLAIN prints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+from rome.sql.bound import Aggregate, ColumnRef, Expr
+from rome.table.schema import Index, Table
+
+# ---- reading -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One end of a range on a column: > or < `value`, or also equal to it."""
+
+    value: Expr
+    inclusive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Which keys of a table a scan reads.
+
+    `index` is None for the rows themselves, ordered by primary key. `equals` fixes the first columns of that order,
+    one tuple of alternatives a column (an alternative that is an InArray's Slot stands for all its members); `low`
+    and `high` bound the next one. Values are Const, Slot, OuterRef or, in the inner side of a lookup join, columns of
+    the outer side.
+    """
+
+    index: Index | None = None
+    equals: tuple[tuple[Expr, ...], ...] = ()
+    low: Bound | None = None
+    high: Bound | None = None
+    reverse: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """True when nothing narrows the scan."""
+        return not self.equals and self.low is None and self.high is None
+
+
+class Plan:
+    """Base of all nodes."""
+
+    __slots__ = ()
+
+    output: tuple[ColumnRef, ...]
+
+    def describe(self) -> str:
+        return type(self).__name__
+
+
+def inputs(node: Plan) -> list[Plan]:
+    """The plans directly below `node`."""
+    return [value for item in fields(node) if isinstance(value := getattr(node, item.name), Plan)]  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Scan(Plan):
+    """Rows of a table that satisfy `condition`, found through `access`.
+
+    `row_key` is a column for the row's own key in the store (bytes), asked for by UPDATE and DELETE.
+    """
+
+    table: Table
+    alias: str
+    output: tuple[ColumnRef, ...]
+    condition: Expr | None = None
+    access: Access = Access()
+    row_key: ColumnRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows(Plan):
+    """Rows of expressions: VALUES, or the single row of a SELECT without FROM."""
+
+    rows: tuple[tuple[Expr, ...], ...]
+    output: tuple[ColumnRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter(Plan):
+    child: Plan
+    condition: Expr
+
+    @property
+    def output(self) -> tuple[ColumnRef, ...]:  # type: ignore[override]
+        return self.child.output
+
+
+@dataclass(frozen=True, slots=True)
+class Project(Plan):
+    """`expressions` computed from the child's rows, under the columns of `output`."""
+
+    child: Plan
+    expressions: tuple[Expr, ...]
+    output: tuple[ColumnRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Join(Plan):
+    """`kind` is INNER, LEFT or FULL. Output: the left columns, then the right ones.
+
+    `lookup` says that `right` is a Scan whose access refers to columns of `left`: it is read for all left rows in one
+    wave. Otherwise both sides are read side by side and matched by hash on the equalities of `condition`.
+    """
+
+    kind: str
+    left: Plan
+    right: Plan
+    condition: Expr | None = None
+    lookup: bool = False
+
+    @property
+    def output(self) -> tuple[ColumnRef, ...]:  # type: ignore[override]
+        return self.left.output + self.right.output
+
+
+@dataclass(frozen=True, slots=True)
+class Apply(Plan):
+    """A correlated subquery, run for the distinct values of the columns it uses, all in the same waves.
+
+    Adds `column` to the child's rows: the scalar's value, EXISTS' truth, or the truth of `operand` IN (query).
+    `kind` is scalar, exists or in. `free` are the columns of enclosing rows that `query` uses.
+    """
+
+    child: Plan
+    query: Plan
+    kind: str
+    column: ColumnRef
+    free: frozenset[int]
+    operand: Expr | None = None
+
+    @property
+    def output(self) -> tuple[ColumnRef, ...]:  # type: ignore[override]
+        return (*self.child.output, self.column)
+
+
+@dataclass(frozen=True, slots=True)
+class Group(Plan):
+    """GROUP BY: one row a group: the keys, then the aggregates. Without keys always exactly one row."""
+
+    child: Plan
+    keys: tuple[Expr, ...]
+    aggregates: tuple[Aggregate, ...]
+    output: tuple[ColumnRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    expression: Expr
+    descending: bool
+    nulls_first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sort(Plan):
+    child: Plan
+    keys: tuple[SortKey, ...]
+
+    @property
+    def output(self) -> tuple[ColumnRef, ...]:  # type: ignore[override]
+        return self.child.output
+
+
+@dataclass(frozen=True, slots=True)
+class Limit(Plan):
+    """At most `limit` rows after `offset` of them; None or a negative limit means no limit."""
+
+    child: Plan
+    limit: Expr | None
+    offset: Expr | None
+
+    @property
+    def output(self) -> tuple[ColumnRef, ...]:  # type: ignore[override]
+        return self.child.output
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct(Plan):
+    child: Plan
+
+    @property
+    def output(self) -> tuple[ColumnRef, ...]:  # type: ignore[override]
+        return self.child.output
+
+
+@dataclass(frozen=True, slots=True)
+class SetOperation(Plan):
+    """`kind` is UNION, INTERSECT or EXCEPT; `all` keeps duplicates as SQL counts them."""
+
+    kind: str
+    all: bool
+    left: Plan
+    right: Plan
+    output: tuple[ColumnRef, ...]
+
+
+# ---- changing ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Returning:
+    """`expressions` over the columns of a changed row."""
+
+    row: tuple[ColumnRef, ...]
+    expressions: tuple[Expr, ...]
+    output: tuple[ColumnRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A CHECK constraint, bound over the columns `row` of its table."""
+
+    name: str | None
+    sql: str
+    expression: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Insert(Plan):
+    """Rows of `source` put into `table`.
+
+    `places[i]` is where the i-th table column stands in a source row, or None when `defaults[i]` (or the sequence, or
+    NULL) gives its value.
+    """
+
+    table: Table
+    source: Plan
+    places: tuple[int | None, ...]
+    defaults: tuple[Expr | None, ...]
+    row: tuple[ColumnRef, ...]
+    checks: tuple[Condition, ...]
+    returning: Returning | None = None
+    output: tuple[ColumnRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Update(Plan):
+    """`expressions[i]` becomes the value of the table column at `places[i]` in each row of `child`."""
+
+    table: Table
+    child: Plan
+    row: tuple[ColumnRef, ...]
+    row_key: ColumnRef
+    places: tuple[int, ...]
+    expressions: tuple[Expr, ...]
+    checks: tuple[Condition, ...]
+    returning: Returning | None = None
+    output: tuple[ColumnRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delete(Plan):
+    table: Table
+    child: Plan
+    row: tuple[ColumnRef, ...]
+    row_key: ColumnRef
+    returning: Returning | None = None
+    output: tuple[ColumnRef, ...] = ()
+
+
+# ---- a whole statement ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SlotSource:
+    """Where a slot's value comes from: a parameter (`name`), or the rows of `queries[query]`.
+
+    `array` slots hold a `bound.Array`; `exists` ones a bool; the others one value.
+    """
+
+    index: int
+    column: ColumnRef
+    name: str | None = None
+    query: int | None = None
+    array: bool = False
+    exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StatementPlan:
+    """Everything needed to run a statement again.
+
+    `queries` are the uncorrelated subqueries, run first, in order. `tables` are the table descriptions the plan was
+    made for: it holds while the catalogue has these very objects.
+    """
+
+    root: Plan
+    slots: tuple[SlotSource, ...]
+    queries: tuple[Plan, ...] = ()
+    tables: tuple[Table, ...] = ()
+    parameters: frozenset[str] = field(default_factory=frozenset)

@@ -1,0 +1,116 @@
+"""Names: which column a name means, in a query and in the queries around it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from rome.errors import AmbiguousColumn, Place, UndefinedColumn, UndefinedTable
+from rome.sql.bound import ColumnRef, OuterRef
+from rome.sql.syntax import Name
+from rome.table.schema import Table
+
+
+@dataclass(slots=True)
+class Relation:
+    """One item of a FROM clause: its alias, and its columns by lower-case name, in order.
+
+    `merged` names the columns that a USING clause gives to the relation on its left.
+    """
+
+    alias: str
+    columns: list[tuple[str, ColumnRef]]
+    table: Table | None = None
+    merged: set[str] = field(default_factory=set)
+
+    def find(self, name: str) -> list[ColumnRef]:
+        return [column for known, column in self.columns if known == name]
+
+
+@dataclass(slots=True)
+class Scope:
+    """The relations a query sees; `parent` is the scope of the query around it.
+
+    `free` gathers the columns of enclosing queries that this one (or one inside it) uses: what makes it correlated.
+    """
+
+    sql: str
+    parent: Scope | None = None
+    relations: list[Relation] = field(default_factory=list)
+    free: set[int] = field(default_factory=set)
+
+    def add(self, relation: Relation, at: int) -> None:
+        """Take in a relation; its alias must be new."""
+        if any(relation.alias.lower() == known.alias.lower() for known in self.relations):
+            message = f'table name "{relation.alias}" is used twice: give one of them an alias'
+            raise AmbiguousColumn(Place.at(self.sql, at).describe(message), sqlstate="42712")
+        self.relations.append(relation)
+
+    def relation(self, alias: str, at: int) -> Relation:
+        """The relation called `alias` in this query."""
+        for relation in self.relations:
+            if relation.alias.lower() == alias.lower():
+                return relation
+        names = [relation.alias for relation in self.relations]
+        message = f'no table "{alias}" in this query{did_you_mean(alias, names)}'
+        raise UndefinedTable(Place.at(self.sql, at).describe(message))
+
+    def resolve(self, name: Name) -> ColumnRef | OuterRef:
+        """The column that `name` means, here or in an enclosing query."""
+        found = self._find(name)
+        if found is not None:
+            return found
+        passed = [self]
+        scope = self.parent
+        while scope is not None:
+            found = scope._find(name)
+            if found is not None:
+                for inner in passed:
+                    inner.free.add(found.column)
+                return OuterRef(found.column, found.type, found.name)
+            passed.append(scope)
+            scope = scope.parent
+        raise self._undefined(name)
+
+    def _find(self, name: Name) -> ColumnRef | None:
+        column = name.parts[-1].lower()
+        found: list[ColumnRef] = []
+        for relation in self.relations:
+            if len(name.parts) == 2 and relation.alias.lower() != name.parts[0].lower():
+                continue
+            if len(name.parts) == 1 and column in relation.merged:
+                continue
+            found.extend(relation.find(column))
+        if len(found) > 1:
+            owners = ", ".join(
+                f"{relation.alias}.{name.parts[-1]}" for relation in self.relations if relation.find(column)
+            )
+            message = f'column "{".".join(name.parts)}" is ambiguous: it could be {owners}'
+            raise AmbiguousColumn(Place.at(self.sql, name.at).describe(message))
+        return found[0] if found else None
+
+    def _undefined(self, name: Name) -> UndefinedColumn | UndefinedTable:
+        place = Place.at(self.sql, name.at)
+        if len(name.parts) == 2:
+            alias = name.parts[0].lower()
+            scope: Scope | None = self
+            while scope is not None:
+                for relation in scope.relations:
+                    if relation.alias.lower() == alias:
+                        known = [column for column, _ in relation.columns]
+                        hint = did_you_mean(name.parts[1], known)
+                        return UndefinedColumn(place.describe(f'no column "{".".join(name.parts)}"{hint}'))
+                scope = scope.parent
+            names = [relation.alias for relation in self.relations]
+            hint = did_you_mean(name.parts[0], names)
+            return UndefinedTable(place.describe(f'no table "{name.parts[0]}" in this query{hint}'))
+        known = [column for relation in self.relations for column, _ in relation.columns]
+        return UndefinedColumn(place.describe(f'no column "{name.parts[0]}"{did_you_mean(name.parts[0], known)}'))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean "x"?` when one of `known` is close to `name`, else nothing."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return f'; did you mean "{by_lower[close[0]]}"?' if close else ""
