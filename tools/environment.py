@@ -51,7 +51,7 @@ def say(message):
 
 def digest(root, replaced):
     """What the environment is made from, as one hexadecimal digest."""
-    found = hashlib.sha256(repr((sys.version_info[:3], sorted(replaced))).encode())
+    found = hashlib.sha256(repr(sorted(replaced)).encode())
     for name in INPUTS:
         with open(os.path.join(root, name), "rb") as file:
             found.update(file.read())
@@ -59,13 +59,13 @@ def digest(root, replaced):
 
 
 def read_stamp(venv):
-    """(digest, extras) of what the environment holds; ("", set()) when it holds nothing usable."""
+    """(digest, extras) of what the environment holds; ("", set()) when there is none that this Python can use."""
     try:
         with open(os.path.join(venv, STAMP)) as file:
             stamp = json.load(file)
     except (OSError, ValueError):
         return "", set()
-    if not os.path.exists(os.path.join(venv, "bin", "python")):
+    if stamp["python"] != list(sys.version_info[:3]) or not os.path.exists(os.path.join(venv, "bin", "python")):
         return "", set()
     return stamp["digest"], set(stamp["extras"])
 
@@ -154,7 +154,7 @@ def main():
         create(venv)
     install(root, venv, wanted | present, options.replace)
     with open(os.path.join(venv, STAMP), "w") as file:
-        json.dump({"digest": now, "extras": sorted(wanted | present)}, file)
+        json.dump({"python": sys.version_info[:3], "digest": now, "extras": sorted(wanted | present)}, file)
     say("%s is ready" % os.path.relpath(venv))
 
 
