@@ -1,0 +1,66 @@
+"""Glance's schema and metadata definitions, by its own `glance-manage`, with progress.
+
+`glance-manage` is run unmodified in a process of its own; the progress is counted from the lines that it logs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from glance.db.sqlalchemy.alembic_migrations import versions
+
+from glance_compat.failure import Failure
+from glance_compat.state import State, shipped
+
+Advance = Callable[[], None]
+
+
+def count_revisions() -> int:
+    """How many alembic revisions this Glance ships."""
+    return sum(1 for path in Path(versions.__path__[0]).glob("*.py") if path.name != "__init__.py")
+
+
+def count_metadefs() -> int:
+    """How many files of metadata definitions this Glance ships."""
+    return len(list(shipped("metadefs").glob("*.json")))
+
+
+def sync(state: State, advance: Advance) -> None:
+    """Bring the schema to Glance's newest revision; `advance` is called once for each revision that ran."""
+    _manage(state, ["sync"], "Running upgrade", advance)
+
+
+def load_metadefs(state: State, advance: Advance) -> None:
+    """Load the shipped metadata definitions where they are missing; `advance` is called once for each file loaded."""
+    _manage(state, ["load_metadefs", "--path", str(shipped("metadefs"))], "loaded to database", advance)
+
+
+def _manage(state: State, arguments: list[str], mark: str, advance: Advance) -> None:
+    command = [sys.executable, "-m", "glance.cmd.manage", "--config-file", str(state.config_file), "db", *arguments]
+    log_file = state.log_dir / "glance-manage.log"
+    last_lines: deque[str] = deque(maxlen=1)
+    with (
+        log_file.open("a") as log,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"}
+        ) as manage,
+    ):
+        try:
+            assert manage.stdout is not None
+            for line in manage.stdout:
+                log.write(line)
+                if mark in line:
+                    advance()
+                if line.strip():
+                    last_lines.append(line.strip())
+        except BaseException:
+            manage.kill()
+            raise
+    if manage.returncode != 0:
+        reason = last_lines[0] if last_lines else "it printed nothing"
+        raise Failure(f"`glance-manage db {arguments[0]}` exited with {manage.returncode}: {reason} (see {log_file})")

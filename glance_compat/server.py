@@ -1,0 +1,131 @@
+"""Glance's WSGI application under gunicorn, as a child process that never outlives this one's `with` block."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from glance_compat.failure import Failure
+from glance_compat.state import State
+
+HOST = "127.0.0.1"
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 10.0
+GRACEFUL_TIMEOUT_S = 5
+
+WORKER_DIED = re.compile(r"Worker \(pid:\d+\) (?P<cause>.*)")
+EXCEPTION_LINE = re.compile(r"^[\w.]+(Error|Exception|Failure|Exit)\b.*:")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server. Its log is what gunicorn, the workers and Glance print."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log_file: Path
+
+
+def check_port(port: int) -> None:
+    """Raise `Failure` unless this process may listen on `port` of this machine."""
+    with socket.socket() as probe:
+        # as gunicorn does; without it a port would look taken for a minute after a server stopped
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+            probe.listen()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise Failure(f"port {port} of {HOST} is taken: stop what listens there or give another --port") from None
+            raise Failure(f"cannot listen on port {port} of {HOST}: {error.strerror}; give another --port") from None
+
+
+@contextmanager
+def serve(state: State, port: int, workers: int, threads: int) -> Iterator[Server]:
+    """Start gunicorn; on leaving, whatever the reason, stop it and every process it started.
+
+    The server does not answer yet when the block is entered: see `wait_until_healthy`.
+    """
+    log_file = state.log_dir / "glance-api.log"
+    command = [
+        sys.executable, "-m", "gunicorn", "glance.wsgi.api:application",
+        "--bind", f"{HOST}:{port}", "--workers", str(workers), "--worker-class", "gthread", "--threads", str(threads),
+        "--timeout", "300", "--graceful-timeout", str(GRACEFUL_TIMEOUT_S), "--no-control-socket",
+    ]  # fmt: skip
+    environment = {**os.environ, "OS_GLANCE_CONFIG_DIR": str(state.config_dir), "PYTHONWARNINGS": "ignore"}
+    with log_file.open("ab") as log:
+        # A session of its own: Ctrl-C reaches this process only, which then stops the server in order.
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        yield Server(process, f"http://{HOST}:{port}", log_file)
+    finally:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        pass
+    try:
+        os.killpg(process.pid, signal.SIGKILL)  # workers that outlived their master; the session is ours alone
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+def wait_until_healthy(server: Server) -> None:
+    """Return once `/healthcheck` answers 200. Raises `Failure` when the server dies or takes too long."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    with requests.Session() as session:
+        while time.monotonic() < deadline:
+            if server.process.poll() is not None:
+                raise Failure(
+                    f"the server exited with {server.process.returncode} before it answered: {_reason(server.log_file)}"
+                )
+            try:
+                if session.get(f"{server.url}/healthcheck", timeout=5).status_code == requests.codes.ok:
+                    return
+            except requests.RequestException:
+                pass  # not listening yet
+            time.sleep(0.1)
+    raise Failure(f"the server did not answer {server.url}/healthcheck in {START_TIMEOUT_S:.0f} s: see {server.log_file}")
+
+
+def watch(server: Server, report: Callable[[str], None]) -> None:
+    """Follow a healthy server until it ends; never returns otherwise.
+
+    `report` gets a line for each worker that died, which gunicorn replaces. Raises `Failure` when the server itself
+    ends.
+    """
+    with server.log_file.open(errors="replace") as log:
+        log.seek(0, os.SEEK_END)
+        while server.process.poll() is None:
+            for line in log:
+                died = WORKER_DIED.search(line)
+                if died:
+                    report(f"a worker died ({died['cause'].strip()}); gunicorn starts another")
+            time.sleep(0.5)
+    raise Failure(f"the server ended with {server.process.returncode}: {_reason(server.log_file)}")
+
+
+def _reason(log_file: Path) -> str:
+    """The line of the log most likely to say why: the last exception or error line, else the last line."""
+    lines = [line.strip() for line in log_file.read_text(errors="replace").splitlines()[-200:] if line.strip()]
+    telling = [line for line in lines if EXCEPTION_LINE.match(line)] or lines
+    return f"{telling[-1] if telling else 'it printed nothing'} (see {log_file})"

@@ -1,0 +1,190 @@
+"""The state directory: configuration, data, image files and logs of one Glance server.
+
+    var/
+      version                       the layout's number; another number is refused
+      etc/glance-api.conf           written once, then the operator's to edit
+      etc/glance-api-paste.ini      Glance's own, with a pipeline `trusted` (see `glance_compat.trusted`)
+      data/                         the store, unless --connection puts it elsewhere
+      images/ staging/ tasks/       Glance's file store
+      log/                          what the server and glance-manage print
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from oslo_config import cfg
+from oslo_db import options
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from glance_compat.failure import Failure
+
+LAYOUT = "1"
+MIN_FREE_BYTES = 64 * 1024 * 1024
+
+CONFIGURATION = """\
+# Written by glance-on-rome at its first start. It is yours now: later starts read it and leave it as it is.
+[DEFAULT]
+enabled_backends = local:file
+worker_self_reference_url = http://127.0.0.1:{port}
+
+[database]
+connection = {connection}
+
+[glance_store]
+default_backend = local
+
+[local]
+filesystem_store_datadir = {root}/images
+
+[os_glance_staging_store]
+filesystem_store_datadir = {root}/staging
+
+[os_glance_tasks_store]
+filesystem_store_datadir = {root}/tasks
+
+[oslo_concurrency]
+lock_path = {root}/tasks
+
+[paste_deploy]
+flavor = trusted
+config_file = {root}/etc/glance-api-paste.ini
+"""
+
+
+@dataclass(frozen=True)
+class State:
+    """A state directory that is ready to be served. `connection` is the SQLAlchemy URL in its configuration."""
+
+    root: Path
+    connection: str
+    is_new: bool
+
+    @property
+    def config_dir(self) -> Path:
+        return self.root / "etc"
+
+    @property
+    def config_file(self) -> Path:
+        return self.root / "etc" / "glance-api.conf"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.root / "log"
+
+
+def shipped(name: str) -> Path:
+    """The path of a file or directory that Glance's wheel puts beside the interpreter: `<prefix>/etc/glance/<name>`."""
+    path = Path(sys.prefix) / "etc" / "glance" / name
+    if not path.exists():
+        raise Failure(f"{path} is missing: Glance's wheel puts it there. Run: {sys.executable} -m pip install glance")
+    return path
+
+
+def prepare(root: Path, connection: str | None, port: int) -> State:
+    """Make the state directory at `root`, or check the one that is there.
+
+    `connection` None means the one already configured or, in a new directory, LMDB files below `root`.
+    Raises `Failure` for a directory of another layout or with another connection, for a URL that several processes
+    cannot share, and when there is no room.
+    """
+    root = root.resolve()
+    if (root / "version").exists():
+        state = _existing(root, connection)
+    else:
+        if root.exists() and any(root.iterdir()):
+            raise Failure(f"{root} is not empty and holds no state of glance-on-rome: give another --state")
+        state = State(root, connection or f"rome+lmdb:///{root}/data", is_new=True)
+    _check_shared(state.connection)
+    _check_room(root)
+    if state.is_new:
+        _write(state, port)
+    return state
+
+
+def _existing(root: Path, connection: str | None) -> State:
+    layout = (root / "version").read_text().strip()
+    if layout != LAYOUT:
+        raise Failure(
+            f"{root} has layout {layout!r} and this version of ROME writes layout {LAYOUT!r}: "
+            f"give another --state, or start the version that wrote it"
+        )
+    configured = _configured_connection(root / "etc" / "glance-api.conf")
+    if connection is not None and connection != configured:
+        raise Failure(
+            f"{root} keeps its data at {configured}: leave out --connection, give another --state, "
+            f"or edit {root}/etc/glance-api.conf"
+        )
+    return State(root, configured, is_new=False)
+
+
+def _configured_connection(config_file: Path) -> str:
+    configuration = cfg.ConfigOpts()
+    configuration.register_opts(options.database_opts, "database")
+    try:
+        configuration([], default_config_files=[str(config_file)], default_config_dirs=[])
+    except cfg.Error as error:
+        raise Failure(f"{config_file} cannot be read: {error}") from None
+    if not configuration.database.connection:
+        raise Failure(f"{config_file} has no connection in its section [database]: add one, or give another --state")
+    return str(configuration.database.connection)
+
+
+def _check_shared(connection: str) -> None:
+    try:
+        url = make_url(connection)
+    except ArgumentError:
+        raise Failure(f"{connection!r} is not a SQLAlchemy URL: write for example rome+lmdb:////var/lib/glance") from None
+    if url.drivername.endswith("memory") or (url.drivername == "sqlite" and url.database in (None, "", ":memory:")):
+        raise Failure(f"{connection} lives in one process and a server has several: use rome+lmdb:////path")
+
+
+def _check_room(root: Path) -> None:
+    existing = next(path for path in (root, *root.parents) if path.exists())
+    free_bytes = shutil.disk_usage(existing).free
+    if free_bytes < MIN_FREE_BYTES:
+        raise Failure(
+            f"only {free_bytes // 2**20} MiB are free at {existing} and {MIN_FREE_BYTES // 2**20} MiB are needed: "
+            f"make room or give another --state"
+        )
+
+
+def _write(state: State, port: int) -> None:
+    for name in ("etc", "images", "staging", "tasks", "log"):
+        (state.root / name).mkdir(parents=True, exist_ok=True)
+    (state.config_dir / "glance-api-paste.ini").write_text(trusted_paste(shipped("glance-api-paste.ini").read_text()))
+    state.config_file.write_text(
+        # oslo.config reads `$name` as a reference to another option
+        CONFIGURATION.format(root=state.root, connection=state.connection.replace("$", "$$"), port=port)
+    )
+    (state.root / "version").write_text(LAYOUT + "\n")
+
+
+def trusted_paste(paste: str) -> str:
+    """Glance's paste file with a flavour `trusted`: its keystone pipeline with our filter in place of Keystone's.
+
+    Raises `Failure` when Glance's file no longer has that pipeline in the form this was written for.
+    """
+    lines = paste.splitlines()
+    keystone = [number for number, line in enumerate(lines) if line.startswith("keystone = ")]
+    if len(keystone) != 1 or " authtoken " not in lines[keystone[0]]:
+        raise Failure("Glance's glance-api-paste.ini has no keystone pipeline with authtoken: use Glance 33")
+    pipeline = lines[keystone[0]].removeprefix("keystone = ").replace(" authtoken ", " trusted ")
+    lines.insert(keystone[0], f"trusted = {pipeline}")
+    lines += [
+        "",
+        "[composite:glance-api-trusted]",
+        "paste.composite_factory = glance.api:root_app_factory",
+        "/: api",
+        "/healthcheck: healthcheck",
+        "",
+        "[filter:trusted]",
+        "paste.filter_factory = glance_compat.trusted:filter_factory",
+        "project = demo",
+        "roles = admin,member,reader",
+    ]
+    return "\n".join(lines) + "\n"
