@@ -50,6 +50,11 @@ class Tape:
         """Read back from the beginning."""
         self.position = 0
 
+    def cut(self, position: int) -> None:
+        """Forget what was drawn from `position` on."""
+        del self.values[position:]
+        self.position = min(self.position, position)
+
 
 class Savepoint(NamedTuple):
     """A place to return to; belongs to the transaction that made it."""
@@ -212,7 +217,7 @@ class Transaction:
         self.begin_statement()  # READ COMMITTED: let go of what only the last statement's answer depended on
         self._commits += 1
         writes = list(self._overlay.cells.items())
-        self.committed_at = self._protocol.publish(self._driver, self._view.expectations_to_commit(), writes)
+        self.committed_at = self._protocol.publish(self._driver, self._view.expectations(), writes)
 
     def rollback(self) -> None:
         """Forget everything. May be called again, and after `commit`."""

@@ -21,6 +21,9 @@ Guard = tuple[bytes, int]  # the key of a version cell and the version it is exp
 # Readings are folded into expectations early once they are many or large: values need not stay in memory until commit.
 FOLD_READINGS: Final = 256
 FOLD_CELLS: Final = 1024
+# Up to so many expectations travel with every read; more are sent only when the store is seen to have moved, which
+# then costs a second round trip. Without this a long transaction would check everything again at every read.
+CARRY: Final = 64
 
 
 class GuardChanged(Exception):
@@ -58,8 +61,8 @@ class View:
     """
 
     __slots__ = (
-        "_bytes_read", "_driver", "_expect", "_guarded", "_handle", "_keys", "_known", "_seen", "_statement", "guard",
-        "waves",
+        "_bytes_read", "_driver", "_expect", "_guarded", "_handle", "_keys", "_known", "_seen", "_statement",
+        "_valid_at", "guard", "waves",
     )  # fmt: skip
 
     def __init__(self, driver: Driver, guard: Guard | None) -> None:
@@ -72,6 +75,7 @@ class View:
         self._expect: list[Expectation] = []
         self._known: set[bytes | tuple[bytes, bytes]] = set()  # what _expect speaks of: a key, or a range's ends
         self._statement = 0  # where in _expect the current statement begins
+        self._valid_at = 0  # a commit counter at which every expectation is known to hold; 0: none is known
         self._keys = 0
         self._bytes_read = 0
 
@@ -86,23 +90,38 @@ class View:
     def _open(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> Reading:
         guard = None if self._guarded else self.guard
         if guard is None:
-            reading = self._driver.read(gets, scans, self.expectations())
-            self._handle = reading.view
+            reading = self._read_newest(gets, scans)
             self._remember(gets, scans, reading)
             return reading
-        gets = (*gets, guard[0])
-        reading = self._driver.read(gets, scans, self.expectations())
-        self._handle = reading.view
+        reading = self._read_newest((*gets, guard[0]), scans)
         self._guarded = True
         cell = reading.cells[-1]
         version = 0 if cell is None else cell.version
         if version != guard[1]:
             self.guard = (guard[0], version)
             # No one has seen the rest of this reading, so nothing depends on it.
-            self._remember(gets[-1:], (), Reading(reading.version, None, [cell], [], []))
+            self._remember(guard[:1], (), Reading(reading.version, None, [cell], [], []))
             raise GuardChanged(cell)
-        self._remember(gets, scans, reading)
+        self._remember((*gets, guard[0]), scans, reading)
         return reading._replace(cells=reading.cells[:-1])
+
+    def _read_newest(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> Reading:
+        """Read a state of the store in which every expectation holds."""
+        if self._seen:
+            self._fold()
+        if len(self._expect) > CARRY:
+            # Most likely nothing was committed since the last read, and then there is nothing to check.
+            reading = self._driver.read(gets, scans)
+            if reading.version != self._valid_at:
+                self.waves += 1
+                if reading.view is not None:
+                    self._driver.release(reading.view)
+                reading = self._driver.read(gets, scans, tuple(self._expect))
+        else:
+            reading = self._driver.read(gets, scans, tuple(self._expect))
+        self._handle = reading.view
+        self._valid_at = reading.version
+        return reading
 
     def _remember(self, gets: Sequence[bytes], scans: Sequence[Scan], reading: Reading) -> None:
         self.waves += 1
@@ -116,6 +135,7 @@ class View:
         if keep:
             if not self._guarded and self.guard is not None:
                 self._expect_cell(*self.guard)  # it wrote without a read, but was planned on the guard's version
+                self._valid_at = 0
         else:
             for expectation in self._expect[self._statement :]:
                 match expectation:
@@ -129,17 +149,12 @@ class View:
         self.close()
 
     def expectations(self) -> tuple[Expectation, ...]:
-        """Everything that was read, each cell and each range once."""
-        if self._seen:
-            self._fold()
-        return tuple(self._expect)
-
-    def expectations_to_commit(self) -> tuple[Expectation, ...]:
-        """As `expectations`, and the guard even if nothing was read."""
+        """Everything that was read, each cell and each range once, and the guard even if nothing was."""
+        self._fold()
         if not self._guarded and self.guard is not None:
             self._guarded = True
             self._expect_cell(*self.guard)
-        return self.expectations()
+        return tuple(self._expect)
 
     def close(self) -> None:
         """Give back the store's view. May be called again."""

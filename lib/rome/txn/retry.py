@@ -1,0 +1,306 @@
+"""Replay: a transaction that met a conflict is run again, and commits if the application could not tell the difference.
+
+An SQL server with row locks would have made the application wait; here it is told nothing, and what it did is done
+again. The connection keeps a `Journal` of what it ran and what it answered. After a conflict `Replay` runs the journal
+in a fresh transaction with the first one's `Tape` (the same times, random and sequence numbers); when every answer is
+equal, the fresh transaction takes the place of the first.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from rome.errors import Conflict, Error, OperationalError
+from rome.txn.transaction import Transaction
+
+T = TypeVar("T")
+
+Run = Callable[[Transaction], object]
+
+
+class Failure(NamedTuple):
+    """An answer that was an error: what the application saw of it."""
+
+    type: type[Error]
+    message: str
+
+
+class Entry(NamedTuple):
+    """One thing that was run, what it answered, and how many values were on the tape afterwards (None: not known)."""
+
+    run: Run
+    result: object
+    drawn: int | None
+
+
+class Weight(NamedTuple):
+    """The size of a result: rows, and about how many bytes."""
+
+    rows: int
+    bytes: int
+
+
+ROW_SAMPLES = 8
+SCALAR_BYTES = 32
+
+
+def weigh(result: object) -> Weight:
+    """The size of `result`, measured cheaply: a list counts as rows, of which a few are looked at."""
+    match result:
+        case list():
+            step = max(1, len(result) // ROW_SAMPLES)
+            sample = [weigh(row).bytes for row in result[::step]]
+            return Weight(len(result), sum(sample) * len(result) // max(1, len(sample)))
+        case tuple():
+            parts = [weigh(part) for part in result]
+            return Weight(sum(part.rows for part in parts), SCALAR_BYTES + sum(part.bytes for part in parts))
+        case str() | bytes():
+            return Weight(0, SCALAR_BYTES + len(result))
+        case _:
+            return Weight(0, SCALAR_BYTES)
+
+
+class Journal:
+    """What one transaction ran and what it answered, in order.
+
+    Above `max_rows` rows or about `max_bytes` bytes of answers it gives up: it forgets everything, and the transaction
+    cannot be replayed. `tries` and `spent_s` are what the transaction's replays have cost so far.
+    """
+
+    __slots__ = ("_bytes", "_max_bytes", "_max_rows", "_rows", "_weigh", "entries", "given_up", "spent_s", "tries")
+
+    def __init__(
+        self,
+        *,
+        max_rows: int = 20_000,
+        max_bytes: int = 64 << 20,
+        weigh: Callable[[object], Weight] = weigh,
+    ) -> None:
+        self.entries: list[Entry] = []
+        self.given_up = False
+        self.tries = 0
+        self.spent_s = 0.0
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._weigh = weigh
+        self._rows = 0
+        self._bytes = 0
+
+    def add(self, run: Run, result: object, *, drawn: int | None = None) -> None:
+        """Keep that `run` answered `result`; a `Failure` stands for an error."""
+        if self.given_up:
+            return
+        rows, size = self._weigh(result)
+        self._rows += rows
+        self._bytes += size + SCALAR_BYTES
+        if self._rows > self._max_rows or self._bytes > self._max_bytes:
+            self.give_up()
+        else:
+            self.entries.append(Entry(run, result, drawn))
+
+    def perform(self, transaction: Transaction, run: Callable[[Transaction], T]) -> T:
+        """`run(transaction)`, kept with its answer; an error is kept and raised.
+
+        An OperationalError is raised and nothing is kept, its draws neither: it speaks of the store, and no replay can
+        be held to it. After a Conflict the caller may `Replay.recover` and perform the same again.
+        """
+        drawn = transaction.tape.position
+        try:
+            result = run(transaction)
+        except OperationalError:
+            transaction.tape.cut(drawn)
+            raise
+        except Error as error:
+            self.add(run, Failure(type(error), str(error)), drawn=transaction.tape.position)
+            raise
+        self.add(run, result, drawn=transaction.tape.position)
+        return result
+
+    def give_up(self) -> None:
+        """Forget everything and keep nothing more: this transaction cannot be replayed."""
+        self.given_up = True
+        self.entries.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Bounds of the replays of one transaction.
+
+    `enabled` False raises every conflict at once. Before try n (from 0) a replay waits up to
+    min(`first_wait_s` * 2**n, `max_wait_s`), at random.
+    """
+
+    enabled: bool = True
+    max_tries: int = 10
+    max_time_s: float = 5.0
+    first_wait_s: float = 0.001
+    max_wait_s: float = 0.1
+
+
+class Replay:
+    """Replays transactions under one `Policy`; one for a store, used by all of its threads.
+
+    Visible counters: `replays` tries made, `replayed_commits` commits that only a replay made possible, `refused`
+    conflicts that were raised after all.
+
+    The first try of a replay is free; from the second on, the replays of this process take turns, as transactions that
+    wait for one row lock would: whoever has the turn meets only newcomers, so it gets through.
+    """
+
+    def __init__(
+        self,
+        policy: Policy | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """`clock` in seconds, `sleep` takes seconds, `jitter` gives 0 <= x < 1."""
+        self.policy = Policy() if policy is None else policy
+        self.replays = 0
+        self.replayed_commits = 0
+        self.refused = 0
+        self._clock = clock
+        self._sleep = sleep
+        self._jitter = jitter
+        self._turn = threading.Lock()
+        self._counting = threading.Lock()
+
+    def commit(self, journal: Journal, tx: Transaction, begin: Callable[[], Transaction]) -> Transaction:
+        """Commit `tx`; after a conflict replay it and commit that. The transaction that committed.
+
+        Raises Conflict (nothing was written) when an answer differs or a bound is reached, and whatever else
+        `Transaction.commit` raises.
+        """
+        try:
+            tx.commit()
+            return tx
+        except Conflict as conflict:
+            committed = self._until_done(journal, tx, begin, conflict, _commit_whole)
+        with self._counting:
+            self.replayed_commits += 1
+        return committed
+
+    def recover(
+        self, journal: Journal, tx: Transaction, begin: Callable[[], Transaction], conflict: Conflict | None = None
+    ) -> Transaction:
+        """After a `conflict` in the middle of a statement: a fresh transaction in which all before it has been run.
+
+        The caller then runs the statement again; it reads back what it had drawn. Raises as `commit` does.
+        """
+        cause = conflict if conflict is not None else Conflict("what this transaction read has changed")
+        return self._until_done(journal, tx, begin, cause, lambda fresh: None)
+
+    def _until_done(
+        self,
+        journal: Journal,
+        tx: Transaction,
+        begin: Callable[[], Transaction],
+        conflict: Conflict,
+        finish: Callable[[Transaction], None],
+    ) -> Transaction:
+        tx.rollback()
+        drawn = len(tx.tape.values)
+        while True:
+            self._check_bounds(journal, conflict)
+            started = self._clock()
+            try:
+                with self._turns(journal):
+                    tx.tape.cut(drawn)  # a try that took another course may have drawn more
+                    return self._once(journal, tx, begin, finish)
+            except _Different as different:
+                raise self._refuse(str(different), conflict) from conflict
+            except Conflict as again:
+                conflict = again
+            finally:
+                journal.spent_s += self._clock() - started
+
+    def _check_bounds(self, journal: Journal, conflict: Conflict) -> None:
+        policy = self.policy
+        if not policy.enabled:
+            with self._counting:
+                self.refused += 1
+            raise conflict
+        if journal.given_up:
+            raise self._refuse("it answered more than is kept for a replay", conflict) from conflict
+        if journal.tries >= policy.max_tries:
+            raise self._refuse(f"{journal.tries} replays met conflicts too", conflict) from conflict
+        if journal.spent_s >= policy.max_time_s:
+            raise self._refuse(f"replays took {journal.spent_s:.1f} s", conflict) from conflict
+
+    def _refuse(self, why: str, conflict: Conflict) -> Conflict:
+        with self._counting:
+            self.refused += 1
+        return Conflict(
+            f"a concurrent transaction changed what this one read, and {why}; nothing was written, "
+            "run the transaction again"
+        )
+
+    @contextmanager
+    def _turns(self, journal: Journal) -> Iterator[None]:
+        """Wait before a try: at random, and from the second on for this process's turn."""
+        policy = self.policy
+        tries = journal.tries
+        journal.tries += 1
+        with self._counting:
+            self.replays += 1
+        if not tries:
+            yield
+            return
+        left_s = policy.max_time_s - journal.spent_s
+        held = self._turn.acquire(timeout=max(0.0, left_s))
+        try:
+            self._sleep(min(policy.first_wait_s * 2**tries, policy.max_wait_s) * self._jitter())
+            yield
+        finally:
+            if held:
+                self._turn.release()
+
+    def _once(
+        self,
+        journal: Journal,
+        tx: Transaction,
+        begin: Callable[[], Transaction],
+        finish: Callable[[Transaction], None],
+    ) -> Transaction:
+        fresh = begin()
+        fresh.tape = tx.tape
+        fresh.tape.rewind()
+        try:
+            for entry in journal.entries:
+                _replay(entry, fresh)
+            finish(fresh)
+        except BaseException:
+            fresh.rollback()
+            raise
+        return fresh
+
+
+def _commit_whole(fresh: Transaction) -> None:
+    if fresh.tape.position != len(fresh.tape.values):
+        raise _Different("it would now take another course")
+    fresh.commit()
+
+
+class _Different(Exception):
+    """A replayed entry did not answer as it had."""
+
+
+def _replay(entry: Entry, fresh: Transaction) -> None:
+    result: object
+    try:
+        result = entry.run(fresh)
+    except OperationalError:
+        raise
+    except Error as error:
+        result = Failure(type(error), str(error))
+    if result != entry.result:
+        raise _Different("its answers would now be different")
+    if entry.drawn is not None and fresh.tape.position != entry.drawn:
+        raise _Different("it would now take another course")
