@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 from types import ModuleType
+from typing import cast
 
 import sqlalchemy
 from glance.common import config
@@ -43,7 +44,7 @@ def connect(url: str) -> ModuleType:
     options.set_defaults(cfg.CONF)
     cfg.CONF.set_override("connection", url, group="database")
     api.clear_db_env()
-    return api
+    return cast(ModuleType, api)
 
 
 def create_schema(url: str, *, migrations: bool = False) -> None:

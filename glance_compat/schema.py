@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-
-from glance.db.sqlalchemy.alembic_migrations import versions
 
 from glance_compat.failure import Failure
 from glance_compat.state import State, shipped
@@ -21,8 +20,12 @@ Advance = Callable[[], None]
 
 
 def count_revisions() -> int:
-    """How many alembic revisions this Glance ships."""
-    return sum(1 for path in Path(versions.__path__[0]).glob("*.py") if path.name != "__init__.py")
+    """How many alembic revisions this Glance ships; it is not imported for that, which would take a second."""
+    found = importlib.util.find_spec("glance")
+    if found is None or not found.submodule_search_locations:
+        raise Failure(f"Glance is not installed. Run: {sys.executable} -m pip install glance==33.0.0")
+    versions = Path(found.submodule_search_locations[0], "db", "sqlalchemy", "alembic_migrations", "versions")
+    return sum(1 for path in versions.glob("*.py") if path.name != "__init__.py")
 
 
 def count_metadefs() -> int:
@@ -47,7 +50,11 @@ def _manage(state: State, arguments: list[str], mark: str, advance: Advance) -> 
     with (
         log_file.open("a") as log,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"}
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},
         ) as manage,
     ):
         try:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +48,10 @@ def check_port(port: int) -> None:
             probe.listen()
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise Failure(f"port {port} of {HOST} is taken: stop what listens there or give another --port") from None
-            raise Failure(f"cannot listen on port {port} of {HOST}: {error.strerror}; give another --port") from None
+                reason, remedy = "it is taken", "stop what listens there or give another --port"
+            else:
+                reason, remedy = error.strerror or str(error), "give another --port"
+            raise Failure(f"cannot listen on port {port} of {HOST}, {reason}: {remedy}") from None
 
 
 @contextmanager
@@ -65,27 +67,25 @@ def serve(state: State, port: int, workers: int, threads: int) -> Iterator[Serve
         "--timeout", "300", "--graceful-timeout", str(GRACEFUL_TIMEOUT_S), "--no-control-socket",
     ]  # fmt: skip
     environment = {**os.environ, "OS_GLANCE_CONFIG_DIR": str(state.config_dir), "PYTHONWARNINGS": "ignore"}
-    with log_file.open("ab") as log:
-        # A session of its own: Ctrl-C reaches this process only, which then stops the server in order.
-        process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
+    process: subprocess.Popen[bytes] | None = None
     try:
+        with log_file.open("ab") as log:
+            # A session of its own: Ctrl-C reaches this process only, which then stops the server in order.
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
         yield Server(process, f"http://{HOST}:{port}", log_file)
     finally:
-        _stop(process)
+        if process is not None:
+            _stop(process)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        pass
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # workers that outlived their master; the session is ours alone
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
@@ -104,7 +104,7 @@ def wait_until_healthy(server: Server) -> None:
             except requests.RequestException:
                 pass  # not listening yet
             time.sleep(0.1)
-    raise Failure(f"the server did not answer {server.url}/healthcheck in {START_TIMEOUT_S:.0f} s: see {server.log_file}")
+    raise Failure(f"no answer from {server.url}/healthcheck in {START_TIMEOUT_S:.0f} s: see {server.log_file}")
 
 
 def watch(server: Server, report: Callable[[str], None]) -> None:

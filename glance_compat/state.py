@@ -1,12 +1,12 @@
 """The state directory: configuration, data, image files and logs of one Glance server.
 
-    var/
-      version                       the layout's number; another number is refused
-      etc/glance-api.conf           written once, then the operator's to edit
-      etc/glance-api-paste.ini      Glance's own, with a pipeline `trusted` (see `glance_compat.trusted`)
-      data/                         the store, unless --connection puts it elsewhere
-      images/ staging/ tasks/       Glance's file store
-      log/                          what the server and glance-manage print
+var/
+  version                       the layout's number; another number is refused
+  etc/glance-api.conf           written once, then the operator's to edit
+  etc/glance-api-paste.ini      Glance's own, with a pipeline `trusted` (see `glance_compat.trusted`)
+  data/                         the store, unless --connection puts it elsewhere
+  images/ staging/ tasks/       Glance's file store
+  log/                          what the server and glance-manage print
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _check_shared(connection: str) -> None:
     try:
         url = make_url(connection)
     except ArgumentError:
-        raise Failure(f"{connection!r} is not a SQLAlchemy URL: write for example rome+lmdb:////var/lib/glance") from None
+        raise Failure(f"{connection!r} is not a SQLAlchemy URL: write for example rome+lmdb:////path") from None
     if url.drivername.endswith("memory") or (url.drivername == "sqlite" and url.database in (None, "", ":memory:")):
         raise Failure(f"{connection} lives in one process and a server has several: use rome+lmdb:////path")
 

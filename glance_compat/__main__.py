@@ -1,0 +1,5 @@
+"""`python -m glance_compat` is `glance-on-rome`."""
+
+from glance_compat.command import main
+
+main()

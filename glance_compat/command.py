@@ -1,0 +1,162 @@
+"""The console command `glance-on-rome`: a real Glance on ROME, proved and served, with no question asked."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from glance_compat import schema
+from glance_compat.failure import Failure
+from glance_compat.proof import MEMBER, OWNER, UPLOAD_BYTES, Proof
+from glance_compat.server import Server, check_port, serve, wait_until_healthy, watch
+from glance_compat.state import State, prepare
+
+EXIT_FAILED = 1
+
+
+class Stopped(BaseException):
+    """A signal asked for the end. Not an Exception, so that nothing on the way takes it for a failure of its own."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.argument("command", type=click.Choice(["run"]), default="run")
+@click.option(
+    "--state",
+    "state_dir",
+    envvar="ROME_STATE",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("var"),
+    show_default=True,
+    show_envvar=True,
+    help="Directory of configuration, data, image files and logs; made at the first start, reused later.",
+)
+@click.option(
+    "--connection",
+    metavar="URL",
+    help="SQLAlchemy URL of the data, at the first start.  [default: rome+lmdb:///<state>/data]",
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=9292, show_default=True, help="Port of 127.0.0.1.")
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Server processes.")
+@click.option("--threads", type=click.IntRange(1), default=4, show_default=True, help="Threads of each process.")
+@click.option("--once", is_flag=True, help="Stop after the proof; the exit code says whether it held.")
+def main(
+    command: str, state_dir: Path, connection: str | None, port: int, workers: int, threads: int, once: bool
+) -> None:
+    """Run OpenStack Glance, unmodified, with its data in ROME.
+
+    Makes a state directory, brings the schema up to date (glance-manage db sync, load_metadefs), starts Glance under
+    gunicorn on 127.0.0.1, proves with an HTTP client that it works, and serves until Ctrl-C.
+    """
+    console = Console(highlight=False)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop_on_signal)
+    try:
+        _run(console, state_dir, connection, port, workers, threads, once)
+    except Failure as failure:
+        _fail(str(failure))
+    except OSError as error:
+        reason = "no space is left on the device: make room" if error.errno == errno.ENOSPC else error.strerror
+        _fail(f"{error.filename or state_dir}: {reason}")
+    except Stopped as stopped:
+        console.print("stopped, no process is left behind")
+        if once:  # the proof was cut short
+            sys.exit(128 + stopped.signal_number)
+
+
+def _stop_on_signal(signal_number: int, frame: FrameType | None) -> NoReturn:
+    # the first signal ends everything in order; a second one must not interrupt that
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    raise Stopped(signal_number)
+
+
+def _fail(reason: str) -> NoReturn:
+    click.echo(f"glance-on-rome: {reason}", err=True)
+    sys.exit(EXIT_FAILED)
+
+
+def _run(
+    console: Console, state_dir: Path, connection: str | None, port: int, workers: int, threads: int, once: bool
+) -> None:
+    check_port(port)
+    state = prepare(state_dir, connection, port)
+    console.print(f"state       {state.root}  ({'new' if state.is_new else 'reused'})")
+    console.print(f"connection  {state.connection}")
+    with _progress(console, MofNCompleteColumn()) as progress:
+        _follow(progress, "schema: glance-manage db sync", schema.count_revisions(), state, schema.sync)
+        _follow(progress, "metadata definitions: load_metadefs", schema.count_metadefs(), state, schema.load_metadefs)
+    with serve(state, port, workers, threads) as server:
+        with _progress(console) as progress:
+            bar = progress.add_task(f"glance-api: {workers} processes of {threads} threads at {server.url}", total=None)
+            wait_until_healthy(server)
+            progress.update(bar, total=1, completed=1)
+        image_id = _prove(console, server)
+        if not once:
+            _serve_on(console, server, image_id)
+
+
+def _progress(console: Console, *counters: ProgressColumn) -> Progress:
+    columns = [SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), *counters, TimeElapsedColumn()]
+    if counters:
+        columns.insert(2, BarColumn(bar_width=30))
+    return Progress(*columns, console=console)
+
+
+def _follow(
+    progress: Progress, title: str, total: int, state: State, work: Callable[[State, Callable[[], None]], None]
+) -> None:
+    """Show `work` as one bar. What is there already from an earlier start counts as done at the end."""
+    bar = progress.add_task(title, total=total)
+    work(state, lambda: progress.advance(bar))
+    progress.update(bar, completed=total)
+
+
+def _prove(console: Console, server: Server) -> str:
+    table = Table("step", "seen", "ms", title=f"proof over HTTP at {server.url}", title_justify="left")
+    table.columns[2].justify = "right"
+    try:
+        with _progress(console, DownloadColumn(binary_units=True)) as progress:
+            bar = progress.add_task("proof: upload", total=UPLOAD_BYTES)
+            proof = Proof(server.url, lambda count: progress.advance(bar, count))
+            for step in proof.run():
+                table.add_row(step.name, step.seen, f"{step.milliseconds:.1f}")
+                progress.update(bar, description=f"proof: {step.name}")
+    finally:
+        console.print(table)
+    console.print(f"the proof held: {table.row_count} of {table.row_count} steps")
+    return proof.image_id
+
+
+def _serve_on(console: Console, server: Server, image_id: str) -> None:
+    console.print(
+        f"\nserving at {server.url}, log in {server.log_file}; go on with\n\n"
+        f"  curl -H 'X-Project-Id: {OWNER}' {server.url}/v2/images\n"
+        f"  curl -H 'X-Project-Id: {MEMBER}' {server.url}/v2/images/{image_id}\n"
+        f"  openstack --os-auth-type none --os-endpoint {server.url} image list\n\n"
+        f"Ctrl-C stops it",
+        soft_wrap=True,
+    )
+    watch(server, console.print)
