@@ -4,7 +4,8 @@
 
 Nothing is done when the environment already holds these extras for the same pyproject.toml, setup.py and
 constraints.txt: the stamp in it says so. pip's output goes to a log in the environment; a failure prints one line that
-says what to do. Standard library only, and old syntax, because any interpreter may be asked to run it.
+says what to do. Standard library only, and syntax that an older
+Python can read, so that it can say which one is needed.
 """
 
 import argparse
@@ -63,17 +64,18 @@ def read_stamp(venv):
     try:
         with open(os.path.join(venv, STAMP)) as file:
             stamp = json.load(file)
-    except (OSError, ValueError):
+        digest_then, extras, python = stamp["digest"], set(stamp["extras"]), tuple(stamp["python"])
+    except (OSError, ValueError, KeyError):
         return "", set()
-    if stamp["python"] != list(sys.version_info[:3]) or not os.path.exists(os.path.join(venv, "bin", "python")):
+    if python != sys.version_info[:3] or not os.path.exists(os.path.join(venv, "bin", "python")):
         return "", set()
-    return stamp["digest"], set(stamp["extras"])
+    return digest_then, extras
 
 
 def create(venv):
     """An empty environment at `venv`, in place of a broken or outdated one."""
     shutil.rmtree(venv, ignore_errors=True)
-    say("making %s with Python %d.%d.%d" % ((os.path.relpath(venv),) + sys.version_info[:3]))
+    say("making {} with Python {}.{}.{}".format(os.path.relpath(venv), *sys.version_info[:3]))
     made = subprocess.run([sys.executable, "-m", "venv", venv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if made.returncode:
         shutil.rmtree(venv, ignore_errors=True)
@@ -95,12 +97,12 @@ def constraints(root, venv, replaced):
 
 def install(root, venv, extras, replaced):
     """pip install the checkout, editable, with `extras`; its progress is one line, rewritten on a terminal."""
-    target = "%s[%s]" % (root, ",".join(sorted(extras)))
+    names = ",".join(sorted(extras))
     command = [
         os.path.join(venv, "bin", "python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check",
-        "--constraint", constraints(root, venv, replaced), "--editable", target,
+        "--constraint", constraints(root, venv, replaced), "--editable", f"{root}[{names}]",
     ]
-    say("installing ROME with its extras %s (the first time this takes a minute or two)" % ", ".join(sorted(extras)))
+    say(f"installing ROME with its extras {names} (the first time this takes a minute or two)")
     log = os.path.join(venv, LOG)
     collected = 0
     with open(log, "w") as file:
@@ -110,12 +112,12 @@ def install(root, venv, extras, replaced):
             collected += line.startswith("Collecting ")
             if sys.stdout.isatty():
                 step = "unpacking and linking" if line.startswith("Installing collected") else line.split(" (")[0]
-                sys.stdout.write("\r\x1b[Krome: %3d packages  %s" % (collected, step.strip()[:60]))
+                sys.stdout.write(f"\r\x1b[Krome: {collected:3d} packages  {step.strip()[:60]}")
                 sys.stdout.flush()
     if sys.stdout.isatty():
         sys.stdout.write("\r\x1b[K")
     if pip.wait():
-        raise Failure("%s (all of pip's output: %s)" % (cause(log), os.path.relpath(log)))
+        raise Failure(f"{cause(log)} (all of pip's output: {os.path.relpath(log)})")
 
 
 def cause(log):
@@ -138,8 +140,9 @@ def main():
     options = parser.parse_args()
     if sys.version_info < OLDEST_PYTHON:
         raise Failure(
-            "Python 3.11 or newer is needed and %s is %d.%d: run `make PYTHON=python3.11 ...`"
-            % ((sys.executable,) + sys.version_info[:2])
+            "Python 3.11 or newer is needed and {} is {}.{}: run `make PYTHON=python3.11 ...`".format(
+                sys.executable, *sys.version_info[:2]
+            )
         )
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     venv = os.path.abspath(options.venv)
@@ -150,12 +153,12 @@ def main():
         return
     if not then:
         if shutil.disk_usage(os.path.dirname(venv)).free < FREE_BYTES_WANTED:
-            raise Failure("less than 700 MB are free on the disk of %s: free some and run it again" % venv)
+            raise Failure(f"less than 700 MB are free on the disk of {venv}: free some and run it again")
         create(venv)
     install(root, venv, wanted | present, options.replace)
     with open(os.path.join(venv, STAMP), "w") as file:
         json.dump({"python": sys.version_info[:3], "digest": now, "extras": sorted(wanted | present)}, file)
-    say("%s is ready" % os.path.relpath(venv))
+    say(f"{os.path.relpath(venv)} is ready")
 
 
 if __name__ == "__main__":
