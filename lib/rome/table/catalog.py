@@ -1,0 +1,325 @@
+"""The catalogue: one version cell and one cell per table, and the changes that concern whole tables.
+
+Every function that changes the catalogue is a step (see `txn.wave`): it takes the transaction, the keys and the
+catalogue that the statement was planned on, writes through the transaction, leaves the new catalogue in `tx.context`
+and returns it. Tables that did not change stay the same objects, so what is cached by a Table's identity stays true.
+
+The version is a number that is drawn once and never again, from a counter outside every transaction: two catalogues
+with one version are equal, even if one of them was rolled back. A table's id is the version that brought it.
+Changes to columns, indexes and constraints are in `alter`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+import msgspec
+
+from rome.driver.api import Scan
+from rome.errors import (
+    Conflict,
+    DuplicateColumn,
+    DuplicateObject,
+    DuplicateTable,
+    InternalError,
+    ProgrammingError,
+    UndefinedColumn,
+    UndefinedTable,
+)
+from rome.table import keycode, rowcode
+from rome.table.keys import Keys
+from rome.table.paths import begins_with, target_key
+from rome.table.schema import Catalog, ForeignKey, Index, Table
+from rome.txn.transaction import Transaction
+from rome.txn.wave import Step, Wave
+
+EMPTY = Catalog(0, {})
+BATCH_CELLS = 1000
+"""How many cells one scan of a rewriting or erasing step asks for."""
+
+_decode_table = msgspec.msgpack.Decoder(Table).decode
+
+
+def encode_table(table: Table) -> bytes:
+    """The cell of a table: its fields by name in MessagePack, `missing` values as row bytes."""
+    found: bytes | None = table.__dict__.get("_cell")
+    if found is None:
+        columns = tuple(
+            column if column.missing is None else replace(column, missing=rowcode.encode_value(column.missing))
+            for column in table.columns
+        )
+        found = table.__dict__["_cell"] = msgspec.msgpack.encode(replace(table, columns=columns))
+    return found
+
+
+def decode_table(data: bytes) -> Table:
+    """The table behind `encode_table`'s bytes; InternalError for any others."""
+    try:
+        table = _decode_table(data)
+        columns = tuple(
+            replace(column, missing=rowcode.decode_value(column.missing, column.type.kind))
+            if isinstance(column.missing, bytes)
+            else column
+            for column in table.columns
+        )
+    except msgspec.MsgspecError as error:
+        raise InternalError(f"a catalogue cell does not describe a table: {error}") from error
+    table = replace(table, columns=columns)
+    table.__dict__["_cell"] = data
+    return table
+
+
+class _Known(NamedTuple):
+    catalog: Catalog
+    cell_version: int  # the store's version of the version cell, 0 while there is none
+
+
+class CatalogCache:
+    """The newest committed catalogue that one opened store has seen. Threads may share it."""
+
+    def __init__(self, keys: Keys) -> None:
+        self.keys = keys
+        self._known = _Known(EMPTY, 0)
+
+    @property
+    def latest(self) -> Catalog:
+        return self._known.catalog
+
+    @property
+    def planning(self) -> tuple[Catalog, tuple[bytes, int]]:
+        """`latest` and the guard under which a transaction may plan on it without reading the catalogue first."""
+        known = self._known
+        return known.catalog, (self.keys.catalog_version, known.cell_version)
+
+    def load(self, tx: Transaction) -> Step[Catalog]:
+        """The transaction's catalogue, put into `tx.context`: one wave when `latest` is it, two when it has moved.
+
+        The first load asks for everything at once, in one wave. Tables whose cell has not changed are the same
+        objects as before. A catalogue that the transaction itself has changed does not become `latest`.
+        """
+        known = self._known
+        scan = Scan(*self.keys.catalog_range)
+        first = yield Wave((self.keys.catalog_version,), () if known.cell_version else (scan,))
+        cell = first.cells[0]
+        if cell is None:
+            known = _Known(EMPTY, 0)
+        elif cell.version == 0 or cell.version != known.cell_version:
+            cells = first.scans[0] if first.scans else (yield Wave((), (scan,))).scans[0]
+            mine = tx.context if isinstance(tx.context, Catalog) else EMPTY
+            by_cell = {encode_table(t): t for t in (*known.catalog.tables.values(), *mine.tables.values())}
+            tables = [by_cell.get(each.value) or decode_table(each.value) for each in cells]
+            known = _Known(Catalog(_read_version(cell.value), {t.name.lower(): t for t in tables}), cell.version)
+        if cell is None or cell.version:
+            self._known = known
+        tx.context = known.catalog
+        return known.catalog
+
+    def adopt(self, catalog: Catalog, committed_at: int) -> None:
+        """After a commit that changed the catalogue, at the commit counter `committed_at`: `catalog` is the newest."""
+        if committed_at > self._known.cell_version:
+            self._known = _Known(catalog, committed_at)
+
+
+def _read_version(data: bytes) -> int:
+    (version,) = keycode.decode(data)
+    if not isinstance(version, int):
+        raise InternalError(f"the catalogue's version is not a number: {version!r}")
+    return version
+
+
+def next_version(tx: Transaction, keys: Keys, catalog: Catalog) -> Step[int]:
+    """A version number for a change of `catalog`; Conflict when that is not the catalogue any more."""
+    answer = yield Wave((keys.catalog_version,))
+    cell = answer.cells[0]
+    if (_read_version(cell.value) if cell else 0) != catalog.version:
+        raise Conflict("the catalogue has changed since this statement was planned: run the transaction again")
+    return tx.increment(keys.catalog_counter, 1)
+
+
+def save(
+    tx: Transaction, keys: Keys, catalog: Catalog, version: int, changed: Iterable[Table], dropped: Iterable[Table] = ()
+) -> Catalog:
+    """Write the changed tables and forget the dropped ones; the catalogue of `version`."""
+    by_id = {table.id: table for table in catalog.tables.values()}
+    for table in dropped:
+        del by_id[table.id]
+        tx.write(keys.table_cell(table.id), None)
+    for table in changed:
+        by_id[table.id] = table
+        tx.write(keys.table_cell(table.id), encode_table(table))
+    tx.write(keys.catalog_version, keycode.encode((version,)))
+    new = Catalog(version, {table.name.lower(): table for table in by_id.values()})
+    tx.context = new
+    return new
+
+
+def find_table(catalog: Catalog, name: str) -> Table:
+    """The table called `name`; UndefinedTable when there is none."""
+    table = catalog.tables.get(name.lower())
+    if table is None:
+        raise UndefinedTable(f'table "{name}" does not exist')
+    return table
+
+
+def create_table(tx: Transaction, keys: Keys, catalog: Catalog, draft: Table) -> Step[Catalog]:
+    """Create the table that `draft` describes.
+
+    The draft's columns carry distinct ids (from 1) that its keys and indexes speak of. The table's own id, the ids of
+    its indexes, its layout and the hidden indexes of its foreign keys are given here.
+    """
+    if draft.name.lower() in catalog.tables:
+        raise DuplicateTable(f'table "{draft.name}" already exists')
+    version = yield from next_version(tx, keys, catalog)
+    first_index = max((column.id for column in draft.columns), default=0) + 1
+    indexes = tuple(replace(index, id=first_index + at) for at, index in enumerate(draft.indexes))
+    not_null = frozenset(draft.primary_key)
+    table = replace(
+        draft,
+        id=version,
+        columns=tuple(replace(c, nullable=False) if c.id in not_null else c for c in draft.columns),
+        indexes=indexes,
+        layout=1,
+        layouts={1: tuple(column.id for column in draft.columns)},
+        next_id=first_index + len(indexes),
+    )
+    check_names(table)
+    table = with_hidden_indexes(table)
+    trial = Catalog(version, {**catalog.tables, table.name.lower(): table})
+    for key in table.foreign_keys:
+        check_reference(trial, table, key)
+    return save(tx, keys, catalog, version, [table])
+
+
+def drop_table(tx: Transaction, keys: Keys, catalog: Catalog, tables: Iterable[Table]) -> Step[Catalog]:
+    """Drop `tables` together with their rows; refused (2BP01) while another table references one of them."""
+    dropped = list(tables)
+    names = {table.name.lower() for table in dropped}
+    for table in dropped:
+        referrers = {child.name for child, _ in catalog.referrers.get(table.name.lower(), ())}
+        users = sorted(name for name in referrers if name.lower() not in names)
+        if users:
+            listed = ", ".join(f'"{name}"' for name in users)
+            raise ProgrammingError(
+                f'cannot drop table "{table.name}": {listed} references it; drop that foreign key or table first',
+                sqlstate="2BP01",
+            )
+    version = yield from next_version(tx, keys, catalog)
+    for table in dropped:
+        prefix = keys.table_prefix(table)
+        yield from erase(tx, prefix, keycode.after(prefix))
+    return save(tx, keys, catalog, version, (), dropped)
+
+
+def rename_table(tx: Transaction, keys: Keys, catalog: Catalog, table: Table, name: str) -> Step[Catalog]:
+    """Rename `table`; the foreign keys that reference it follow."""
+    if name.lower() in catalog.tables and name.lower() != table.name.lower():
+        raise DuplicateTable(f'table "{name}" already exists')
+    version = yield from next_version(tx, keys, catalog)
+    changed = {table.id: replace(table, name=name)}
+    for referrer, _ in catalog.referrers.get(table.name.lower(), ()):
+        before = changed.get(referrer.id, referrer)
+        foreign_keys = tuple(
+            replace(key, target=name) if key.target.lower() == table.name.lower() else key
+            for key in before.foreign_keys
+        )
+        changed[referrer.id] = replace(before, foreign_keys=foreign_keys)
+    return save(tx, keys, catalog, version, changed.values())
+
+
+def comment_on_table(tx: Transaction, keys: Keys, catalog: Catalog, table: Table, comment: str | None) -> Step[Catalog]:
+    """Set or (None) remove the table's comment."""
+    version = yield from next_version(tx, keys, catalog)
+    return save(tx, keys, catalog, version, [replace(table, comment=comment)])
+
+
+def erase(tx: Transaction, start: bytes, stop: bytes) -> Step[int]:
+    """Delete every cell of start <= key < stop, in batches; how many there were."""
+    erased = 0
+    while True:
+        answer = yield Wave((), (Scan(start, stop, BATCH_CELLS),))
+        cells = answer.scans[0]
+        for cell in cells:
+            tx.write(cell.key, None)
+        erased += len(cells)
+        if len(cells) < BATCH_CELLS:
+            return erased
+        start = cells[-1].key + b"\x00"
+
+
+def check_names(table: Table) -> None:
+    """Refuse two columns, two constraints or two indexes of one name within a table."""
+    seen: set[str] = set()
+    for column in table.columns:
+        if column.name.lower() in seen:
+            raise DuplicateColumn(f'column "{column.name}" of table "{table.name}" is named twice')
+        seen.add(column.name.lower())
+    constraints = [table.primary_key_name, *(key.name for key in table.foreign_keys)]
+    constraints += [check.name for check in table.checks]
+    constraints += [index.name for index in table.indexes if index.constraint]
+    _check_distinct(table, "constraint", constraints)
+    _check_distinct(table, "index", [index.name for index in table.indexes if not index.hidden])
+
+
+def _check_distinct(table: Table, what: str, names: Iterable[str | None]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name is None:
+            continue
+        if name.lower() in seen:
+            raise DuplicateObject(f'{what} "{name}" of table "{table.name}" already exists')
+        seen.add(name.lower())
+
+
+def with_hidden_indexes(table: Table) -> Table:
+    """`table` with a hidden index for each foreign key that no index, nor the primary key, begins with.
+
+    Hidden indexes that no foreign key needs any longer are left out. New ones have ids from the table's `next_id` on.
+    """
+    visible = [index for index in table.indexes if not index.hidden]
+    hidden: list[Index] = []
+    spare = [index for index in table.indexes if index.hidden]
+    next_id = table.next_id
+    for key in table.foreign_keys:
+        if begins_with(table.primary_key, key.columns):
+            continue
+        if any(begins_with(index.columns, key.columns) for index in (*visible, *hidden)):
+            continue
+        found = next((index for index in spare if begins_with(index.columns, key.columns)), None)
+        if found is None:
+            found = Index(next_id, None, key.columns, hidden=True)
+            next_id += 1
+        hidden.append(found)
+    return replace(table, indexes=(*visible, *hidden), next_id=next_id)
+
+
+def check_reference(catalog: Catalog, table: Table, key: ForeignKey) -> None:
+    """Refuse a foreign key whose target is no key, or whose columns cannot equal the target's."""
+    target = find_table(catalog, key.target)
+    if len(key.columns) != len(key.target_columns) or not key.columns:
+        raise ProgrammingError(
+            f'a foreign key of table "{table.name}" has {len(key.columns)} columns '
+            f'and references {len(key.target_columns)} of "{target.name}"',
+            sqlstate="42830",
+        )
+    ids: list[int] = []
+    for name in key.target_columns:
+        column = target.by_name.get(name.lower())
+        if column is None:
+            raise UndefinedColumn(f'column "{name}" of the referenced table "{target.name}" does not exist')
+        ids.append(column.id)
+    if target_key(target, tuple(ids)) is None:
+        raise ProgrammingError(
+            f'a foreign key of table "{table.name}" references "{target.name}" ({", ".join(key.target_columns)}), '
+            f"which is neither its primary key nor UNIQUE",
+            sqlstate="42830",
+        )
+    for mine, theirs in zip(key.columns, ids, strict=True):
+        column, other = table.columns[table.position[mine]], target.columns[target.position[theirs]]
+        if rowcode.key_family(column.type.kind) != rowcode.key_family(other.type.kind):
+            raise ProgrammingError(
+                f'column "{column.name}" of table "{table.name}" is {column.type}, '
+                f'but "{other.name}" of "{target.name}", which it references, is {other.type}',
+                sqlstate="42830",
+            )

@@ -1,0 +1,180 @@
+"""What INSERT, UPDATE and DELETE on a table must touch, worked out once per table and catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rome.errors import InternalError
+from rome.table import keycode
+from rome.table.keys import MAX_INDEXED_BYTES, Keys, check_size
+from rome.table.rowcode import Row
+from rome.table.schema import Catalog, ForeignKey, Index, Table
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPath:
+    """How the key of a row, or of one of its index entries, is made from the row's values."""
+
+    prefix: bytes
+    places: tuple[int, ...]  # of the indexed columns in the row
+    identity: tuple[int, ...]  # of what tells rows apart: the primary key's columns, or the row number
+    unique: bool
+    name: str  # what an error calls it
+    constraint: str | None  # the constraint that a duplicate breaks
+    columns: tuple[str, ...]
+
+    def key(self, row: Row) -> tuple[bytes, bool]:
+        """The key for `row`, and whether no other row may have it."""
+        values = [row[place] for place in self.places]
+        alone = self.unique and None not in values
+        encoded = keycode.encode(values)
+        if len(encoded) > MAX_INDEXED_BYTES:
+            check_size(self.name, values)
+        if alone:
+            return self.prefix + encoded, True
+        return self.prefix + encoded + keycode.encode([row[place] for place in self.identity]), False
+
+    def moved(self, old: Row, new: Row) -> bool:
+        """Whether the two rows differ in what the key is made of."""
+        return any(old[at] != new[at] for at in self.places) or any(old[at] != new[at] for at in self.identity)
+
+
+class ParentPath(NamedTuple):
+    """A foreign key seen from the row that references."""
+
+    key: ForeignKey
+    target: Table
+    places: tuple[int, ...]  # of the referencing columns, in the order of the target's key
+    prefix: bytes  # of the target's primary key or UNIQUE index
+    columns: tuple[str, ...]
+
+
+class ChildPath(NamedTuple):
+    """A foreign key seen from the row that is referenced."""
+
+    key: ForeignKey
+    child: Table
+    places: tuple[int, ...]  # of the referencing columns in the child's row, as the foreign key lists them
+    target_places: tuple[int, ...]  # of the referenced columns in the parent's row, in the same order
+    prefix: bytes  # of the child's index (or rows) that begins with the foreign key's columns
+    order: tuple[int, ...]  # which of them comes first there, second, …
+    rows: bool  # `prefix` is of the child's rows themselves: nothing to dereference
+    parent_prefix: bytes  # of the key that the parent's row is referenced by
+    parent_order: tuple[int, ...]  # which of the referenced columns comes first there, second, …
+
+    def scan_prefix(self, values: Sequence[object]) -> bytes:
+        return self.prefix + keycode.encode([values[at] for at in self.order])
+
+    def parent_key(self, values: Sequence[object]) -> bytes:
+        return self.parent_prefix + keycode.encode([values[at] for at in self.parent_order])
+
+
+@dataclass(frozen=True, slots=True)
+class TablePaths:
+    table: Table
+    row: KeyPath
+    not_null: tuple[int, ...]
+    indexes: tuple[KeyPath, ...]
+    parents: tuple[ParentPath, ...]
+    children: tuple[ChildPath, ...]
+
+
+def paths_of(keys: Keys, catalog: Catalog, table: Table) -> TablePaths:
+    """The paths of `table`, made once for each catalogue."""
+    cache: dict[int, TablePaths] = catalog.__dict__.setdefault("_paths", {})
+    found = cache.get(table.id)
+    if found is None or found.table is not table:
+        found = cache[table.id] = _make_paths(keys, catalog, table)
+    return found
+
+
+def row_path(keys: Keys, table: Table) -> KeyPath:
+    """How the keys of the table's rows are made."""
+    identity = table.primary_positions or (len(table.columns),)
+    name = table.primary_key_name or "PRIMARY"
+    where = f'the primary key of table "{table.name}"'
+    return KeyPath(keys.row_prefix(table), identity, (), True, where, name, table.names(table.primary_key))
+
+
+def index_path(keys: Keys, table: Table, index: Index) -> KeyPath:
+    """How the keys of an index's entries are made."""
+    places = tuple(table.position[column] for column in index.columns)
+    identity = table.primary_positions or (len(table.columns),)
+    columns = table.names(index.columns)
+    where = f'the index {index.name or "on " + ", ".join(columns)} of table "{table.name}"'
+    return KeyPath(keys.index_prefix(table, index), places, identity, index.unique, where, index.name, columns)
+
+
+def _make_paths(keys: Keys, catalog: Catalog, table: Table) -> TablePaths:
+    return TablePaths(
+        table=table,
+        row=row_path(keys, table),
+        not_null=tuple(place for place, column in enumerate(table.columns) if not column.nullable),
+        indexes=tuple(index_path(keys, table, index) for index in table.indexes),
+        parents=tuple(parent_path(keys, catalog, table, key) for key in table.foreign_keys),
+        children=tuple(
+            child_path(keys, table, child, key) for child, key in catalog.referrers.get(table.name.lower(), ())
+        ),
+    )
+
+
+def parent_path(keys: Keys, catalog: Catalog, table: Table, key: ForeignKey) -> ParentPath:
+    """How the row that `key` of `table` references is found."""
+    target = catalog.tables.get(key.target.lower())
+    if target is None:
+        raise InternalError(f'table "{table.name}" references "{key.target}", which does not exist')
+    prefix, wanted = _target(keys, target, key)
+    place_of = {
+        target.by_name[name.lower()].id: table.position[mine]
+        for name, mine in zip(key.target_columns, key.columns, strict=True)
+    }
+    return ParentPath(key, target, tuple(place_of[column] for column in wanted), prefix, table.names(key.columns))
+
+
+def child_path(keys: Keys, parent: Table, child: Table, key: ForeignKey) -> ChildPath:
+    """How the rows of `child` that reference a row of `parent` through `key` are found."""
+    index = next((i for i in child.indexes if begins_with(i.columns, key.columns)), None)
+    if index is not None:
+        prefix, columns = keys.index_prefix(child, index), index.columns
+    elif begins_with(child.primary_key, key.columns):
+        prefix, columns = keys.row_prefix(child), child.primary_key
+    else:
+        raise InternalError(f'no index of table "{child.name}" begins with the columns of its foreign key {key.name}')
+    parent_prefix, wanted = _target(keys, parent, key)
+    targets = [parent.by_name[name.lower()].id for name in key.target_columns]
+    return ChildPath(
+        key=key,
+        child=child,
+        places=tuple(child.position[column] for column in key.columns),
+        target_places=tuple(parent.position[column] for column in targets),
+        prefix=prefix,
+        order=tuple(key.columns.index(column) for column in columns[: len(key.columns)]),
+        rows=index is None,
+        parent_prefix=parent_prefix,
+        parent_order=tuple(targets.index(column) for column in wanted),
+    )
+
+
+def _target(keys: Keys, target: Table, key: ForeignKey) -> tuple[bytes, tuple[int, ...]]:
+    """The prefix of the key that `key` references, and the column ids it is made of, in order."""
+    columns = tuple(target.by_name[name.lower()].id for name in key.target_columns)
+    found = target_key(target, columns)
+    if found is None:
+        raise InternalError(f'foreign key {key.name} references columns of "{target.name}" that are not a key')
+    if isinstance(found, Index):
+        return keys.index_prefix(target, found), found.columns
+    return keys.row_prefix(target), found
+
+
+def begins_with(columns: tuple[int, ...], first: tuple[int, ...]) -> bool:
+    """Whether an index on `columns` finds rows by equality on all of `first`, whatever their order."""
+    return len(columns) >= len(first) and set(columns[: len(first)]) == set(first)
+
+
+def target_key(target: Table, columns: tuple[int, ...]) -> Index | tuple[int, ...] | None:
+    """What makes `columns` (ids, any order) of `target` a key: its primary key, a UNIQUE index, or nothing."""
+    if target.primary_key and set(columns) == set(target.primary_key):
+        return target.primary_key
+    return next((i for i in target.indexes if i.unique and set(columns) == set(i.columns)), None)

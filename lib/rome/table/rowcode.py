@@ -1,0 +1,142 @@
+"""Rows as bytes: two bytes of layout number, then the values as one MessagePack array.
+
+A row keeps the layout it was written in. `decoder` gives it in the column order of today whatever that layout was:
+columns added since take their `missing` value, columns dropped since are skipped. ALTER TABLE ADD and DROP COLUMN
+therefore write no row. docs/keys.md has the format with vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from operator import itemgetter
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from rome.errors import InternalError
+from rome.table.schema import Table
+from rome.values import Kind
+
+Row = tuple[Any, ...]
+
+MAX_LAYOUT = 0xFFFF
+
+_PYTHON_TYPES: dict[Kind, type] = {
+    Kind.BOOLEAN: bool,
+    Kind.INTEGER: int,
+    Kind.FLOAT: float,
+    Kind.DECIMAL: Decimal,
+    Kind.STRING: str,
+    Kind.BYTES: bytes,
+    Kind.DATETIME: datetime,
+    Kind.DATE: date,
+    Kind.TIME: time,
+    Kind.INTERVAL: timedelta,
+    Kind.JSON: str,
+    Kind.UUID: UUID,
+}
+
+_encode_values = msgspec.msgpack.Encoder(uuid_format="bytes").encode
+
+
+def encode_value(value: object) -> bytes:
+    """One value as it stands in a row."""
+    return _encode_values(value)
+
+
+def decode_value(data: bytes, kind: Kind) -> object:
+    """The value of a column of `kind` behind `encode_value`'s bytes."""
+    return msgspec.msgpack.decode(data, type=_PYTHON_TYPES[kind] | None)
+
+
+def encoder(table: Table) -> Callable[[Row], bytes]:
+    """Rows of `table`, in column order, as bytes in today's layout; made once for each Table.
+
+    The values must be of the columns' Python classes already (see `convert`).
+    """
+    found: Callable[[Row], bytes] | None = table.__dict__.get("_row_encoder")
+    if found is None:
+        found = table.__dict__["_row_encoder"] = _make_encoder(table)
+    return found
+
+
+def decoder(table: Table) -> Callable[[bytes], Row]:
+    """Bytes of any layout as a row in the column order of today; made once for each Table.
+
+    It raises InternalError for bytes that no layout of the table explains.
+    """
+    found: Callable[[bytes], Row] | None = table.__dict__.get("_row_decoder")
+    if found is None:
+        found = table.__dict__["_row_decoder"] = _make_decoder(table)
+    return found
+
+
+def _make_encoder(table: Table) -> Callable[[Row], bytes]:
+    prefix = table.layout.to_bytes(2, "big")
+    layout = table.layouts[table.layout]
+    if layout != tuple(column.id for column in table.columns):
+        raise InternalError(f"the layout {table.layout} of table {table.name} is not its column order")
+
+    def encode(row: Row) -> bytes:
+        return prefix + _encode_values(row)
+
+    return encode
+
+
+def _make_decoder(table: Table) -> Callable[[bytes], Row]:
+    current = table.layout.to_bytes(2, "big")
+    decode_current: Callable[[bytes], Row] = msgspec.msgpack.Decoder(_tuple_type(table)).decode
+    older: dict[bytes, Callable[[bytes], Row]] = {}
+
+    def decode(data: bytes) -> Row:
+        try:
+            if data[:2] == current:
+                return decode_current(data[2:])
+            layout = data[:2]
+            read = older.get(layout)
+            if read is None:
+                read = older[layout] = _older_decoder(table, int.from_bytes(layout, "big"))
+            return read(data[2:])
+        except msgspec.MsgspecError as error:
+            raise InternalError(f"a row of table {table.name} does not have its types: {error}") from error
+
+    return decode
+
+
+def _tuple_type(table: Table) -> Any:
+    if not table.columns:
+        return tuple[()]
+    return tuple.__class_getitem__(tuple(_PYTHON_TYPES[column.type.kind] | None for column in table.columns))
+
+
+def _older_decoder(table: Table, layout: int) -> Callable[[bytes], Row]:
+    """A decoder of rows written in an earlier layout."""
+    ids = table.layouts.get(layout)
+    if ids is None:
+        raise InternalError(f"table {table.name} has no layout {layout}")
+    types: list[Any] = []
+    for column_id in ids:
+        place = table.position.get(column_id)
+        # A dropped column: its value is skipped, whatever its type was.
+        types.append(msgspec.Raw if place is None else _PYTHON_TYPES[table.columns[place].type.kind] | None)
+    written = msgspec.msgpack.Decoder(tuple.__class_getitem__(tuple(types))).decode
+    place_in_layout = {column_id: place for place, column_id in enumerate(ids)}
+    missing = tuple(column.missing for column in table.columns)
+    places = [place_in_layout.get(column.id, len(ids) + at) for at, column in enumerate(table.columns)]
+    if len(places) == 1:
+        only = places[0]
+        return lambda data: ((written(data) + missing)[only],)
+    rearrange: Callable[[Row], Row] = itemgetter(*places)
+
+    def decode(data: bytes) -> Row:
+        return rearrange(written(data) + missing)
+
+    return decode
+
+
+def key_family(kind: Kind) -> type:
+    """What `kind` is in a key: kinds of one family encode equal values equally, so they can reference each other."""
+    return int if kind is Kind.BOOLEAN else _PYTHON_TYPES[kind]
