@@ -33,9 +33,7 @@ from rome.sql.bound import (
     Negate,
     Not,
     Or,
-    OuterRef,
     Slot,
-    conjunction,
 )
 from rome.sql.coerce import arithmetic_type, coerce_value, common_type, comparable
 from rome.sql.functions import lookup
@@ -459,5 +457,3 @@ def _chain(node: syntax.Binary) -> list[syntax.Expression]:
             operands.append(part)
     return operands
 
-
-__all__ = ["Binder", "OuterRef", "PendingApply", "PlanQuery", "Stage", "StatementScope", "compare", "conjunction"]

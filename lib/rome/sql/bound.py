@@ -9,7 +9,7 @@ leaves a `Slot`, and puts an operator under a correlated one that adds its value
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from rome.values import BOOLEAN, SqlType
@@ -46,12 +46,12 @@ class Slot(Expr):
 
 @dataclass(frozen=True, slots=True)
 class ColumnRef(Expr):
-    """A column of the row at hand. `name` is only for people."""
+    """A column of the row at hand. `name` is only for people; `nullable` is False when it surely holds a value."""
 
     column: int
     type: SqlType
-    name: str = ""
-    nullable: bool = True
+    name: str = field(default="", compare=False)
+    nullable: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

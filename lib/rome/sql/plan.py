@@ -6,7 +6,8 @@ the columns of a node's rows, in order. `describe()` is the line that EXPLAIN pr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
 
 from rome.sql.bound import Aggregate, ColumnRef, Expr
 from rome.table.schema import Index, Table
@@ -60,11 +61,22 @@ def inputs(node: Plan) -> list[Plan]:
     return [value for item in fields(node) if isinstance(value := getattr(node, item.name), Plan)]  # type: ignore[arg-type]
 
 
+def over_inputs(node: Plan, change: Callable[[Plan], Plan]) -> Plan:
+    """`node` over its inputs changed by `change`."""
+    updates = {}
+    for item in fields(node):  # type: ignore[arg-type]
+        value = getattr(node, item.name)
+        if isinstance(value, Plan) and (new := change(value)) is not value:
+            updates[item.name] = new
+    return replace(node, **updates) if updates else node  # type: ignore[type-var]
+
+
 @dataclass(frozen=True, slots=True)
 class Scan(Plan):
     """Rows of a table that satisfy `condition`, found through `access`.
 
-    `row_key` is a column for the row's own key in the store (bytes), asked for by UPDATE and DELETE.
+    `residual` is what of the condition the access leaves to be judged row by row. A table without a primary key has
+    one more output column than it has columns: the row number.
     """
 
     table: Table
@@ -72,7 +84,7 @@ class Scan(Plan):
     output: tuple[ColumnRef, ...]
     condition: Expr | None = None
     access: Access = Access()
-    row_key: ColumnRef | None = None
+    residual: Expr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +130,14 @@ class Join(Plan):
 
     @property
     def output(self) -> tuple[ColumnRef, ...]:  # type: ignore[override]
-        return self.left.output + self.right.output
+        left = weakened(self.left.output) if self.kind == "FULL" else self.left.output
+        right = self.right.output if self.kind == "INNER" else weakened(self.right.output)
+        return left + right
+
+
+def weakened(columns: tuple[ColumnRef, ...]) -> tuple[ColumnRef, ...]:
+    """`columns` as an outer join leaves them: any of them may be NULL."""
+    return tuple(column if column.nullable else replace(column, nullable=True) for column in columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,12 +261,14 @@ class Insert(Plan):
 
 @dataclass(frozen=True, slots=True)
 class Update(Plan):
-    """`expressions[i]` becomes the value of the table column at `places[i]` in each row of `child`."""
+    """`expressions[i]` becomes the value of the table column at `places[i]` in each row of `child`.
+
+    The child's rows begin with the stored row; `row` are the columns after the change, for checks and RETURNING.
+    """
 
     table: Table
     child: Plan
     row: tuple[ColumnRef, ...]
-    row_key: ColumnRef
     places: tuple[int, ...]
     expressions: tuple[Expr, ...]
     checks: tuple[Condition, ...]
@@ -257,10 +278,11 @@ class Update(Plan):
 
 @dataclass(frozen=True, slots=True)
 class Delete(Plan):
+    """The rows of `child`, each beginning with the stored row, go."""
+
     table: Table
     child: Plan
     row: tuple[ColumnRef, ...]
-    row_key: ColumnRef
     returning: Returning | None = None
     output: tuple[ColumnRef, ...] = ()
 

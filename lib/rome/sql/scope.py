@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from rome.errors import AmbiguousColumn, Place, UndefinedColumn, UndefinedTable
 from rome.sql.bound import ColumnRef, OuterRef
-from rome.sql.syntax import Name
+from rome.sql.syntax import CommonTable, Name
 from rome.table.schema import Table
 
 
@@ -33,12 +33,23 @@ class Scope:
     """The relations a query sees; `parent` is the scope of the query around it.
 
     `free` gathers the columns of enclosing queries that this one (or one inside it) uses: what makes it correlated.
+    `common` holds the WITH items that this query declares, by lower-case name, each with the scope it was written in.
     """
 
     sql: str
     parent: Scope | None = None
     relations: list[Relation] = field(default_factory=list)
     free: set[int] = field(default_factory=set)
+    common: dict[str, tuple[CommonTable, Scope]] = field(default_factory=dict)
+
+    def common_table(self, name: str) -> tuple[CommonTable, Scope] | None:
+        """The WITH item called `name` that this query sees."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name.lower() in scope.common:
+                return scope.common[name.lower()]
+            scope = scope.parent
+        return None
 
     def add(self, relation: Relation, at: int) -> None:
         """Take in a relation; its alias must be new."""

@@ -1,0 +1,164 @@
+"""Access paths: which index, or the primary key, narrows a scan most for the conditions at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from rome.sql.bound import (
+    Aggregate,
+    Call,
+    ColumnRef,
+    Compare,
+    Const,
+    Expr,
+    InArray,
+    InList,
+    IsNull,
+    conjunction,
+    conjuncts,
+    walk,
+)
+from rome.sql.functions import is_volatile
+from rome.sql.plan import Access, Bound, Scan
+from rome.table.schema import Column, Index
+from rome.values import NULL, NUMERIC_KINDS, Kind, SqlType
+
+_MIRRORED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_NULL = Const(None, NULL)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to read a table, and what is left to check.
+
+    `rank` orders candidates, the highest best: (one row at most, equalities that narrow, a range, no dereference).
+    `used` are the columns fixed by equality; `outer` says that values come from another table's row.
+    """
+
+    access: Access
+    consumed: tuple[Expr, ...]
+    rank: tuple[int, ...]
+    used: frozenset[int]
+    outer: bool
+
+    @property
+    def narrows(self) -> bool:
+        return any(self.rank[:3])
+
+
+def best(scan: Scan, conditions: Iterable[Expr], available: frozenset[int] = frozenset()) -> Candidate:
+    """The best way to read `scan` under `conditions`; values may use the columns `available` of an outer side."""
+    terms = _Terms(scan, conditions, available)
+    candidates = [terms.candidate(None)]
+    candidates.extend(terms.candidate(index) for index in scan.table.indexes)
+    return max(candidates, key=lambda candidate: candidate.rank)
+
+
+def with_access(scan: Scan, candidate: Candidate) -> Scan:
+    """`scan` read as `candidate` says."""
+    consumed = set(map(id, candidate.consumed))
+    residual = [part for part in conjuncts(scan.condition) if id(part) not in consumed]
+    return replace(scan, access=candidate.access, residual=conjunction(residual))
+
+
+class _Terms:
+    """The conditions on single columns of a scan that an ordered key can use, by column."""
+
+    def __init__(self, scan: Scan, conditions: Iterable[Expr], available: frozenset[int]) -> None:
+        self.scan = scan
+        self.available = available
+        own = {column.column: place for place, column in enumerate(scan.output[: len(scan.table.columns)])}
+        self.own: Mapping[int, Column] = {number: scan.table.columns[place] for number, place in own.items()}
+        self.equal: dict[int, tuple[tuple[Expr, ...], Expr]] = {}  # column id: alternatives, the condition
+        self.low: dict[int, Bound] = {}
+        self.high: dict[int, Bound] = {}
+        for condition in conditions:
+            self._take(condition)
+
+    def _take(self, condition: Expr) -> None:
+        if isinstance(condition, Compare):
+            for column, op, value in self._sides(condition):
+                if op == "=":
+                    self._equal(column, (value,), condition)
+                elif op in (">", ">="):
+                    self.low.setdefault(column.id, Bound(value, op == ">="))
+                elif op in ("<", "<="):
+                    self.high.setdefault(column.id, Bound(value, op == "<="))
+        elif isinstance(condition, (InList, InArray, IsNull)) and isinstance(condition.operand, ColumnRef):
+            own = self.own.get(condition.operand.column)
+            if own is None:
+                return
+            if isinstance(condition, IsNull):
+                self._equal(own, (_NULL,), condition)
+            elif isinstance(condition, InArray):
+                if keyable(own.type, condition.slot.type):
+                    self._equal(own, (condition.slot,), condition)
+            elif all(self._is_value(item) and keyable(own.type, item.type) for item in condition.items):
+                self._equal(own, condition.items, condition)
+
+    def _equal(self, column: Column, alternatives: tuple[Expr, ...], condition: Expr) -> None:
+        known = self.equal.get(column.id)
+        if known is None or len(known[0]) > len(alternatives):
+            self.equal[column.id] = (alternatives, condition)
+
+    def _sides(self, condition: Compare) -> Iterator[tuple[Column, str, Expr]]:
+        if condition.op not in _MIRRORED:
+            return
+        for side, other, op in (
+            (condition.left, condition.right, condition.op),
+            (condition.right, condition.left, _MIRRORED[condition.op]),
+        ):
+            if isinstance(side, ColumnRef) and side.column in self.own and self._is_value(other):
+                column = self.own[side.column]
+                if keyable(column.type, other.type):
+                    yield column, op, other
+
+    def _is_value(self, expression: Expr) -> bool:
+        """Whether `expression` is known before the table is read."""
+        for part in walk(expression):
+            if isinstance(part, ColumnRef) and part.column not in self.available:
+                return False
+            if isinstance(part, Aggregate) or (isinstance(part, Call) and is_volatile(part.name)):
+                return False
+        return True
+
+    def candidate(self, index: Index | None) -> Candidate:
+        """What `index` (None: the primary key) makes of the conditions."""
+        table = self.scan.table
+        columns = table.primary_key if index is None else index.columns
+        equals: list[tuple[Expr, ...]] = []
+        consumed: list[Expr] = []
+        weight = 0
+        nulls = False
+        for column in columns:
+            if column not in self.equal:
+                break
+            alternatives, condition = self.equal[column]
+            equals.append(alternatives)
+            consumed.append(condition)
+            nulls = nulls or alternatives == (_NULL,)
+            # An equality on a two-valued column halves a table at best: following an index for it costs more.
+            weight += table.columns[table.position[column]].type.kind is not Kind.BOOLEAN
+        complete = len(equals) == len(columns) and bool(columns)
+        unique = complete and not nulls and (index is None or index.unique)
+        low = high = None
+        if not complete:
+            low, high = self.low.get(columns[len(equals)]), self.high.get(columns[len(equals)])
+        if not unique and not weight and index is not None and low is None and high is None:
+            equals, consumed = [], []
+        ranged = (low is not None) + (high is not None)
+        rank = (int(unique), weight, ranged, int(index is None), -len(columns))
+        used = frozenset(columns[: len(equals)])
+        outer = any(
+            isinstance(part, ColumnRef) for values in equals for value in values for part in walk(value)
+        )  # fmt: skip
+        return Candidate(Access(index, tuple(equals), low, high), tuple(consumed), rank, used, outer)
+
+
+def keyable(column: SqlType, value: SqlType) -> bool:
+    """Whether a value of type `value` can be looked up as a key of a column of type `column`."""
+    if column.kind is Kind.JSON or column.kind is Kind.FLOAT:
+        return column.kind is value.kind
+    return column.kind is value.kind or {column.kind, value.kind} <= NUMERIC_KINDS
+

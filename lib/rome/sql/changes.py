@@ -1,0 +1,204 @@
+"""Planning of INSERT, UPDATE and DELETE: which rows change, into what, and which conditions they must meet."""
+
+from __future__ import annotations
+
+from rome.errors import Place, ProgrammingError, UndefinedColumn
+from rome.sql import syntax
+from rome.sql.bind import Binder, Stage, StatementScope
+from rome.sql.bound import ColumnRef, Const, Expr
+from rome.sql.parse import parse_expression
+from rome.sql.plan import Condition, Delete, Filter, Insert, Plan, Returning, Rows, Update
+from rome.sql.planner import applied, find_table, plan_query, plan_table
+from rome.sql.scope import Relation, Scope, did_you_mean
+from rome.table.schema import Column, Table
+from rome.values import NULL
+
+
+def plan_insert(statement: StatementScope, node: syntax.Insert) -> Insert:
+    """The plan of an INSERT."""
+    table = find_table(statement, node.table.name, node.table.at)
+    named = [_column(statement, table, name) for name in node.columns] or list(table.columns)
+    _refuse_repeated(statement, node.columns)
+    source, given = _insert_source(statement, node, named)
+    places: list[int | None] = [None] * len(table.columns)
+    for place, column in enumerate(named):
+        if place in given:
+            places[table.position[column.id]] = place
+    defaults = tuple(default_of(statement, column) for column in table.columns)
+    row = _row_columns(statement, table)
+    returning = _returning(statement, table, node.table, row, node.returning)
+    output = returning.output if returning else ()
+    checks = conditions(statement, table, row)
+    return Insert(table, source, tuple(places), defaults, row, checks, returning, output)
+
+
+def _insert_source(statement: StatementScope, node: syntax.Insert, named: list[Column]) -> tuple[Plan, set[int]]:
+    """The rows to insert, and the places of `named` for which they give a value (the others say DEFAULT)."""
+    scope = Scope(statement.sql)
+    if node.source is None:
+        return Rows(((),), ()), set()
+    body = node.source.body
+    if not isinstance(body, syntax.Values):
+        plan = plan_query(statement, node.source, scope)
+        _check_width(statement, node, len(plan.output), len(named))
+        return plan, set(range(len(named)))
+    binder = Binder(statement, scope, plan_query)
+    rows: list[tuple[Expr, ...]] = []
+    for row in body.rows:
+        _check_width(statement, node, len(row), len(named))
+        rows.append(tuple(_assigned(statement, binder, item, column) for item, column in zip(row, named, strict=True)))
+    if binder.applies[Stage.ROW]:
+        binder.refuse(node, "a correlated subquery in VALUES is not supported")
+    given = set(range(len(named)))
+    if len(body.rows) == 1:
+        given = {place for place, item in enumerate(body.rows[0]) if not isinstance(item, syntax.DefaultValue)}
+    output = tuple(statement.column(column.type, column.name) for column in named)
+    return Rows(tuple(rows), output), given
+
+
+def _check_width(statement: StatementScope, node: syntax.Insert, given: int, wanted: int) -> None:
+    if given != wanted:
+        message = f'INSERT INTO "{node.table.name}" has {wanted} columns but {given} values'
+        raise ProgrammingError(statement.place(node.at).describe(message), sqlstate="42601")
+
+
+def _assigned(statement: StatementScope, binder: Binder, item: syntax.Expression, column: Column) -> Expr:
+    """The value of a column in VALUES or SET; parameters stay as they are given: storing converts them."""
+    if isinstance(item, syntax.DefaultValue):
+        if column.autoincrement:
+            binder.refuse(item, f'DEFAULT for "{column.name}" among several rows is not supported; leave it out')
+        return default_of(statement, column) or Const(None, column.type)
+    if isinstance(item, syntax.Parameter):
+        return binder.bind(item, NULL)
+    return binder.bind(item, column.type)
+
+
+def default_of(statement: StatementScope, column: Column) -> Expr | None:
+    """The server default of a column, bound; None when it has none."""
+    if column.default is None:
+        return None
+    nested = StatementScope(column.default, statement.catalog)
+    binder = Binder(nested, Scope(column.default), plan_query)
+    bound = binder.bind(parse_expression(column.default), column.type)
+    if nested.slots:
+        raise ProgrammingError(f'the default of "{column.name}" cannot have parameters: {column.default}')
+    return bound
+
+
+def conditions(statement: StatementScope, table: Table, row: tuple[ColumnRef, ...]) -> tuple[Condition, ...]:
+    """The CHECK constraints of `table`, bound over `row`."""
+    return tuple(
+        Condition(check.name, check.sql, bind_over_row(statement, table, row, check.sql)) for check in table.checks
+    )
+
+
+def bind_over_row(statement: StatementScope, table: Table, row: tuple[ColumnRef, ...], sql: str) -> Expr:
+    """A condition given as text, about one row of `table`."""
+    nested = StatementScope(sql, statement.catalog)
+    scope = Scope(sql)
+    scope.relations.append(Relation(table.name, [(column.name.lower(), column) for column in row]))
+    bound = Binder(nested, scope, plan_query).condition(parse_expression(sql))
+    if nested.slots or nested.queries:
+        raise ProgrammingError(Place.at(sql, 0).describe("a CHECK condition has neither parameters nor subqueries"))
+    return bound
+
+
+def plan_update(statement: StatementScope, node: syntax.Update) -> Update:
+    """The plan of an UPDATE."""
+    table = find_table(statement, node.table.name, node.table.at)
+    scope = Scope(statement.sql)
+    binder = Binder(statement, scope, plan_query)
+    child = _changed_rows(statement, node.table, scope, binder, node.where)
+    already = len(binder.applies[Stage.ROW])
+    _refuse_repeated(statement, tuple(name for name, _ in node.assignments))
+    places, expressions = [], []
+    for name, value in node.assignments:
+        column = _column(statement, table, name)
+        places.append(table.position[column.id])
+        expressions.append(_assigned(statement, binder, value, column))
+    child = applied(child, binder.applies[Stage.ROW][already:])
+    after = _row_columns(statement, table)
+    returning = _returning(statement, table, node.table, after, node.returning)
+    checks = conditions(statement, table, after)
+    output = returning.output if returning else ()
+    return Update(table, child, after, tuple(places), tuple(expressions), checks, returning, output)
+
+
+def plan_delete(statement: StatementScope, node: syntax.Delete) -> Delete:
+    """The plan of a DELETE."""
+    table = find_table(statement, node.table.name, node.table.at)
+    scope = Scope(statement.sql)
+    binder = Binder(statement, scope, plan_query)
+    child = _changed_rows(statement, node.table, scope, binder, node.where)
+    row = child.output[: len(table.columns)]
+    returning = _returning(statement, table, node.table, row, node.returning)
+    return Delete(table, child, row, returning, returning.output if returning else ())
+
+
+def _changed_rows(
+    statement: StatementScope,
+    target: syntax.TableName,
+    scope: Scope,
+    binder: Binder,
+    where: syntax.Expression | None,
+) -> Plan:
+    """The rows of `target` that satisfy `where`: each begins with the stored row."""
+    plan: Plan = plan_table(statement, target, scope)
+    if where is not None:
+        condition = binder.condition(where)
+        plan = Filter(applied(plan, binder.applies[Stage.ROW]), condition)
+    return plan
+
+
+def _row_columns(statement: StatementScope, table: Table) -> tuple[ColumnRef, ...]:
+    return tuple(statement.column(column.type, column.name) for column in table.columns)
+
+
+def _returning(
+    statement: StatementScope,
+    table: Table,
+    target: syntax.TableName,
+    row: tuple[ColumnRef, ...],
+    items: tuple[syntax.SelectItem, ...],
+) -> Returning | None:
+    if not items:
+        return None
+    scope = Scope(statement.sql)
+    alias = target.alias or table.name
+    scope.relations.append(Relation(alias, [(column.name.lower(), column) for column in row], table))
+    binder = Binder(statement, scope, plan_query)
+    expressions: list[Expr] = []
+    names: list[str] = []
+    for item in items:
+        if isinstance(item.expression, syntax.Star):
+            expressions.extend(row)
+            names.extend(column.name for column in row)
+            continue
+        expressions.append(binder.bind(item.expression))
+        own = item.expression.parts[-1] if isinstance(item.expression, syntax.Name) else "?column?"
+        names.append(item.alias or own)
+    if binder.applies[Stage.ROW]:
+        binder.refuse(items[0], "a correlated subquery in RETURNING is not supported")
+    output = tuple(
+        statement.column(expression.type, name) for expression, name in zip(expressions, names, strict=True)
+    )
+    return Returning(row, tuple(expressions), output)
+
+
+def _column(statement: StatementScope, table: Table, name: syntax.Name) -> Column:
+    column = table.by_name.get(name.parts[-1].lower())
+    if column is None:
+        hint = did_you_mean(name.parts[-1], [known.name for known in table.columns])
+        message = f'table "{table.name}" has no column "{name.parts[-1]}"{hint}'
+        raise UndefinedColumn(statement.place(name.at).describe(message))
+    return column
+
+
+def _refuse_repeated(statement: StatementScope, names: tuple[syntax.Name, ...]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name.parts[-1].lower() in seen:
+            message = f'column "{name.parts[-1]}" is given twice'
+            raise ProgrammingError(statement.place(name.at).describe(message), sqlstate="42701")
+        seen.add(name.parts[-1].lower())
+
