@@ -18,11 +18,6 @@ from rome.errors import NotSupportedError, OutcomeUnknown, Unavailable
 MARK_BYTES = 16  # as many as a UUID: two commits never share a mark
 
 
-def random_mark() -> bytes:
-    """A fresh idempotency mark."""
-    return os.urandom(MARK_BYTES)
-
-
 class CommitProtocol(Protocol):
     """One way to make writes visible, all or nothing."""
 
@@ -38,7 +33,8 @@ class OneRoundTrip:
     """`driver.commit`, and what became of it when its reply was lost.
 
     `max_sends` bounds how often a commit that is known to have failed is sent again, `max_questions` how often the
-    store is asked for the fate of one; between questions it waits `first_wait_s`, doubled each time.
+    store is asked for the fate of one; between questions it waits `first_wait_s`, doubled each time. `make_mark` gives
+    that many random bytes.
     """
 
     __slots__ = ("_first_wait_s", "_make_mark", "_max_questions", "_max_sends", "_sleep")
@@ -49,7 +45,7 @@ class OneRoundTrip:
         max_sends: int = 3,
         max_questions: int = 6,
         first_wait_s: float = 0.02,
-        make_mark: Callable[[], bytes] = random_mark,
+        make_mark: Callable[[int], bytes] = os.urandom,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._max_sends = max_sends
@@ -67,7 +63,7 @@ class OneRoundTrip:
         if not driver.traits.remote:
             return driver.commit(expect, writes)  # no reply to lose, so no mark to pay for
         for _ in range(self._max_sends):
-            mark = self._make_mark()  # fresh each time: the store has sworn never to apply the last one
+            mark = self._make_mark(MARK_BYTES)  # fresh each time: the store has sworn never to apply the last one
             try:
                 return driver.commit(expect, writes, mark)
             except OutcomeUnknown as lost:
