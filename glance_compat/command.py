@@ -152,7 +152,7 @@ def _prove(console: Console, server: Server) -> str:
 
 def _serve_on(console: Console, server: Server, image_id: str) -> None:
     console.print(
-        f"\nserving at {server.url}, log in {server.log_file}; go on with\n\n"
+        f"\nserving at {server.url}, log in {server.log.path}; go on with\n\n"
         f"  curl -H 'X-Project-Id: {OWNER}' {server.url}/v2/images\n"
         f"  curl -H 'X-Project-Id: {MEMBER}' {server.url}/v2/images/{image_id}\n"
         f"  openstack --os-auth-type none --os-endpoint {server.url} image list\n\n"

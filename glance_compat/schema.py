@@ -9,11 +9,11 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 from glance_compat.failure import Failure
+from glance_compat.logs import Log
 from glance_compat.state import State, shipped
 
 Advance = Callable[[], None]
@@ -45,10 +45,9 @@ def load_metadefs(state: State, advance: Advance) -> None:
 
 def _manage(state: State, arguments: list[str], mark: str, advance: Advance) -> None:
     command = [sys.executable, "-m", "glance.cmd.manage", "--config-file", str(state.config_file), "db", *arguments]
-    log_file = state.log_dir / "glance-manage.log"
-    last_lines: deque[str] = deque(maxlen=1)
+    log = Log.of(state.log_dir / "glance-manage.log")
     with (
-        log_file.open("a") as log,
+        log.path.open("a") as output,
         subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -60,14 +59,11 @@ def _manage(state: State, arguments: list[str], mark: str, advance: Advance) -> 
         try:
             assert manage.stdout is not None
             for line in manage.stdout:
-                log.write(line)
+                output.write(line)
                 if mark in line:
                     advance()
-                if line.strip():
-                    last_lines.append(line.strip())
         except BaseException:
             manage.kill()
             raise
     if manage.returncode != 0:
-        reason = last_lines[0] if last_lines else "it printed nothing"
-        raise Failure(f"`glance-manage db {arguments[0]}` exited with {manage.returncode}: {reason} (see {log_file})")
+        raise Failure(f"`glance-manage db {arguments[0]}` exited with {manage.returncode}: {log.reason()}")

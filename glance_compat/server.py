@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import requests
 
 from glance_compat.failure import Failure
+from glance_compat.logs import Log
 from glance_compat.state import State
 
 HOST = "127.0.0.1"
@@ -26,7 +26,6 @@ STOP_TIMEOUT_S = 10.0
 GRACEFUL_TIMEOUT_S = 5
 
 WORKER_DIED = re.compile(r"Worker \(pid:\d+\) (?P<cause>.*)")
-EXCEPTION_LINE = re.compile(r"^[\w.]+(Error|Exception|Failure|Exit)\b.*:")
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Server:
 
     process: subprocess.Popen[bytes]
     url: str
-    log_file: Path
+    log: Log
 
 
 def check_port(port: int) -> None:
@@ -60,7 +59,7 @@ def serve(state: State, port: int, workers: int, threads: int) -> Iterator[Serve
 
     The server does not answer yet when the block is entered: see `wait_until_healthy`.
     """
-    log_file = state.log_dir / "glance-api.log"
+    log = Log.of(state.log_dir / "glance-api.log")
     command = [
         sys.executable, "-m", "gunicorn", "glance.wsgi.api:application",
         "--bind", f"{HOST}:{port}", "--workers", str(workers), "--worker-class", "gthread", "--threads", str(threads),
@@ -69,12 +68,12 @@ def serve(state: State, port: int, workers: int, threads: int) -> Iterator[Serve
     environment = {**os.environ, "OS_GLANCE_CONFIG_DIR": str(state.config_dir), "PYTHONWARNINGS": "ignore"}
     process: subprocess.Popen[bytes] | None = None
     try:
-        with log_file.open("ab") as log:
+        with log.path.open("ab") as output:
             # A session of its own: Ctrl-C reaches this process only, which then stops the server in order.
             process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
-        yield Server(process, f"http://{HOST}:{port}", log_file)
+        yield Server(process, f"http://{HOST}:{port}", log)
     finally:
         if process is not None:
             _stop(process)
@@ -96,7 +95,7 @@ def wait_until_healthy(server: Server) -> None:
         while time.monotonic() < deadline:
             if server.process.poll() is not None:
                 raise Failure(
-                    f"the server exited with {server.process.returncode} before it answered: {_reason(server.log_file)}"
+                    f"the server exited with {server.process.returncode} before it answered: {server.log.reason()}"
                 )
             try:
                 if session.get(f"{server.url}/healthcheck", timeout=5).status_code == requests.codes.ok:
@@ -104,7 +103,7 @@ def wait_until_healthy(server: Server) -> None:
             except requests.RequestException:
                 pass  # not listening yet
             time.sleep(0.1)
-    raise Failure(f"no answer from {server.url}/healthcheck in {START_TIMEOUT_S:.0f} s: see {server.log_file}")
+    raise Failure(f"no answer from {server.url}/healthcheck in {START_TIMEOUT_S:.0f} s: see {server.log.path}")
 
 
 def watch(server: Server, report: Callable[[str], None]) -> None:
@@ -113,7 +112,7 @@ def watch(server: Server, report: Callable[[str], None]) -> None:
     `report` gets a line for each worker that died, which gunicorn replaces. Raises `Failure` when the server itself
     ends.
     """
-    with server.log_file.open(errors="replace") as log:
+    with server.log.path.open(errors="replace") as log:
         log.seek(0, os.SEEK_END)
         while server.process.poll() is None:
             for line in log:
@@ -121,11 +120,4 @@ def watch(server: Server, report: Callable[[str], None]) -> None:
                 if died:
                     report(f"a worker died ({died['cause'].strip()}); gunicorn starts another")
             time.sleep(0.5)
-    raise Failure(f"the server ended with {server.process.returncode}: {_reason(server.log_file)}")
-
-
-def _reason(log_file: Path) -> str:
-    """The line of the log most likely to say why: the last exception or error line, else the last line."""
-    lines = [line.strip() for line in log_file.read_text(errors="replace").splitlines()[-200:] if line.strip()]
-    telling = [line for line in lines if EXCEPTION_LINE.match(line)] or lines
-    return f"{telling[-1] if telling else 'it printed nothing'} (see {log_file})"
+    raise Failure(f"the server ended with {server.process.returncode}: {server.log.reason()}")

@@ -19,7 +19,7 @@ from pathlib import Path
 from oslo_config import cfg
 from oslo_db import options
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from glance_compat.failure import Failure
 
@@ -137,6 +137,9 @@ def _configured_connection(config_file: Path) -> str:
 def _check_shared(connection: str) -> None:
     try:
         url = make_url(connection)
+        url.get_dialect()
+    except NoSuchModuleError:
+        raise Failure(f"SQLAlchemy has no dialect for {connection}: write for example rome+lmdb:////path") from None
     except ArgumentError:
         raise Failure(f"{connection!r} is not a SQLAlchemy URL: write for example rome+lmdb:////path") from None
     if url.drivername.endswith("memory") or (url.drivername == "sqlite" and url.database in (None, "", ":memory:")):
