@@ -1,0 +1,129 @@
+"""AUTOINCREMENT numbers, taken from the store in blocks.
+
+The store keeps one counter per table, outside every transaction; a process takes the next 64 numbers at a time and
+hands them out from memory. Numbers are never handed out twice, but not every number is used, and two processes hand
+out theirs in no common order: what MySQL promises with innodb_autoinc_lock_mode=2.
+
+An explicit value raises the counter, so that later blocks lie above it. A block that another process took earlier may
+still hold that number: the insert finds it taken, gives up the block and goes on with a new one (`insert_numbered`).
+
+A table's id is never used again, so a table dropped and created anew counts from 1.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rome.errors import DataError, UniqueViolation
+from rome.table import rows as table_rows
+from rome.table.convert import integer_range
+from rome.table.keys import Keys
+from rome.table.rowcode import Row
+from rome.table.schema import Catalog, Table
+from rome.txn.transaction import Transaction
+from rome.txn.wave import Step
+
+BLOCK_NUMBERS = 64
+
+
+class _Block(NamedTuple):
+    start: int  # the next number to hand out
+    stop: int  # the first that is not ours
+
+
+_EMPTY = _Block(1, 1)
+
+
+class Sequences:
+    """The blocks of one opened store; threads may share it, and a forked child begins with none."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._lock = threading.Lock()
+        self._blocks: dict[int, _Block] = {}
+        self._pid = os.getpid()
+
+    def take(self, tx: Transaction, table: Table, count: int) -> list[int]:
+        """The next `count` numbers of `table`, ascending; a replayed transaction gets the same again.
+
+        Costs a round trip when the block is used up. DataError (22003) past the column's type.
+        """
+        numbers: list[int] = tx.draw(lambda: self._from_block(table, count))
+        missing = count - len(numbers)
+        if missing:
+            size = max(BLOCK_NUMBERS, missing)
+            stop = tx.increment(self._keys.sequence_key(table), size) + 1
+            fresh = stop - size
+            tx.draw(lambda: self._keep(table, _Block(fresh + missing, stop)))
+            numbers = [*numbers, *range(fresh, fresh + missing)]
+        limit = min((integer_range(c.type) for c in table.columns if c.autoincrement), default=1 << 63)
+        if numbers and numbers[-1] >= limit:
+            raise DataError(f'the AUTOINCREMENT numbers of table "{table.name}" are used up', sqlstate="22003")
+        return numbers
+
+    def note(self, tx: Transaction, table: Table, value: int) -> None:
+        """An explicit value was given: later numbers lie above it. Costs a round trip only above the known block."""
+        if value > 0 and tx.draw(lambda: self._passes(table, value)):
+            tx.increment(self._keys.sequence_key(table), 0, at_least=value)
+
+    def discard(self, table: Table) -> None:
+        """Give up the block of `table`: one of its numbers was taken by an explicit value elsewhere."""
+        with self._lock:
+            self._blocks.pop(table.id, None)
+
+    def _from_block(self, table: Table, count: int) -> list[int]:
+        with self._lock:
+            block = self._block(table)
+            stop = min(block.start + count, block.stop)
+            self._blocks[table.id] = _Block(stop, block.stop)
+            return list(range(block.start, stop))
+
+    def _keep(self, table: Table, block: _Block) -> None:
+        with self._lock:
+            if self._block(table).stop < block.stop:  # two threads may have taken a block each: keep the later one
+                self._blocks[table.id] = block
+
+    def _passes(self, table: Table, value: int) -> bool:
+        """Whether `value` lies above every number known to be given out; the block goes on behind it."""
+        with self._lock:
+            block = self._block(table)
+            self._blocks[table.id] = _Block(min(max(block.start, value + 1), block.stop), block.stop)
+            return value >= block.stop
+
+    def _block(self, table: Table) -> _Block:
+        if self._pid != os.getpid():
+            self._blocks.clear()
+            self._pid = os.getpid()
+        return self._blocks.get(table.id, _EMPTY)
+
+
+def insert_numbered(
+    tx: Transaction, keys: Keys, catalog: Catalog, sequences: Sequences, table: Table, rows: Sequence[Row]
+) -> Step[list[Row]]:
+    """`rows.insert` for a table with an AUTOINCREMENT column: the rows as they were stored.
+
+    A row with None in that column gets the next number; any other value is kept and raises the sequence.
+    """
+    place = next(at for at, column in enumerate(table.columns) if column.autoincrement)
+    explicit = [row[place] for row in rows if row[place] is not None]
+    if explicit:
+        sequences.note(tx, table, max(explicit))
+    automatic = len(rows) - len(explicit)
+    while True:
+        numbers = sequences.take(tx, table, automatic)
+        ahead = iter(numbers)
+        numbered = [
+            row if row[place] is not None else (*row[:place], next(ahead), *row[place + 1 :]) for row in rows
+        ]
+        try:
+            yield from table_rows.insert(tx, keys, catalog, table, numbered)
+        except UniqueViolation as error:
+            column = table.columns[place].name
+            if column not in error.columns or error.values[error.columns.index(column)] not in numbers:
+                raise
+            sequences.discard(table)
+            continue
+        return numbered
