@@ -28,6 +28,7 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from functools import lru_cache
+from typing import TypeGuard
 from uuid import UUID
 
 import msgspec
@@ -117,11 +118,7 @@ def _integer(sql_type: SqlType, refuse: _Refusal) -> Convert:
             return None
         if type(value) is int:
             number = value
-        elif isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
-            number = int(value)
-        elif isinstance(value, Decimal) and value.is_finite() and value.adjusted() < 40 and value == int(value):
-            number = int(value)
-        elif isinstance(value, str) and _DIGITS.fullmatch(value):
+        elif _is_whole(value):
             number = int(value)
         else:
             raise refuse.kind(value)
@@ -130,6 +127,15 @@ def _integer(sql_type: SqlType, refuse: _Refusal) -> Convert:
         raise refuse.range(value)
 
     return to_integer
+
+
+def _is_whole(value: object) -> TypeGuard[int | float | Decimal | str]:
+    """Whether `int(value)` loses nothing."""
+    if isinstance(value, Decimal):
+        return value.is_finite() and value.adjusted() < 40 and value == int(value)
+    if isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, int) or (isinstance(value, str) and _DIGITS.fullmatch(value) is not None)
 
 
 def _float(sql_type: SqlType, refuse: _Refusal) -> Convert:
@@ -172,9 +178,10 @@ def _decimal(sql_type: SqlType, refuse: _Refusal) -> Convert:
         if not number.is_finite():
             raise refuse.range(value)
         if precision is not None:
-            number = _quantize(number, precision, scale, unit)
-            if number is None:
+            rounded = _quantize(number, precision, scale, unit)
+            if rounded is None:
                 raise refuse.range(value)
+            number = rounded
         return number if number else number.copy_abs()  # one zero, not two
 
     return to_decimal

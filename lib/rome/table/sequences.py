@@ -113,7 +113,7 @@ def insert_numbered(
         sequences.note(tx, table, max(explicit))
     automatic = len(rows) - len(explicit)
     while True:
-        numbers = sequences.take(tx, table, automatic)
+        numbers = sequences.take(tx, table, automatic) if automatic else []
         ahead = iter(numbers)
         numbered = [
             row if row[place] is not None else (*row[:place], next(ahead), *row[place + 1 :]) for row in rows
