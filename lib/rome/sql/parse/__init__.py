@@ -1,0 +1,75 @@
+"""SQL text into `rome.sql.syntax`: the only package that imports sqlglot.
+
+`grammar` (a sqlglot dialect) makes sqlglot's tree; `expressions`, `queries`, `changes` and `definitions` read it
+through the allow-list in `allow` and make ours. What is not on the list is refused with its place in the text.
+"""
+
+from __future__ import annotations
+
+from sqlglot.errors import ParseError, TokenError
+from sqlglot.tokens import Token, TokenType
+
+from rome.errors import NotSupportedError, SyntaxError_
+from rome.sql import syntax
+from rome.sql.parse import changes, definitions, expressions, queries
+from rome.sql.parse.allow import STATEMENTS
+from rome.sql.parse.grammar import DIALECT
+from rome.sql.parse.source import Source
+
+# Imported so that their readers stand on the allow-list.
+READERS = (expressions, queries, changes, definitions)
+
+STATEMENT_WORDS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES", "CREATE", "DROP", "ALTER", "COMMENT", "(")
+
+
+def parse(sql: str) -> syntax.Statement:
+    """The syntax tree of the one statement in `sql`; a semicolon may end it.
+
+    Raises SyntaxError_ when the text is not SQL, NotSupportedError when it is SQL that ROME does not take (SQLSTATE
+    54001 when it is nested too deeply), and UndefinedObject for an unknown type; each shows the place with a caret.
+    """
+    source = Source(sql, _tokens(sql))
+    tokens = source.tokens
+    if not tokens:
+        raise SyntaxError_("the statement is empty")
+    explain = analyze = False
+    if tokens[0].text.upper() == "EXPLAIN":
+        explain, tokens = True, tokens[1:]
+        if tokens and tokens[0].text.upper() == "ANALYZE":
+            analyze, tokens = True, tokens[1:]
+    if not tokens:
+        raise source.wrong(len(sql), "a statement is missing after EXPLAIN")
+    if tokens[0].text.upper() not in STATEMENT_WORDS:
+        raise source.wrong(tokens[0].start, f"a statement begins with {', '.join(STATEMENT_WORDS[:-2])} or COMMENT ON")
+    try:
+        statement = _statement(source, tokens)
+    except RecursionError:
+        raise NotSupportedError("statement nested too deeply", sqlstate="54001") from None
+    source.check_all_taken()
+    return syntax.Explain(statement, analyze) if explain else statement
+
+
+def _tokens(sql: str) -> list[Token]:
+    """The tokens of `sql` without the semicolon that may end it."""
+    try:
+        tokens = DIALECT.tokenize(sql)
+    except TokenError as error:
+        raise SyntaxError_(f"the text ends inside a string, a quoted name or a comment ({error})") from None
+    while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
+        tokens.pop()
+    for token in tokens:
+        if token.token_type is TokenType.SEMICOLON:
+            raise Source(sql, tokens).refuse(token.start, "more than one statement in a text")
+    return tokens
+
+
+def _statement(source: Source, tokens: list[Token]) -> syntax.Statement:
+    try:
+        trees = DIALECT.parser().parse(tokens, source.sql)
+    except ParseError as error:
+        where = error.errors[0]
+        raise source.wrong(where.get("offset", 0), where["description"] or "syntax error") from None
+    [tree] = trees
+    if tree is None:
+        raise source.wrong(tokens[0].start, "this is no statement")
+    return STATEMENTS.read(source, tree)

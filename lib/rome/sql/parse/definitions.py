@@ -1,0 +1,358 @@
+"""CREATE, DROP, ALTER and COMMENT."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlglot import exp
+
+from rome.sql import syntax
+from rome.sql.parse.allow import ACTIONS, STATEMENTS, only
+from rome.sql.parse.expressions import expression, identifier
+from rome.sql.parse.queries import table_name
+from rome.sql.parse.source import Source
+from rome.values import Kind, SqlType
+
+
+def text_expression(source: Source, node: exp.Expr) -> syntax.TextExpression:
+    """An expression with its text as written; the grammar wrapped it in a Paren that knows where it stands."""
+    first, last = node.meta["first"], node.meta["last"]
+    return syntax.TextExpression(source.sql[first : last + 1], expression(source, node.this), at=first)
+
+
+def _names(source: Source, nodes: list[exp.Expr]) -> tuple[str, ...]:
+    """Column names in parentheses; ASC is taken, DESC, lengths and expressions are not."""
+    names = []
+    for node in nodes:
+        if isinstance(node, exp.Ordered):
+            only(source, node, "this", "desc")
+            if node.args.get("desc"):
+                raise source.refuse(node, "a descending index")
+            node = node.this
+        if isinstance(node, exp.Column) and not node.args.get("table"):
+            only(source, node, "this")
+            node = node.this
+        if not isinstance(node, exp.Identifier):
+            raise source.refuse(node, "a key over anything but columns")
+        names.append(identifier(source, node))
+    if len({name.lower() for name in names}) != len(names):
+        raise source.wrong(nodes[0], "a column is named twice")
+    return tuple(names)
+
+
+# ---- constraints ---------------------------------------------------------------------------------------------------
+
+
+def _options(source: Source, node: exp.Expr) -> dict[str, str]:
+    """What stands after a key: {"ON DELETE": "CASCADE"}; only constraints that are checked at once are taken."""
+    actions: dict[str, str] = {}
+    for option in node.args.get("options") or []:
+        if option.startswith("ON "):
+            _, event, action = option.split(" ", 2)
+            actions[f"ON {event.upper()}"] = action
+        elif option in ("INITIALLY DEFERRED", "NOT ENFORCED", "MATCH FULL", "MATCH PARTIAL"):
+            raise source.refuse(node, f"a constraint that is {option}")
+        elif option not in ("DEFERRABLE", "NOT DEFERRABLE", "INITIALLY IMMEDIATE", "MATCH SIMPLE"):
+            raise source.refuse(node, f"{option} after a constraint")
+    return actions
+
+
+def _no_options(source: Source, node: exp.Expr) -> None:
+    if _options(source, node):
+        raise source.wrong(node, "ON DELETE and ON UPDATE belong to a foreign key")
+
+
+def _foreign_key(
+    source: Source, name: str | None, columns: tuple[str, ...], reference: exp.Expr, outer: exp.Expr | None = None
+) -> syntax.ForeignKeyConstraint:
+    only(source, reference, "this", "options")
+    target, target_columns = reference.this, ()
+    if isinstance(target, exp.Schema):
+        only(source, target, "this", "expressions")
+        target_columns = _names(source, target.expressions)
+        target = target.this
+    actions = _options(source, reference)
+    if outer is not None:
+        actions |= _options(source, outer)
+        for event in ("delete", "update"):
+            if outer.args.get(event):
+                actions[f"ON {event.upper()}"] = outer.args[event]
+    if target_columns and len(target_columns) != len(columns):
+        raise source.wrong(reference, "a foreign key and what it references must have the same number of columns")
+    at = source.start(reference)
+    for action in actions.values():
+        if action not in ("NO ACTION", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT"):
+            raise source.wrong(at, f"{action} is no referential action")
+    if set(actions) - {"ON DELETE", "ON UPDATE"}:
+        raise source.wrong(at, "after a foreign key stand ON DELETE and ON UPDATE")
+    return syntax.ForeignKeyConstraint(
+        name,
+        columns,
+        table_name(source, target),
+        target_columns,
+        on_delete=actions.get("ON DELETE", "NO ACTION"),
+        on_update=actions.get("ON UPDATE", "NO ACTION"),
+        at=at,
+    )
+
+
+def _constraint(source: Source, node: exp.Expr, name: str | None = None) -> syntax.Constraint:
+    """A constraint of a table."""
+    at = source.start(node)
+    if isinstance(node, exp.Constraint):
+        only(source, node, "this", "expressions")
+        if len(node.expressions) != 1:
+            raise source.refuse(node, "a constraint of several kinds")
+        return _constraint(source, node.expressions[0], identifier(source, node.this))
+    if isinstance(node, exp.PrimaryKey):
+        only(source, node, "expressions", "include", "options")
+        only(source, node.args["include"])
+        _no_options(source, node)
+        return syntax.PrimaryKeyConstraint(name, _names(source, node.expressions), at=at)
+    if isinstance(node, exp.UniqueColumnConstraint):
+        only(source, node, "this", "options")
+        _no_options(source, node)
+        if not isinstance(node.this, exp.Schema) or node.this.this is not None:
+            raise source.wrong(node, "UNIQUE names its columns in parentheses")
+        only(source, node.this, "this", "expressions")
+        return syntax.UniqueConstraint(name, _names(source, node.this.expressions), at=at)
+    if isinstance(node, exp.ForeignKey):
+        only(source, node, "expressions", "reference", "options", "delete", "update")
+        columns = _names(source, node.expressions)
+        if not columns or node.args.get("reference") is None:
+            raise source.wrong(node, "a foreign key is written FOREIGN KEY (columns) REFERENCES table (columns)")
+        return _foreign_key(source, name, columns, node.args["reference"], node)
+    if isinstance(node, exp.CheckColumnConstraint):
+        only(source, node, "this")
+        return syntax.CheckConstraint(name, text_expression(source, node.this), at=at)
+    raise source.refuse(node, "this constraint")
+
+
+# ---- columns -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Column:
+    """What is known of a column while its constraints are read."""
+
+    name: str
+    type: SqlType
+    nullable: bool | None = None
+    default: syntax.TextExpression | None = None
+    autoincrement: bool = False
+    comment: str | None = None
+    constraints: list[syntax.Constraint] = field(default_factory=list)
+
+
+def column_definition(source: Source, node: exp.Expr) -> syntax.ColumnDefinition:
+    if not isinstance(node, exp.ColumnDef):
+        raise source.wrong(node, "a column has a name and a type")
+    only(source, node, "this", "kind", "constraints")
+    at = source.start(node)
+    kind = node.args.get("kind")
+    if not isinstance(kind, exp.DataType):
+        raise source.wrong(node, "the column has no type")
+    source.take_range(kind)
+    column = _Column(identifier(source, node.this), kind.meta["type"])
+    for part in node.args.get("constraints") or []:
+        if not isinstance(part, exp.ColumnConstraint):
+            raise source.wrong(part, "a constraint is missing after its name")
+        only(source, part, "this", "kind")
+        name = None if part.this is None else identifier(source, part.this)
+        _apply(source, column, part.args["kind"], name)
+    if column.autoincrement and column.type.kind is not Kind.INTEGER:
+        raise source.wrong(node, "only a column of an integer type can be AUTOINCREMENT")
+    primary = any(isinstance(one, syntax.PrimaryKeyConstraint) for one in column.constraints)
+    if primary and column.nullable:
+        raise source.wrong(node, "a primary key cannot be NULL")
+    return syntax.ColumnDefinition(
+        column.name,
+        column.type,
+        nullable=column.nullable is not False and not primary,
+        default=column.default,
+        autoincrement=column.autoincrement,
+        comment=column.comment,
+        constraints=tuple(column.constraints),
+        at=at,
+    )
+
+
+def _apply(source: Source, column: _Column, node: exp.Expr, name: str | None) -> None:
+    """Add one constraint written beside a column to what is known of it."""
+    at = source.start(node) or source.start(node.parent) if node.parent is not None else 0
+    if isinstance(node, exp.NotNullColumnConstraint):
+        only(source, node, "allow_null")
+        column.nullable = bool(node.args.get("allow_null"))
+    elif isinstance(node, exp.DefaultColumnConstraint):
+        only(source, node, "this")
+        column.default = text_expression(source, node.this)
+    elif isinstance(node, exp.AutoIncrementColumnConstraint):
+        only(source, node)
+        column.autoincrement = True
+    elif isinstance(node, exp.GeneratedAsIdentityColumnConstraint):
+        only(source, node, "this")
+        if node.this:
+            raise source.refuse(at, "GENERATED ALWAYS")
+        column.autoincrement = True
+    elif isinstance(node, exp.CommentColumnConstraint):
+        only(source, node, "this")
+        column.comment = _text(source, node.this)
+    elif isinstance(node, exp.PrimaryKeyColumnConstraint):
+        only(source, node, "options")
+        _no_options(source, node)
+        column.constraints.append(syntax.PrimaryKeyConstraint(name, (column.name,), at=at))
+    elif isinstance(node, exp.UniqueColumnConstraint):
+        only(source, node, "options")
+        _no_options(source, node)
+        column.constraints.append(syntax.UniqueConstraint(name, (column.name,), at=at))
+    elif isinstance(node, exp.Reference):
+        column.constraints.append(_foreign_key(source, name, (column.name,), node))
+    elif isinstance(node, exp.CheckColumnConstraint):
+        only(source, node, "this")
+        column.constraints.append(syntax.CheckConstraint(name, text_expression(source, node.this), at=at))
+    elif isinstance(node, exp.CollateColumnConstraint):
+        raise source.refuse(node, "COLLATE (strings compare by code point)")
+    else:
+        raise source.refuse(node, "this in a column definition")
+
+
+def _text(source: Source, node: exp.Expr) -> str:
+    made = expression(source, node)
+    if not isinstance(made, syntax.Literal) or not isinstance(made.value, str):
+        raise source.wrong(node, "a comment is a string")
+    return made.value
+
+
+# ---- statements ----------------------------------------------------------------------------------------------------
+
+
+@STATEMENTS.takes(exp.Create, "this", "kind", "unique", "exists", "properties")
+def _create(source: Source, node: exp.Create) -> syntax.Statement:
+    kind = node.args["kind"]
+    if kind == "INDEX":
+        return _create_index(source, node)
+    comment = None
+    properties = node.args.get("properties")
+    for part in properties.expressions if properties is not None else []:
+        if not isinstance(part, exp.SchemaCommentProperty):
+            only(source, exp.Properties(this=part))
+        only(source, part, "this")
+        comment = _text(source, part.this)
+    if kind != "TABLE" or node.args.get("unique"):
+        raise source.refuse(node, f"CREATE {kind}")
+    schema = node.this
+    if not isinstance(schema, exp.Schema):
+        raise source.wrong(node, "CREATE TABLE has no columns")
+    only(source, schema, "this", "expressions")
+    columns, constraints = [], []
+    for part in schema.expressions:
+        if isinstance(part, (exp.ColumnDef, exp.Identifier, exp.Column)):
+            columns.append(column_definition(source, part))
+        else:
+            constraints.append(_constraint(source, part))
+    return syntax.CreateTable(
+        table_name(source, schema.this),
+        tuple(columns),
+        tuple(constraints),
+        if_not_exists=bool(node.args.get("exists")),
+        comment=comment,
+        at=source.start(schema.this),
+    )
+
+
+def _create_index(source: Source, node: exp.Create) -> syntax.CreateIndex:
+    only(source, node, "this", "kind", "unique", "exists")
+    index = node.this
+    only(source, index, "this", "table", "params")
+    parameters = index.args["params"]
+    only(source, parameters, "columns")
+    if not parameters.args.get("columns"):
+        raise source.wrong(index, "the index names no column")
+    return syntax.CreateIndex(
+        identifier(source, index.this),
+        table_name(source, index.args["table"]),
+        _names(source, parameters.args["columns"]),
+        unique=bool(node.args.get("unique")),
+        if_not_exists=bool(node.args.get("exists")),
+        at=source.start(index.this),
+    )
+
+
+@STATEMENTS.takes(exp.Drop, "tables", "kind", "exists", "restrict", "cluster")
+def _drop(source: Source, node: exp.Drop) -> syntax.Statement:
+    kind, exists = node.args["kind"], bool(node.args.get("exists"))
+    tables = node.args["tables"]
+    at = source.start(tables[0])
+    if kind == "TABLE" and not node.args.get("cluster"):
+        return syntax.DropTable(tuple(table_name(source, table) for table in tables), exists, at=at)
+    if kind == "INDEX" and len(tables) == 1:
+        cluster = node.args.get("cluster")
+        table = None if cluster is None else table_name(source, cluster.this)
+        return syntax.DropIndex(table_name(source, tables[0]), table, exists, at=at)
+    raise source.refuse(at, f"DROP {kind}")
+
+
+@STATEMENTS.takes(exp.Comment, "this", "kind", "expression")
+def _comment(source: Source, node: exp.Comment) -> syntax.CommentOn:
+    at = source.start(node.this)
+    text = None if isinstance(node.expression, exp.Null) else _text(source, node.expression)
+    if node.args["kind"] == "TABLE":
+        return syntax.CommentOn(table_name(source, node.this), None, text, at=at)
+    column = expression(source, node.this)
+    if not isinstance(column, syntax.Name) or len(column.parts) != 2:
+        raise source.wrong(at, "COMMENT ON COLUMN names table.column")
+    return syntax.CommentOn(column.parts[0], column.parts[1], text, at=at)
+
+
+@STATEMENTS.takes(exp.Alter, "this", "kind", "actions")
+def _alter(source: Source, node: exp.Alter) -> syntax.AlterTable:
+    name = table_name(source, node.this)
+    return syntax.AlterTable(
+        name, tuple(ACTIONS.read(source, action) for action in node.args["actions"]), at=source.start(node.this)
+    )
+
+
+@ACTIONS.takes(exp.ColumnDef, "this", "kind", "constraints")
+def _add_column(source: Source, node: exp.ColumnDef) -> syntax.AlterAction:
+    return syntax.AddColumn(column_definition(source, node), at=source.start(node))
+
+
+@ACTIONS.takes(exp.AddConstraint, "expressions")
+def _add_constraint(source: Source, node: exp.AddConstraint) -> syntax.AlterAction:
+    return syntax.AddConstraint(_constraint(source, node.expressions[0]), at=source.start(node))
+
+
+@ACTIONS.takes(exp.Drop, "kind", "exists", "tables")
+def _drop_part(source: Source, node: exp.Drop) -> syntax.AlterAction:
+    at, exists = source.start(node), bool(node.args.get("exists"))
+    tables = node.args["tables"]
+    name = identifier(source, tables[0]) if tables else None
+    if node.args["kind"] == "COLUMN" and name is not None:
+        return syntax.DropColumn(name, exists, at=at)
+    return syntax.DropConstraint(name, exists, at=at)
+
+
+@ACTIONS.takes(exp.AlterColumn, "this", "dtype", "default", "drop", "allow_null")
+def _alter_column(source: Source, node: exp.AlterColumn) -> syntax.AlterAction:
+    kind, default = node.args.get("dtype"), node.args.get("default")
+    if kind is not None:
+        source.take_range(kind)
+    return syntax.AlterColumn(
+        identifier(source, node.this),
+        type=None if kind is None else kind.meta["type"],
+        nullable=node.args.get("allow_null"),
+        default=None if default is None else text_expression(source, default),
+        drop_default=bool(node.args.get("drop")),
+        at=source.start(node),
+    )
+
+
+@ACTIONS.takes(exp.RenameColumn, "this", "to")
+def _rename_column(source: Source, node: exp.RenameColumn) -> syntax.AlterAction:
+    name = identifier(source, node.this)
+    return syntax.RenameColumn(name, identifier(source, node.args["to"]), at=source.start(node))
+
+
+@ACTIONS.takes(exp.AlterRename, "this")
+def _rename_table(source: Source, node: exp.AlterRename) -> syntax.AlterAction:
+    return syntax.RenameTable(table_name(source, node.this), at=source.start(node))

@@ -1,0 +1,456 @@
+"""ROME's grammar, as a sqlglot dialect: a smaller tokenizer, and a parser with most of its hooks taken out.
+
+sqlglot knows the syntax of thirty databases; every word and every function that ROME does not take is left out here, so
+that it is a plain name again (a column may be called `format`) or a syntax error. No function has a class of its own:
+each call stays `exp.Anonymous` under the name that was written.
+
+The methods overridden are those that sqlglot's own dialects override. Where sqlglot reads a clause loosely (types,
+ALTER TABLE, COMMENT, INTERVAL, CAST) the method here reads it strictly instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, ClassVar
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ParseError
+from sqlglot.tokens import Token, TokenType
+
+from rome.errors import NotSupportedError, Place, UndefinedObject
+from rome.sql.parse import datatypes
+
+_WORDS = """
+    ALL ALTER AND ANY ASC AS AUTOINCREMENT AUTO_INCREMENT BETWEEN CASE COLLATE COLUMN COMMENT CONSTRAINT CREATE CROSS
+    CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP CURRENT_USER DEFAULT DELETE DESC DISTINCT DROP ELSE END ESCAPE EXCEPT
+    EXISTS FALSE FETCH FILTER FIRST FOR FROM FULL FUNCTION GLOB HAVING ILIKE IN INDEX INNER INSERT INTERSECT INTERVAL
+    INTO IS ISNULL JOIN LATERAL LEFT LIKE LIMIT LOCALTIME LOCALTIMESTAMP NATURAL NEXT NOT NOTNULL NULL OFFSET ON OR OUTER
+    OVER PROCEDURE RECURSIVE REFERENCES REGEXP RENAME REPLACE RETURNING RIGHT RLIKE ROW ROWS SCHEMA SELECT SEQUENCE SET
+    SOME TABLE TEMP TEMPORARY THEN TRIGGER TRUE UNION UNIQUE UNNEST UPDATE USING VALUES VIEW WHEN WHERE WINDOW WITH
+    DATE DATETIME TIME TIMESTAMP
+""".split()
+_PHRASES = ("FOREIGN KEY", "GROUP BY", "ORDER BY", "PARTITION BY", "PRIMARY KEY", "SIMILAR TO")
+_SIGNS = (
+    *("==", "::", "||", ">=", "<=", "<>", "!=", ":=", "<=>", "->", "->>", "=>", "#>", "#>>", "&&", "??", "~~", "~*"),
+    "/*+",
+)
+_KEYWORDS = sqlglot.Tokenizer.KEYWORDS
+
+TYPE_WORDS = {name.split()[0] for name in datatypes.NAMES}
+INTERVAL_UNITS = {"YEAR", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"}
+NOT_NAMES = frozenset(
+    {TokenType.COMMA, TokenType.R_PAREN, TokenType.FROM, TokenType.WHERE, TokenType.GROUP_BY, TokenType.ORDER_BY}
+    | {TokenType.LIMIT, TokenType.HAVING}
+)
+
+
+def _named(name: str) -> Callable[[], exp.Anonymous]:
+    return lambda: exp.Anonymous(this=name, expressions=[])
+
+
+class Tokenizer(sqlglot.Tokenizer):
+    HEX_STRINGS: ClassVar[list[str | tuple[str, str]]] = [("x'", "'"), ("X'", "'")]
+    KEYWORDS: ClassVar[dict[str, TokenType]] = {word: _KEYWORDS[word] for word in (*_WORDS, *_PHRASES, *_SIGNS)}
+    COMMANDS: ClassVar[set[TokenType]] = set()  # type: ignore[misc]
+
+
+class Parser(sqlglot.Parser):
+    FUNCTIONS: ClassVar[dict[str, Callable[..., exp.Expr]]] = {}
+    NO_PAREN_FUNCTIONS: ClassVar[dict[TokenType, Any]] = {
+        TokenType.CURRENT_DATE: _named("current_date"),
+        TokenType.CURRENT_TIME: _named("current_time"),
+        TokenType.CURRENT_TIMESTAMP: _named("current_timestamp"),
+        TokenType.CURRENT_USER: _named("current_user"),
+        TokenType.LOCALTIME: _named("localtime"),
+        TokenType.LOCALTIMESTAMP: _named("localtimestamp"),
+    }
+    NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {"CASE": lambda self: self._parse_case()}
+    FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
+        "CAST": lambda self: self._read_cast(),
+        "EXTRACT": lambda self: self._read_extract(),
+        "POSITION": lambda self: self._read_position(),
+        "SUBSTRING": lambda self: self._read_substring(),
+        "TRIM": lambda self: self._read_trim(),
+    }
+    LAMBDAS: ClassVar[dict[TokenType, Any]] = {}
+    TYPE_LITERAL_PARSERS: ClassVar[dict[Any, Any]] = {}
+    ODBC_DATETIME_LITERALS: ClassVar[dict[str, Any]] = {}
+    # `a = b IS NULL` is `(a = b) IS NULL`, as in SQLite and MySQL; sqlglot's default reads `a = (b IS NULL)`.
+    IS_PREDICATE_PRECEDENCE: ClassVar[Any] = type(sqlglot.Parser.IS_PREDICATE_PRECEDENCE).EQUALITY
+    PLACEHOLDER_PARSERS: ClassVar[dict[TokenType, Any]] = {
+        TokenType.PLACEHOLDER: lambda self: self.expression(exp.Placeholder(), self._prev),
+        TokenType.COLON: lambda self: self._read_named_parameter(),
+    }
+    STATEMENT_PARSERS: ClassVar[dict[TokenType, Any]] = {
+        token: sqlglot.Parser.STATEMENT_PARSERS[token]
+        for token in (TokenType.CREATE, TokenType.DELETE, TokenType.DROP, TokenType.INSERT, TokenType.UPDATE)
+    } | {
+        TokenType.ALTER: lambda self: self._read_alter(),
+        TokenType.COMMENT: lambda self: self._read_comment(),
+    }
+    CONSTRAINT_PARSERS: ClassVar[dict[str, Any]] = {
+        name: sqlglot.Parser.CONSTRAINT_PARSERS[name]
+        for name in (
+            *("AUTOINCREMENT", "AUTO_INCREMENT", "COLLATE", "COMMENT", "FOREIGN KEY", "GENERATED", "NOT", "NULL"),
+            *("PRIMARY KEY", "REFERENCES", "UNIQUE"),
+        )
+    } | {
+        "CHECK": lambda self: self._read_check(),
+        "DEFAULT": lambda self: self.expression(
+            exp.DefaultColumnConstraint(this=self._read_spanned(self._parse_bitwise))
+        ),
+    }
+    SCHEMA_UNNAMED_CONSTRAINTS: ClassVar[set[str]] = {"CHECK", "FOREIGN KEY", "PRIMARY KEY", "UNIQUE"}  # type: ignore[misc]
+    KEY_CONSTRAINT_OPTIONS: ClassVar[Any] = {
+        "NOT": ("ENFORCED", "DEFERRABLE"),
+        "MATCH": ("FULL", "PARTIAL", "SIMPLE"),
+        "INITIALLY": ("DEFERRED", "IMMEDIATE"),
+        "DEFERRABLE": (),
+    }
+    INTERVAL_SPANS: ClassVar[bool] = False
+
+    # ---- errors ----------------------------------------------------------------------------------------------------
+
+    def raise_error(self, message: str, token: Token | None = None) -> None:
+        token = token or self._curr or None
+        offset = token.start if token else self._prev.end + 1 if self._prev else 0
+        raise ParseError(message, errors=[{"description": message, "offset": offset}])
+
+    def _refuse(self, what: str, token: Token | None = None) -> NotSupportedError:
+        token = token or self._curr or self._prev
+        return NotSupportedError(Place.at(self.sql, token.start).describe(f"{what} is not supported"))
+
+    def _parse_as_command(self, start: Token) -> exp.Command:
+        raise self._refuse(f"{start.text.upper()} {self._curr.text}".strip(), start)
+
+    def _expect(self, *words: str) -> None:
+        if not self._match_text_seq(*words):
+            self.raise_error(f"{' '.join(words)} is missing")
+
+    def _expect_close(self) -> None:
+        if self._curr.token_type != TokenType.R_PAREN:
+            self.raise_error("a ) is missing")
+
+    # ---- expressions -----------------------------------------------------------------------------------------------
+
+    def _parse_csv(self, parse_method: Callable[[], Any], sep: TokenType = TokenType.COMMA) -> list[Any]:
+        items = super()._parse_csv(parse_method, sep)
+        if self._prev.token_type == TokenType.COMMA:
+            self.raise_error("something is missing after the comma")
+        return items
+
+    def _read_named_parameter(self) -> exp.Placeholder | None:
+        colon = self._prev
+        if not self._curr or self._curr.start != colon.end + 1 or not self._curr.text.isidentifier():
+            return None
+        self._advance()
+        return self.expression(exp.Placeholder(this=self._prev.text), self._prev)
+
+    def _parse_function_call(
+        self,
+        functions: dict[str, Any] | None = None,
+        anonymous: bool = False,
+        optional_parens: bool = True,
+        any_token: bool = False,
+    ) -> exp.Expr | None:
+        token = self._curr
+        called = super()._parse_function_call(functions, anonymous, optional_parens, any_token)
+        inner = called.this if isinstance(called, (exp.Filter, exp.Window)) else called
+        if isinstance(inner, (exp.Anonymous, exp.Cast, exp.Case, exp.Exists)):
+            inner.update_positions(token)
+        return called
+
+    def _parse_between(self, this: exp.Expr | None) -> exp.Between:
+        if self._match_text_seq("SYMMETRIC") or self._match_text_seq("ASYMMETRIC"):
+            raise self._refuse(f"BETWEEN {self._prev.text.upper()}", self._prev)
+        low = self._parse_bitwise()
+        if not self._match(TokenType.AND):
+            self.raise_error("AND is missing after BETWEEN")
+        return self.expression(exp.Between(this=this, low=low, high=self._parse_bitwise()))
+
+    def _parse_ordered(self, parse_method: Callable[[], exp.Expr | None] | None = None) -> exp.Ordered | None:
+        this = parse_method() if parse_method else self._parse_disjunction()
+        if not this:
+            return None
+        descending = not self._match(TokenType.ASC) and self._match(TokenType.DESC)
+        nulls_first = None
+        if self._match_text_seq("NULLS"):
+            nulls_first = self._match_text_seq("FIRST")
+            if not nulls_first:
+                self._expect("LAST")
+        ordered = self.expression(exp.Ordered(this=this, desc=descending or None, nulls_first=False))
+        ordered.meta["nulls_first"] = nulls_first  # the node itself cannot say "not written"
+        return ordered
+
+    def _parse_interval(
+        self, require_interval: bool = True, parse_function_unit: bool = True
+    ) -> exp.Interval | None:
+        index = self._index
+        if not self._match(TokenType.INTERVAL):
+            return None
+        start = self._prev
+        value = self._parse_primary() or self._parse_placeholder()
+        unit = self._curr
+        if value is None or unit.text.upper() not in INTERVAL_UNITS:
+            if isinstance(value, exp.Literal):
+                self.raise_error("an INTERVAL is written INTERVAL '3' DAY")
+            self._retreat(index)  # a column that is called interval
+            return None
+        self._advance()
+        interval = self.expression(exp.Interval(this=value, unit=exp.Var(this=unit.text)), start)
+        interval.args["unit"].update_positions(unit)
+        return interval
+
+    def _read_cast(self) -> exp.Cast:
+        this = self._parse_disjunction()
+        if not self._match(TokenType.ALIAS):
+            self.raise_error("a cast is written CAST(expression AS type)")
+        to = self._parse_types()
+        self._expect_close()
+        return self.expression(exp.Cast(this=this, to=to))
+
+    def _read_extract(self) -> exp.Anonymous:
+        field = self._curr
+        self._advance()
+        if not field.text.isidentifier() or not self._match(TokenType.FROM):
+            self.raise_error("an extraction is written EXTRACT(field FROM expression)", field)
+        name = self.expression(exp.Literal(this=field.text.lower(), is_string=True), field)
+        return self._call("extract", [name, self._parse_bitwise()])
+
+    def _read_position(self) -> exp.Anonymous:
+        needle = self._parse_bitwise()
+        if not self._match(TokenType.IN):
+            self.raise_error("a search is written POSITION(part IN whole)")
+        return self._call("position", [needle, self._parse_bitwise()])
+
+    def _read_substring(self) -> exp.Anonymous:
+        arguments = [self._parse_bitwise()]
+        if self._match(TokenType.FROM):
+            arguments.append(self._parse_bitwise())
+            if self._match(TokenType.FOR):
+                arguments.append(self._parse_bitwise())
+        elif self._match(TokenType.FOR):
+            arguments += [exp.Literal(this="1", is_string=False), self._parse_bitwise()]
+        else:
+            while self._match(TokenType.COMMA):
+                arguments.append(self._parse_bitwise())
+        return self._call("substring", arguments)
+
+    def _read_trim(self) -> exp.Anonymous:
+        name = "trim"
+        if self._match_texts({"BOTH", "LEADING", "TRAILING"}):
+            name = {"BOTH": "trim", "LEADING": "ltrim", "TRAILING": "rtrim"}[self._prev.text.upper()]
+        first = None if self._curr.token_type == TokenType.FROM else self._parse_bitwise()
+        if self._match(TokenType.FROM):
+            whole = self._parse_bitwise()
+            return self._call(name, [whole] if first is None else [whole, first])
+        arguments = [first]
+        while self._match(TokenType.COMMA):
+            arguments.append(self._parse_bitwise())
+        return self._call(name, arguments)
+
+    def _call(self, name: str, arguments: list[exp.Expr | None]) -> exp.Anonymous:
+        if None in arguments:
+            self.raise_error(f"{name.upper()} lacks an argument")
+        self._expect_close()
+        return self.expression(exp.Anonymous(this=name, expressions=arguments))
+
+    # ---- types -----------------------------------------------------------------------------------------------------
+
+    def _parse_types(
+        self,
+        check_func: bool = False,
+        schema: bool = False,
+        allow_identifiers: bool = True,
+        with_collation: bool = False,
+    ) -> exp.Expr | None:
+        """A type as a `DataType` whose meta "type" is a SqlType; with `check_func` only before a string: DATE '…'."""
+        first = self._curr
+        name = first.text.upper()
+        if check_func and (name not in TYPE_WORDS or self._next.token_type != TokenType.STRING):
+            return None
+        if not first or first.token_type == TokenType.IDENTIFIER or not first.text.isidentifier():
+            return None
+        if first.token_type != TokenType.VAR and name not in TYPE_WORDS:
+            return None
+        self._advance()
+        if self._match_text_seq(datatypes.SECOND_WORDS.get(name, "")):
+            name = f"{name} {self._prev.text.upper()}"
+        numbers: list[int] = []
+        if self._match(TokenType.L_PAREN):
+            numbers = [int(token.text) for token in self._parse_csv(self._read_size)]
+            self._match_r_paren()
+        if self._match_text_seq("WITH", "TIME", "ZONE"):
+            raise self._refuse(f"{name} WITH TIME ZONE (ROME keeps naive times: store UTC)", first)
+        self._match_text_seq("WITHOUT", "TIME", "ZONE")
+        if self._match_texts({"UNSIGNED", "ZEROFILL", "ARRAY"}) or self._curr.token_type == TokenType.L_BRACKET:
+            raise self._refuse(f"a type {name} {self._prev.text.upper()}", first)
+        try:
+            made = datatypes.sql_type(name, tuple(numbers))
+        except datatypes.BadType as error:
+            raise UndefinedObject(Place.at(self.sql, first.start).describe(str(error))) from None
+        kind = exp.DataType(this=exp.DType.USERDEFINED).update_positions(first)
+        kind.meta.update(type=made, first=first.start, last=self._prev.end)
+        return kind
+
+    def _read_size(self) -> Token:
+        if self._curr.token_type != TokenType.NUMBER or not self._curr.text.isdigit():
+            self.raise_error("a length or a precision is a whole number")
+        self._advance()
+        return self._prev
+
+    # ---- definitions -----------------------------------------------------------------------------------------------
+
+    def _read_spanned(self, read: Callable[[], exp.Expr | None]) -> exp.Expr | None:
+        """What `read` reads, wrapped so that its meta "first" and "last" are the offsets of its text."""
+        first = self._curr
+        this = read()
+        if this is None:
+            self.raise_error("an expression is missing")
+        wrapped = exp.Paren(this=this).update_positions(first)
+        wrapped.meta.update(first=first.start, last=self._prev.end)
+        return wrapped
+
+    def _read_check(self) -> exp.CheckColumnConstraint:
+        if not self._match(TokenType.L_PAREN):
+            self.raise_error("a condition in parentheses is missing after CHECK")
+        condition = self._read_spanned(self._parse_disjunction)
+        self._match_r_paren()
+        return self.expression(exp.CheckColumnConstraint(this=condition))
+
+    def _parse_index(self, index: exp.Expr | None = None, anonymous: bool = False) -> exp.Index | None:
+        if index is None:
+            if anonymous:
+                self.raise_error("the index has no name", self._prev)
+            return None
+        if self._curr.token_type == TokenType.DOT:
+            raise self._refuse("an index name with a schema", self._curr)
+        if not self._match(TokenType.ON):
+            self.raise_error("ON is missing after the index name")
+        table = self._parse_table_parts(schema=True)
+        return self.expression(exp.Index(this=index, table=table, params=self._parse_index_params()))
+
+    def _read_comment(self) -> exp.Comment:
+        start = self._prev
+        self._expect("ON")
+        if self._match(TokenType.TABLE):
+            kind, this = "TABLE", self._parse_table_parts(schema=True)
+        elif self._match(TokenType.COLUMN):
+            kind, this = "COLUMN", self._parse_column()
+        else:
+            raise self._refuse(f"COMMENT ON {self._curr.text.upper()}")
+        self._expect("IS")
+        text = self._parse_null() or self._parse_string()
+        if text is None:
+            self.raise_error("a comment is a string or NULL")
+        return self.expression(exp.Comment(this=this, kind=kind, expression=text), start)
+
+    def _read_alter(self) -> exp.Alter:
+        start = self._prev
+        if not self._match(TokenType.TABLE):
+            raise self._refuse(f"ALTER {self._curr.text.upper()}")
+        table = self._parse_table_parts(schema=True)
+        actions = self._parse_csv(self._read_action)
+        return self.expression(exp.Alter(this=table, kind="TABLE", actions=actions), start)
+
+    def _read_action(self) -> exp.Expr:
+        start = self._curr
+        if self._match_text_seq("ADD"):
+            action = self._read_add()
+        elif self._match(TokenType.DROP):
+            action = self._read_drop_part()
+        elif self._match(TokenType.ALTER):
+            action = self._read_alter_column()
+        elif self._match(TokenType.RENAME):
+            action = self._read_rename()
+        else:
+            raise self._refuse(f"ALTER TABLE … {start.text.upper() or 'nothing'}", start)
+        return action.update_positions(start)
+
+    def _read_add(self) -> exp.Expr:
+        if self._curr.token_type == TokenType.CONSTRAINT or self._match_texts(
+            self.SCHEMA_UNNAMED_CONSTRAINTS, advance=False
+        ):
+            return self.expression(exp.AddConstraint(expressions=[self._parse_constraint()]))
+        self._match(TokenType.COLUMN)
+        column = self._parse_field_def()
+        if not isinstance(column, exp.ColumnDef):
+            self.raise_error("a column name and a type are missing after ADD")
+        return column
+
+    def _read_drop_part(self) -> exp.Drop:
+        if self._match(TokenType.PRIMARY_KEY):
+            kind, exists, name = "PRIMARY KEY", None, None
+        else:
+            kind = "CONSTRAINT" if self._match(TokenType.CONSTRAINT) else "COLUMN"
+            if kind == "COLUMN":
+                self._match(TokenType.COLUMN)
+            exists = self._parse_exists()
+            name = self._read_name()
+        if self._match_text_seq("CASCADE"):
+            raise self._refuse(f"DROP {kind} … CASCADE", self._prev)
+        self._match_text_seq("RESTRICT")
+        return self.expression(exp.Drop(kind=kind, exists=exists or None, tables=[name] if name else []))
+
+    def _read_alter_column(self) -> exp.AlterColumn:
+        self._match(TokenType.COLUMN)
+        change = exp.AlterColumn(this=self._read_name())
+        if self._match_text_seq("DROP", "DEFAULT"):
+            change.set("drop", True)
+        elif self._match_text_seq("DROP", "NOT", "NULL"):
+            change.set("allow_null", True)
+        elif self._match_text_seq("SET", "NOT", "NULL"):
+            change.set("allow_null", False)
+        elif self._match_text_seq("SET", "DEFAULT"):
+            change.set("default", self._read_spanned(self._parse_bitwise))
+        elif self._match_text_seq("SET", "DATA", "TYPE") or self._match_text_seq("TYPE"):
+            change.set("dtype", self._parse_types(schema=True))
+            if not change.args["dtype"]:
+                self.raise_error("a type is missing")
+            if self._curr.token_type == TokenType.USING:
+                raise self._refuse("ALTER COLUMN … TYPE … USING")
+        else:
+            self.raise_error("after ALTER COLUMN stand TYPE, SET DEFAULT, DROP DEFAULT, SET NOT NULL or DROP NOT NULL")
+        return self.expression(change)
+
+    def _read_rename(self) -> exp.Expr:
+        if self._match_text_seq("TO"):
+            return self.expression(exp.AlterRename(this=self._parse_table_parts(schema=True)))
+        if self._match_texts({"CONSTRAINT", "INDEX"}) and self._curr.text.upper() != "TO":
+            raise self._refuse(f"RENAME {self._prev.text.upper()}", self._prev)
+        self._match(TokenType.COLUMN)
+        name = self._read_name()
+        self._expect("TO")
+        return self.expression(exp.RenameColumn(this=name, to=self._read_name()))
+
+    def _read_name(self) -> exp.Expr:
+        name = self._parse_id_var(any_token=False)
+        if name is None:
+            self.raise_error("a name is missing")
+        return name
+
+    def _parse_table_part(self, schema: bool = False) -> exp.Expr | None:
+        if not schema and self._next.token_type == TokenType.L_PAREN and self._curr.token_type == TokenType.VAR:
+            raise self._refuse(f"the table function {self._curr.text}")
+        return self._parse_id_var(any_token=False)
+
+    def _parse_id_var(
+        self, any_token: bool = True, tokens: Collection[TokenType] | None = None
+    ) -> exp.Expr | None:
+        token = self._curr
+        name = super()._parse_id_var(any_token, tokens)
+        if isinstance(name, exp.Identifier):
+            name.update_positions(token)
+        return name
+
+
+class Rome(sqlglot.Dialect):
+    """The dialect: SQL as SQLAlchemy's default compiler and people who follow the standard write it."""
+
+    SUPPORTS_USER_DEFINED_TYPES = False
+    tokenizer_class = Tokenizer
+    parser_class = Parser
+
+
+DIALECT = Rome()

@@ -1,0 +1,90 @@
+"""One SQL text under the parser: where things stand in it, and the errors that point at them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlglot import exp
+from sqlglot.tokens import Token, TokenType
+
+from rome.errors import NotSupportedError, Place, SyntaxError_
+
+# Tokens that carry a name or a value of the text. Each must end up in the syntax tree: see `Source.check_all_taken`.
+CARRIERS = frozenset(
+    {
+        TokenType.STRING,
+        TokenType.NUMBER,
+        TokenType.HEX_STRING,
+        TokenType.IDENTIFIER,
+        TokenType.PLACEHOLDER,
+        TokenType.VAR,
+    }
+)
+
+# Words that the tokenizer takes for names although the grammar reads them as words of the language.
+SOFT_WORDS = frozenset(
+    """ACTION ADD ALWAYS ANALYZE ASC AUTOINCREMENT AUTO_INCREMENT BOTH BY CASCADE COMMENT DATA DEFERRABLE EXPLAIN FIRST
+    CHECK GENERATED IDENTITY IF IMMEDIATE INITIALLY KEY LAST LEADING LOCKED MATCH NEXT NO NOWAIT NULLS ONLY POSITION PRECISION
+    RENAME RESTRICT ROW ROWS SIMPLE SKIP TIES TO TRAILING TYPE VARYING WITHOUT ZONE""".split()
+)
+
+
+class Source:
+    """The text, its tokens, and the offsets of the tokens that the converter has taken so far."""
+
+    def __init__(self, sql: str, tokens: list[Token]) -> None:
+        self.sql = sql
+        self.tokens = tokens
+        self.taken: set[int] = set()
+        marks = [token.start for token in tokens if token.token_type is TokenType.PLACEHOLDER]
+        self.parameter_numbers = {offset: number for number, offset in enumerate(marks, 1)}
+
+    def start(self, node: exp.Expr) -> int:
+        """The offset of `node`, or of the first node below it that has one; 0 when none has."""
+        for part in node.walk(bfs=False):
+            offset = part.meta_get("start")
+            if offset is not None:
+                return int(offset)
+        return 0
+
+    def take(self, node: exp.Expr) -> int:
+        """The offset of `node`, noted as taken."""
+        offset = node.meta_get("start")
+        if offset is None:
+            return 0
+        self.taken.add(offset)
+        return int(offset)
+
+    def refuse(self, node: exp.Expr | int, what: str) -> NotSupportedError:
+        """The error that says ROME does not take `what`."""
+        offset = node if isinstance(node, int) else self.start(node)
+        return NotSupportedError(Place.at(self.sql, offset).describe(f"{what} is not supported"))
+
+    def wrong(self, node: exp.Expr | int, message: str) -> SyntaxError_:
+        """The error that says the text is not SQL there."""
+        offset = node if isinstance(node, int) else self.start(node)
+        return SyntaxError_(Place.at(self.sql, offset).describe(message))
+
+    def take_range(self, node: exp.Expr) -> None:
+        """Note every token from the meta "first" to the meta "last" of `node` as taken."""
+        first, last = node.meta["first"], node.meta["last"]
+        self.taken.update(token.start for token in self.tokens if first <= token.start <= last)
+
+    def check_all_taken(self) -> None:
+        """Refuse a text of which a name, a value or a parameter did not reach the syntax tree.
+
+        sqlglot reads far more than ROME takes and drops some of it without a word; what it drops must not be lost.
+        """
+        for token in self.tokens:
+            if token.token_type not in CARRIERS or token.start in self.taken:
+                continue
+            if token.token_type is TokenType.VAR and token.text.upper() in SOFT_WORDS:
+                continue
+            raise self.refuse(token.start, f"{token.text!r} in this place")
+
+
+def spelled(node: Any) -> str:
+    """A class of the sqlglot tree in plain words: `JSONExtract` is "json extract"."""
+    name = type(node).__name__
+    words = "".join(f" {c}" if c.isupper() and not name[max(0, i - 1)].isupper() else c for i, c in enumerate(name))
+    return words.strip().lower()
