@@ -1,8 +1,8 @@
 """What every transaction promises, as tests for any driver.
 
-Subclass `TransactionSuite`, give it a fixture `driver` (an open, empty store), and run it with pytest. The ten anomalies
-of the Hermitage collection (github.com/ept/hermitage) are plain functions of a `Begin`, in `ANOMALIES`: given a
-transaction class or a driver with a defect they must raise AssertionError, and the tests of this suite prove that.
+Subclass `TransactionSuite`, give it a fixture `driver` (an open, empty store), and run it with pytest. The ten
+anomalies of the Hermitage collection (github.com/ept/hermitage) are plain functions of a `Begin`, in `ANOMALIES`: given
+a transaction class or a driver with a defect they raise AssertionError, and the tests of this suite prove that.
 """
 
 from __future__ import annotations

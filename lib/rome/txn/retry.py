@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from rome.errors import Conflict, Error, OperationalError
 from rome.txn.transaction import Transaction
@@ -46,8 +46,9 @@ class Weight(NamedTuple):
     bytes: int
 
 
-ROW_SAMPLES = 8
-SCALAR_BYTES = 32
+ROW_SAMPLES: Final = 8
+SCALAR_BYTES: Final = 32
+STARVING_TRIES: Final = 3  # lost this often, a replay holds newcomers up
 
 
 def weigh(result: object) -> Weight:
@@ -150,7 +151,8 @@ class Replay:
     conflicts that were raised after all.
 
     The first try of a replay is free; from the second on, the replays of this process take turns, as transactions that
-    wait for one row lock would: whoever has the turn meets only newcomers, so it gets through.
+    wait for one row lock would. Whoever has the turn meets only newcomers, and once it has met too many of them, the
+    commits of newcomers wait for it too (up to `max_wait_s`), so it gets through.
     """
 
     def __init__(
@@ -170,6 +172,7 @@ class Replay:
         self._sleep = sleep
         self._jitter = jitter
         self._turn = threading.Lock()
+        self._starving = False  # whoever has the turn has lost STARVING_TRIES times
         self._counting = threading.Lock()
 
     def commit(self, journal: Journal, tx: Transaction, begin: Callable[[], Transaction]) -> Transaction:
@@ -178,6 +181,8 @@ class Replay:
         Raises Conflict (nothing was written) when an answer differs or a bound is reached, and whatever else
         `Transaction.commit` raises.
         """
+        if self._starving and tx.has_writes and self._turn.acquire(timeout=self.policy.max_wait_s):
+            self._turn.release()
         try:
             tx.commit()
             return tx
@@ -250,16 +255,20 @@ class Replay:
         journal.tries += 1
         with self._counting:
             self.replays += 1
-        if not tries:
+        if not (tries or self._starving):
             yield
             return
         left_s = policy.max_time_s - journal.spent_s
         held = self._turn.acquire(timeout=max(0.0, left_s))
         try:
-            self._sleep(min(policy.first_wait_s * 2**tries, policy.max_wait_s) * self._jitter())
+            if held:
+                self._starving = tries >= STARVING_TRIES
+            if tries:
+                self._sleep(min(policy.first_wait_s * 2**tries, policy.max_wait_s) * self._jitter())
             yield
         finally:
             if held:
+                self._starving = False
                 self._turn.release()
 
     def _once(

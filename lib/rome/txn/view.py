@@ -103,7 +103,7 @@ class View:
             self._remember(guard[:1], (), Reading(reading.version, None, [cell], [], []))
             raise GuardChanged(cell)
         self._remember((*gets, guard[0]), scans, reading)
-        return reading._replace(cells=reading.cells[:-1])
+        return Reading(reading.version, reading.view, reading.cells[:-1], reading.scans, reading.rows)
 
     def _read_newest(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> Reading:
         """Read a state of the store in which every expectation holds."""
@@ -171,23 +171,22 @@ class View:
         """Turn readings into expectations and figures, and let go of their values."""
         seen, self._seen = self._seen, []
         for gets, scans, reading in seen:
-            for key, cell in zip(gets, reading.cells, strict=True):
-                self._expect_cell(key, self._count(cell))
+            self._expect_cells(gets, reading.cells)
             for scan, cells, rows in zip(scans, reading.scans, reading.rows, strict=True):
-                for cell in cells:
-                    self._count(cell)
+                self._keys += len(cells)
+                self._bytes_read += sum([len(cell.key) + len(cell.value) for cell in cells])
                 self._expect_range(scan, cells, reading.version)
                 if rows is not None:
-                    for entry, row in zip(cells, rows, strict=True):
-                        self._expect_cell(entry.value, self._count(row))
+                    self._expect_cells([entry.value for entry in cells], rows)
 
-    def _count(self, cell: Cell | None) -> int:
-        """Add `cell` to the figures; its version, 0 for none."""
-        if cell is None:
-            return 0
-        self._keys += 1
-        self._bytes_read += len(cell.key) + len(cell.value)
-        return cell.version
+    def _expect_cells(self, keys: Sequence[bytes], cells: Sequence[Cell | None]) -> None:
+        for key, cell in zip(keys, cells, strict=True):
+            if cell is None:
+                self._expect_cell(key, 0)
+            else:
+                self._keys += 1
+                self._bytes_read += len(key) + len(cell.value)
+                self._expect_cell(key, cell.version)
 
     def _expect_cell(self, key: bytes, version: int) -> None:
         # The first version seen is the one that counts: should a later one differ, the commit must fail.
