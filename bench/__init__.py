@@ -1,0 +1,1 @@
+"""Glance's DB API on ROME and on SQL servers, side by side: `make bench`."""

@@ -1,0 +1,158 @@
+"""Private SQL servers: started in a directory of their own, reached by a socket in it, gone with it."""
+
+from __future__ import annotations
+
+import glob
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy
+
+START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 30
+UNPRIVILEGED = "postgres"
+
+
+class ServerMissing(Exception):
+    """The server's programs are not installed; the message says what installs them."""
+
+
+class ServerFailed(Exception):
+    """The server did not start; the message ends with its own last words."""
+
+
+@dataclass
+class Server:
+    """A running server: `url` for SQLAlchemy, `process` its first process, `version` as it says itself."""
+
+    name: str
+    url: str
+    process: subprocess.Popen[bytes]
+    stop_signal: signal.Signals
+
+    def cpu_ns(self) -> int:
+        """Processor time of all its processes since they started; a process that ended is left out."""
+        total = 0
+        waiting = [self.process.pid]
+        while waiting:
+            pid = waiting.pop()
+            try:
+                total += time.clock_gettime_ns(_cpu_clock(pid))
+                for children in glob.glob(f"/proc/{pid}/task/*/children"):
+                    waiting += map(int, Path(children).read_text().split())
+            except OSError:
+                continue
+        return total
+
+    def stop(self) -> None:
+        self.process.send_signal(self.stop_signal)
+        try:
+            self.process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def start_mariadb(directory: Path) -> Server:
+    """MariaDB with its shipped settings, no network, its data in `directory`."""
+    install, serve = _program("mariadb-install-db"), _program("mariadbd")
+    _client("MySQLdb")
+    data, socket = directory / "data", directory / "socket"
+    user = ["--user=root"] if os.getuid() == 0 else []
+    _run([install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", *user])
+    process = _start(
+        [serve, "--no-defaults", f"--datadir={data}", f"--socket={socket}", "--skip-networking", *user], directory
+    )
+    server = Server("MariaDB", f"mysql+mysqldb://root@localhost/mysql?unix_socket={socket}", process, signal.SIGTERM)
+    _wait(server, directory)
+    _execute(server.url, "CREATE DATABASE glance CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+    server.url = f"mysql+mysqldb://root@localhost/glance?unix_socket={socket}&charset=utf8mb4"
+    return server
+
+
+def start_postgresql(directory: Path) -> Server:
+    """PostgreSQL with its shipped settings, no network, its data in `directory`.
+
+    It refuses to run as root; root therefore runs it as the user that its package made.
+    """
+    prefix: list[str] = []
+    if os.getuid() == 0:
+        try:
+            owner = pwd.getpwnam(UNPRIVILEGED)
+        except KeyError:
+            raise ServerMissing("PostgreSQL does not run as root, and there is no user `postgres`") from None
+        os.chown(directory, owner.pw_uid, owner.pw_gid)
+        prefix = ["runuser", "-u", UNPRIVILEGED, "--"]
+    _client("psycopg2")
+    data = directory / "data"
+    init = [_program("initdb"), "-D", str(data), "-A", "trust", "-U", "glance", "-E", "UTF8", "--locale=C"]
+    _run([*prefix, *init])
+    serve = [_program("postgres"), "-D", str(data), "-k", str(directory), "-c", "listen_addresses="]
+    process = _start([*prefix, *serve], directory)
+    url = f"postgresql+psycopg2://glance@/postgres?host={directory}"
+    server = Server("PostgreSQL", url, process, signal.SIGTERM)
+    _wait(server, directory)
+    return server
+
+
+STARTERS: dict[str, Callable[[Path], Server]] = {"mariadb": start_mariadb, "postgresql": start_postgresql}
+
+
+def _cpu_clock(pid: int) -> int:
+    """The clock that counts the processor time of process `pid`, as clock_getcpuclockid(3) makes it on Linux."""
+    return (~pid << 3) | 2
+
+
+def _program(name: str) -> str:
+    """The path of a server's program; Debian keeps PostgreSQL's off the PATH, one directory a version."""
+    found = [*sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"), reverse=True), shutil.which(name)]
+    found.append(shutil.which(name, path="/usr/sbin:/usr/local/sbin"))
+    for path in found:
+        if path:
+            return path
+    raise ServerMissing(f"{name} is not installed: run `make bench-deps`")
+
+
+def _client(module: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise ServerMissing(f"its client {module} is not installed: run `make bench-deps`")
+
+
+def _run(command: Sequence[str]) -> None:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/")
+    if done.returncode:
+        raise ServerFailed(f"{command[0]} failed:\n" + done.stdout.decode(errors="replace")[-800:])
+
+
+def _start(command: Sequence[str], directory: Path) -> subprocess.Popen[bytes]:
+    with open(directory.with_suffix(".log"), "wb") as log:
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd="/")
+
+
+def _wait(server: Server, directory: Path) -> None:
+    """Return when the server answers."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            _execute(server.url, "SELECT 1")
+            return
+        except sqlalchemy.exc.OperationalError:
+            if server.process.poll() is not None or time.monotonic() > deadline:
+                server.stop()
+                last = directory.with_suffix(".log").read_text(errors="replace")[-800:]
+                raise ServerFailed(f"{server.name} did not start:\n{last}") from None
+            time.sleep(0.1)
+
+
+def _execute(url: str, statement: str) -> None:
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statement)
