@@ -48,8 +48,8 @@ class Catalogue:
 def make_catalogue(images: int) -> Catalogue:
     """A catalogue of `images` images: 3 properties, 1 location and 2 tags each.
 
-    Three tenths belong to the biggest tenant, a fiftieth (at least 30) to the middling one, 20 to the small one, and 8 to
-    each of the others. Creation times are whole seconds, all different, so every database sorts them alike.
+    Three tenths belong to the biggest tenant, a fiftieth (at least 30) to the middling one, 20 to the small one, and 8
+    to each of the others. Creation times are whole seconds, all different, so every database sorts them alike.
     """
     chance = random.Random(SEED)
     owners = list(_owners(images))

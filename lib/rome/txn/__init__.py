@@ -1,0 +1,1 @@
+"""Transactions: reads in waves, buffered writes, one serializable commit, replay of what met a conflict."""
