@@ -6,7 +6,7 @@ and returns it. Tables that did not change stay the same objects, so what is cac
 
 The version is a number that is drawn once and never again, from a counter outside every transaction: two catalogues
 with one version are equal, even if one of them was rolled back. A table's id is the version that brought it.
-Changes to columns, indexes and constraints are in `alter`.
+Changes to columns are in `alter`, those to indexes and constraints in `indexes`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,12 @@ from rome.errors import (
 from rome.table import keycode, rowcode
 from rome.table.keys import Keys
 from rome.table.paths import begins_with, target_key
+from rome.table.rebuild import erase
 from rome.table.schema import Catalog, ForeignKey, Index, Table
 from rome.txn.transaction import Transaction
 from rome.txn.wave import Step, Wave
 
 EMPTY = Catalog(0, {})
-BATCH_CELLS = 1000
-"""How many cells one scan of a rewriting or erasing step asks for."""
 
 _decode_table = msgspec.msgpack.Decoder(Table).decode
 
@@ -207,8 +206,7 @@ def drop_table(tx: Transaction, keys: Keys, catalog: Catalog, tables: Iterable[T
             )
     version = yield from next_version(tx, keys, catalog)
     for table in dropped:
-        prefix = keys.table_prefix(table)
-        yield from erase(tx, prefix, keycode.after(prefix))
+        yield from erase(tx, keys.table_range(table))
     return save(tx, keys, catalog, version, (), dropped)
 
 
@@ -232,20 +230,6 @@ def comment_on_table(tx: Transaction, keys: Keys, catalog: Catalog, table: Table
     """Set or (None) remove the table's comment."""
     version = yield from next_version(tx, keys, catalog)
     return save(tx, keys, catalog, version, [replace(table, comment=comment)])
-
-
-def erase(tx: Transaction, start: bytes, stop: bytes) -> Step[int]:
-    """Delete every cell of start <= key < stop, in batches; how many there were."""
-    erased = 0
-    while True:
-        answer = yield Wave((), (Scan(start, stop, BATCH_CELLS),))
-        cells = answer.scans[0]
-        for cell in cells:
-            tx.write(cell.key, None)
-        erased += len(cells)
-        if len(cells) < BATCH_CELLS:
-            return erased
-        start = cells[-1].key + b"\x00"
 
 
 def check_names(table: Table) -> None:

@@ -10,6 +10,7 @@ holds, less what the statement takes away, plus what it brings. Then the writes 
     ForeignKeyViolation  FOREIGN KEY constraint failed: table "tags" key "fk_x" references "images"
                          (columns image_id, value 'a'): no such row            [one line]
     ForeignKeyViolation  the same, ending with: the row is still referenced
+    CheckViolation       CHECK constraint failed: table "images" check "ck_size" (size >= 0)
 
 An unnamed key is called `-`, an unnamed primary key PRIMARY. docs/keys.md lists the shapes.
 """
@@ -22,6 +23,7 @@ from typing import NamedTuple
 
 from rome.driver.api import Cell, Scan
 from rome.errors import (
+    CheckViolation,
     DataError,
     ForeignKeyViolation,
     InternalError,
@@ -31,9 +33,9 @@ from rome.errors import (
 )
 from rome.table import keycode, rowcode
 from rome.table.keys import Keys
-from rome.table.paths import ChildPath, KeyPath, ParentPath, TablePaths, paths_of
+from rome.table.paths import ChildPath, KeyPath, ParentPath, TablePaths, paths_of, reader
 from rome.table.rowcode import Row
-from rome.table.schema import Action, Catalog, Column, ForeignKey, Table
+from rome.table.schema import Action, Catalog, Check, Column, ForeignKey, Table
 from rome.txn.transaction import Transaction
 from rome.txn.wave import Step, Wave, WaveResult
 
@@ -220,9 +222,7 @@ class _Statement:
         child = self.stored.get(cell.key)
         paths = paths_of(self.keys, self.catalog, path.child)
         if child is None:
-            row = rowcode.decoder(path.child)(cell.value)
-            if not path.child.primary_key:
-                row += keycode.decode(cell.key[len(paths.row.prefix) :])
+            row = reader(self.keys, path.child)(cell)
             child = _RowState(paths, row, row, cell.key)
         if child.new is None or tuple(child.new[place] for place in path.places) != values:
             return None
@@ -379,6 +379,15 @@ def duplicate(table: Table, path: KeyPath, row: Row) -> UniqueViolation:
         columns=path.columns,
         constraint=path.constraint,
         values=values,
+    )
+
+
+def check_violation(table: Table, check: Check) -> CheckViolation:
+    """What the floor that evaluates CHECKs raises."""
+    return CheckViolation(
+        f'CHECK constraint failed: table "{table.name}" check "{check.name or "-"}" ({check.sql})',
+        table=table.name,
+        constraint=check.name,
     )
 
 

@@ -62,6 +62,10 @@ class Keys:
             found = self._table_prefixes[table.id] = self._data + keycode.encode((table.id,))
         return found
 
+    def table_range(self, table: Table) -> Bounds:
+        prefix = self.table_prefix(table)
+        return prefix, keycode.after(prefix)
+
     def row_prefix(self, table: Table) -> bytes:
         return self.table_prefix(table) + b"\x14"
 

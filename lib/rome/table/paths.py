@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from rome.driver.api import Cell
 from rome.errors import InternalError
-from rome.table import keycode
+from rome.table import keycode, rowcode
 from rome.table.keys import MAX_INDEXED_BYTES, Keys, check_size
 from rome.table.rowcode import Row
 from rome.table.schema import Catalog, ForeignKey, Index, Table
@@ -178,3 +179,12 @@ def target_key(target: Table, columns: tuple[int, ...]) -> Index | tuple[int, ..
     if target.primary_key and set(columns) == set(target.primary_key):
         return target.primary_key
     return next((i for i in target.indexes if i.unique and set(columns) == set(i.columns)), None)
+
+
+def reader(keys: Keys, table: Table) -> Callable[[Cell], Row]:
+    """Rows from the cells of `keys.row_range`, or behind index entries; with the row number where there is no key."""
+    decode = rowcode.decoder(table)
+    if table.primary_key:
+        return lambda cell: decode(cell.value)
+    skip = len(keys.row_prefix(table))
+    return lambda cell: decode(cell.value) + keycode.decode(cell.key[skip:])

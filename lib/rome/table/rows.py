@@ -10,26 +10,15 @@ of a cascade), then everything is written. When a constraint refuses, nothing ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from rome.driver.api import Cell
 from rome.errors import InternalError
-from rome.table import keycode, rowcode
 from rome.table.constraints import Change, DefaultOf, apply, no_default
 from rome.table.keys import Keys
 from rome.table.rowcode import Row
 from rome.table.schema import Catalog, Table
 from rome.txn.transaction import Transaction
 from rome.txn.wave import Step
-
-
-def reader(keys: Keys, table: Table) -> Callable[[Cell], Row]:
-    """Rows from the cells of `keys.row_range`, or behind index entries; with the row number where there is no key."""
-    decode = rowcode.decoder(table)
-    if table.primary_key:
-        return lambda cell: decode(cell.value)
-    skip = len(keys.row_prefix(table))
-    return lambda cell: decode(cell.value) + keycode.decode(cell.key[skip:])
 
 
 def row_key_of(keys: Keys, table: Table, row: Row) -> bytes:

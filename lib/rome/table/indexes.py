@@ -1,0 +1,167 @@
+"""Indexes and constraints brought to, and taken from, tables that may have rows. Steps as in `catalog`.
+
+A foreign key needs an index, or a primary key, that begins with its columns: a hidden one is made when there is none,
+and goes when a visible one takes its place. Names of constraints, and names of indexes, are unique within a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from rome.driver.api import Cell
+from rome.errors import ProgrammingError, UndefinedObject
+from rome.table import keycode, rebuild
+from rome.table.catalog import check_names, check_reference, next_version, save, with_hidden_indexes
+from rome.table.constraints import check_violation, missing_parent
+from rome.table.keys import Keys
+from rome.table.paths import ParentPath, parent_path, reader, target_key
+from rome.table.rowcode import Row
+from rome.table.schema import Catalog, Check, ForeignKey, Index, Table
+from rome.txn.transaction import Transaction
+from rome.txn.wave import Step, Wave
+
+
+def create_index(tx: Transaction, keys: Keys, catalog: Catalog, table: Table, index: Index) -> Step[Catalog]:
+    """Create `index` (its id is given here) and its entries: also ADD CONSTRAINT … UNIQUE, with `constraint` True.
+
+    UniqueViolation when two rows are alike; DuplicateObject when the name is taken.
+    """
+    index = replace(index, id=table.next_id)
+    after = replace(table, indexes=(*table.indexes, index), next_id=table.next_id + 1)
+    return (yield from _replace(tx, keys, catalog, table, after))
+
+
+def drop_index(tx: Transaction, keys: Keys, catalog: Catalog, table: Table, name: str) -> Step[Catalog]:
+    """Drop the index called `name`; refused for the one behind a constraint, or while a foreign key references it."""
+    index = find_index(table, name)
+    if index.constraint:
+        raise ProgrammingError(
+            f'index "{name}" of table "{table.name}" belongs to a UNIQUE constraint: drop that constraint instead',
+            sqlstate="2BP01",
+        )
+    return (yield from _replace(tx, keys, catalog, table, _without_index(table, index)))
+
+
+def find_index(table: Table, name: str) -> Index:
+    """The visible index called `name`; UndefinedObject when there is none."""
+    for index in table.indexes:
+        if not index.hidden and index.name is not None and index.name.lower() == name.lower():
+            return index
+    raise UndefinedObject(f'index "{name}" of table "{table.name}" does not exist')
+
+
+def _without_index(table: Table, index: Index) -> Table:
+    return replace(table, indexes=tuple(each for each in table.indexes if each is not index))
+
+
+def add_foreign_key(tx: Transaction, keys: Keys, catalog: Catalog, table: Table, key: ForeignKey) -> Step[Catalog]:
+    """Add a foreign key; ForeignKeyViolation when a row references none."""
+    after = with_hidden_indexes(replace(table, foreign_keys=(*table.foreign_keys, key)))
+    check_names(after)
+    trial = Catalog(catalog.version, {**catalog.tables, table.name.lower(): after})
+    check_reference(trial, after, key)
+    yield from _check_parents(keys, table, parent_path(keys, trial, after, key))
+    return (yield from _replace(tx, keys, catalog, table, after))
+
+
+def _check_parents(keys: Keys, table: Table, path: ParentPath) -> Step[None]:
+    read = reader(keys, table)
+
+    def visit(cells: list[Cell]) -> Step[None]:
+        wanted: dict[bytes, tuple[object, ...]] = {}
+        for cell in cells:
+            row = read(cell)
+            values = tuple(row[place] for place in path.places)
+            if None not in values:
+                wanted[path.prefix + keycode.encode(values)] = values
+        answer = yield Wave(tuple(wanted))
+        for parent, values in zip(answer.cells, wanted.values(), strict=True):
+            if parent is None:
+                raise missing_parent(table, path, values)
+
+    yield from rebuild.batches(keys.row_range(table), visit)
+
+
+def add_check(
+    tx: Transaction, keys: Keys, catalog: Catalog, table: Table, check: Check, holds: Callable[[Row], bool]
+) -> Step[Catalog]:
+    """Add a CHECK; CheckViolation when `holds` (TRUE or unknown) is False for a row."""
+    after = replace(table, checks=(*table.checks, check))
+
+    def visit(row: Row) -> None:
+        if not holds(row):
+            raise check_violation(table, check)
+
+    yield from rebuild.each_row(keys, table, visit)
+    return (yield from _replace(tx, keys, catalog, table, after))
+
+
+def drop_constraint(tx: Transaction, keys: Keys, catalog: Catalog, table: Table, name: str) -> Step[Catalog]:
+    """Drop the primary key, UNIQUE, FOREIGN KEY or CHECK called `name`; UndefinedObject when there is none."""
+    wanted = name.lower()
+    if table.primary_key_name is not None and table.primary_key_name.lower() == wanted:
+        return (yield from drop_primary_key(tx, keys, catalog, table))
+    after = replace(
+        table,
+        indexes=tuple(i for i in table.indexes if not (i.constraint and _is_called(i.name, wanted))),
+        foreign_keys=tuple(key for key in table.foreign_keys if not _is_called(key.name, wanted)),
+        checks=tuple(check for check in table.checks if not _is_called(check.name, wanted)),
+    )
+    if after == table:
+        raise UndefinedObject(f'constraint "{name}" of table "{table.name}" does not exist')
+    return (yield from _replace(tx, keys, catalog, table, after))
+
+
+def _is_called(name: str | None, wanted: str) -> bool:
+    return name is not None and name.lower() == wanted
+
+
+def add_primary_key(
+    tx: Transaction, keys: Keys, catalog: Catalog, table: Table, columns: tuple[int, ...], name: str | None = None
+) -> Step[Catalog]:
+    """Make `columns` (ids) the primary key, and NOT NULL; every row and index entry is written anew."""
+    if table.primary_key:
+        raise ProgrammingError(f'table "{table.name}" has a primary key already', sqlstate="42P16")
+    members = tuple(replace(c, nullable=False) if c.id in columns else c for c in table.columns)
+    after = replace(table, columns=members, primary_key=columns, primary_key_name=name)
+    return (yield from _rewrite(tx, keys, catalog, table, after))
+
+
+def drop_primary_key(tx: Transaction, keys: Keys, catalog: Catalog, table: Table) -> Step[Catalog]:
+    """Drop the primary key; its columns stay NOT NULL. Refused while only it is what a foreign key references."""
+    if not table.primary_key:
+        raise UndefinedObject(f'table "{table.name}" has no primary key')
+    after = replace(table, primary_key=(), primary_key_name=None)
+    return (yield from _rewrite(tx, keys, catalog, table, after))
+
+
+def _prepared(catalog: Catalog, before: Table, after: Table) -> Table:
+    """`after` with its hidden indexes; refused when names clash or a foreign key loses the key it references."""
+    after = with_hidden_indexes(after)
+    check_names(after)
+    for child, key in catalog.referrers.get(before.name.lower(), ()):
+        if child is before and key not in after.foreign_keys:
+            continue
+        columns = tuple(after.by_name[name.lower()].id for name in key.target_columns)
+        if target_key(after, columns) is None:
+            raise ProgrammingError(
+                f'the key ({", ".join(key.target_columns)}) of table "{before.name}" is needed by the foreign key '
+                f'{key.name or "-"} of "{child.name}": drop that first',
+                sqlstate="2BP01",
+            )
+    return after
+
+
+def _replace(tx: Transaction, keys: Keys, catalog: Catalog, before: Table, after: Table) -> Step[Catalog]:
+    after = _prepared(catalog, before, after)
+    version = yield from next_version(tx, keys, catalog)
+    yield from rebuild.reindex(tx, keys, before, after)
+    return save(tx, keys, catalog, version, [after])
+
+
+def _rewrite(tx: Transaction, keys: Keys, catalog: Catalog, before: Table, after: Table) -> Step[Catalog]:
+    after = _prepared(catalog, before, after)
+    version = yield from next_version(tx, keys, catalog)
+    yield from rebuild.rewrite(tx, keys, before, after)
+    return save(tx, keys, catalog, version, [after])
