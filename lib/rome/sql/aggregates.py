@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from rome import values
-from rome.errors import TypeMismatch
+from rome.errors import TypeMismatch, UndefinedFunction
 from rome.sql import literals
 from rome.sql.arithmetic import EXACT, QUOTIENT
 from rome.sql.functions import undefined_function
@@ -41,17 +41,25 @@ class AggregateFunction:
     maximum: int = 1
 
     def result(self, types: Sequence[SqlType]) -> SqlType:
-        """The type of the aggregate over arguments of `types`; () for count(*). TypeMismatch if it takes no such."""
+        """The type of the aggregate over arguments of `types`; () for count(*).
+
+        Raises TypeMismatch or UndefinedFunction when it takes no such arguments.
+        """
         if not types and self.name == "count":
             return values.BIGINT
-        if not self.minimum <= len(types) <= self.maximum:
-            counts = " or ".join(map(str, range(self.minimum, self.maximum + 1)))
-            raise TypeMismatch(f"{self.name}() takes {counts} argument(s), not {len(types)}")
+        self.check_count(len(types))
         if types[0].kind is not Kind.NULL and types[0].kind not in self.kinds:
             raise TypeMismatch(f"{self.name}() takes {self.what}, not {types[0]}: CAST it")
         if len(types) > 1 and types[1].kind not in (Kind.STRING, Kind.NULL):
             raise TypeMismatch(f"the separator of {self.name}() must be a string, not {types[1]}")
         return self.returns(types[0])
+
+    def check_count(self, count: int) -> None:
+        """Raise UndefinedFunction unless the aggregate takes `count` arguments."""
+        if not self.minimum <= count <= self.maximum:
+            counts = " or ".join(map(str, range(self.minimum, self.maximum + 1)))
+            noun = "argument" if counts == "1" else "arguments"
+            raise UndefinedFunction(f"{self.name}() takes {counts} {noun}, not {count}")
 
 
 def lookup_aggregate(name: str) -> AggregateFunction:

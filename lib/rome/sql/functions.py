@@ -69,9 +69,8 @@ class Function:
     volatility: str = "immutable"
 
     def result(self, types: Sequence[SqlType]) -> SqlType:
-        """The type of a call with arguments of `types`; TypeMismatch when it takes no such arguments."""
-        if not self.minimum <= len(types) <= self.maximum:
-            raise TypeMismatch(f"{self.name}() takes {self._counts()}, not {len(types)}")
+        """The type of a call with arguments of `types`; TypeMismatch or UndefinedFunction when it takes no such."""
+        self.check_count(len(types))
         for place, type_ in enumerate(types):
             accepts = self._accepts(place)
             if type_.kind is not Kind.NULL and type_.kind not in accepts.kinds:
@@ -79,6 +78,11 @@ class Function:
                     f"argument {place + 1} of {self.name}() must be {accepts.what}, not {type_}: CAST it"
                 )
         return self.returns(types) if callable(self.returns) else self.returns
+
+    def check_count(self, count: int) -> None:
+        """Raise UndefinedFunction unless the function takes `count` arguments."""
+        if not self.minimum <= count <= self.maximum:
+            raise UndefinedFunction(f"{self.name}() takes {self._counts()}, not {count}")
 
     def untyped(self, place: int) -> SqlType:
         """The type for a parameter as argument `place` (from 0); NULL when its value decides."""
