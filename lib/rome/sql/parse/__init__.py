@@ -6,10 +6,12 @@ through the allow-list in `allow` and make ours. What is not on the list is refu
 
 from __future__ import annotations
 
+import re
+
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import Token, TokenType
 
-from rome.errors import NotSupportedError, SyntaxError_
+from rome.errors import NotSupportedError, Place, SyntaxError_
 from rome.sql import syntax
 from rome.sql.parse import changes, definitions, expressions, queries
 from rome.sql.parse.allow import STATEMENTS
@@ -20,6 +22,12 @@ from rome.sql.parse.source import Source
 READERS = (expressions, queries, changes, definitions)
 
 STATEMENT_WORDS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES", "CREATE", "DROP", "ALTER", "COMMENT", "(")
+# Statements of SQL that ROME has not, to tell them from misspellings.
+OTHER_STATEMENTS = frozenset(
+    ("ANALYZE", "ATTACH", "CALL", "COPY", "DECLARE", "DESCRIBE", "EXECUTE", "FETCH", "GRANT", "LOCK", "MERGE", "PRAGMA")
+    + ("PREPARE", "REINDEX", "RENAME", "REPLACE", "REVOKE", "SET", "SHOW", "TABLE", "TRUNCATE", "USE", "VACUUM")
+    + ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "START", "END")
+)
 
 
 def parse(sql: str) -> syntax.Statement:
@@ -39,7 +47,10 @@ def parse(sql: str) -> syntax.Statement:
             analyze, tokens = True, tokens[1:]
     if not tokens:
         raise source.wrong(len(sql), "a statement is missing after EXPLAIN")
-    if tokens[0].text.upper() not in STATEMENT_WORDS:
+    word = tokens[0].text.upper()
+    if word in OTHER_STATEMENTS:
+        raise source.refuse(tokens[0].start, f"the statement {word}")
+    if word not in STATEMENT_WORDS:
         raise source.wrong(tokens[0].start, f"a statement begins with {', '.join(STATEMENT_WORDS[:-2])} or COMMENT ON")
     try:
         statement = _statement(source, tokens)
@@ -54,13 +65,22 @@ def _tokens(sql: str) -> list[Token]:
     try:
         tokens = DIALECT.tokenize(sql)
     except TokenError as error:
-        raise SyntaxError_(f"the text ends inside a string, a quoted name or a comment ({error})") from None
+        raise _unreadable(sql, error) from None
     while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
         tokens.pop()
     for token in tokens:
         if token.token_type is TokenType.SEMICOLON:
             raise Source(sql, tokens).refuse(token.start, "more than one statement in a text")
     return tokens
+
+
+def _unreadable(sql: str, error: TokenError) -> SyntaxError_:
+    """The text cannot be cut into words: it ends inside a string or a quoted name, or X'…' holds no digits."""
+    # sqlglot says where only in the text of the error below: "Missing ' from <line>:<offset of the opening quote>"
+    opened = re.search(r"^Missing (.*) from \d+:(\d+)$", str(error.__cause__))
+    if opened is None:
+        return SyntaxError_(f"the text cannot be read: {error.__cause__}")
+    return SyntaxError_(Place.at(sql, int(opened[2])).describe(f"what begins here has no closing {opened[1]}"))
 
 
 def _statement(source: Source, tokens: list[Token]) -> syntax.Statement:

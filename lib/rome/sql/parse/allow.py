@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlglot import exp
 
+from rome.errors import NotSupportedError
 from rome.sql import syntax
 from rome.sql.parse.source import Source, spelled
 
@@ -22,9 +23,14 @@ def only(source: Source, node: exp.Expr, *arguments: str) -> None:
     """Refuse `node` if an argument other than `arguments` is set."""
     for name, value in node.args.items():
         if name not in arguments and value is not None and value is not False and value != []:
-            raise source.refuse(
-                value if isinstance(value, exp.Expr) else node, NAMES.get(type(value)) or f"{spelled(node)} with {name}"
-            )
+            raise _refused_argument(source, node, name, value)
+
+
+def _refused_argument(source: Source, node: exp.Expr, name: str, value: object) -> NotSupportedError:
+    what = CLAUSES.get((type(node), name)) or f"{name.strip('_').replace('_', ' ').upper()} in {spelled(node).upper()}"
+    while isinstance(value, list):
+        value = value[0]
+    return source.refuse(value if isinstance(value, exp.Expr) else node, what)
 
 
 class Place(Generic[T]):
@@ -47,11 +53,11 @@ class Place(Generic[T]):
         """The syntax node that `node` makes in this place; NotSupportedError when it is not on the list."""
         entry = self.readers.get(type(node))
         if entry is None:
-            raise source.refuse(node, NAMES.get(type(node)) or f"{spelled(node)} as {self.what}")
+            raise source.refuse(node, NAMES.get(type(node)) or f"{spelled(node).upper()} as {self.what}")
         arguments, reader = entry
         for name, value in node.args.items():
             if name not in arguments and value is not None and value is not False and value != []:
-                only(source, node, *arguments)
+                raise _refused_argument(source, node, name, value)
         return reader(source, node)
 
 
@@ -65,31 +71,51 @@ ACTIONS: Place[syntax.AlterAction] = Place("a change of a table")
 NAMES: dict[type, str] = {
     exp.Window: "a window function (OVER)",
     exp.WithinGroup: "WITHIN GROUP",
-    exp.OnConflict: "ON CONFLICT",
     exp.Glob: "GLOB",
     exp.RegexpLike: "REGEXP",
     exp.RegexpILike: "~*",
     exp.SimilarTo: "SIMILAR TO",
     exp.Collate: "COLLATE",
-    exp.JSONExtract: "the JSON operator ->",
-    exp.JSONExtractScalar: "the JSON operator ->>",
-    exp.JSONBExtract: "the JSON operator #>",
-    exp.JSONBExtractScalar: "the JSON operator #>>",
+    exp.JSONExtract: "a JSON operator",
     exp.Lateral: "LATERAL",
     exp.Unnest: "UNNEST here (only x IN UNNEST(:parameter))",
     exp.Any: "ANY or SOME",
     exp.All: "ALL (subquery)",
-    exp.Interval: "an interval",
     exp.Order: "ORDER BY inside a call",
     exp.Limit: "LIMIT inside a call",
+    exp.Distinct: "DISTINCT here",
+    exp.Alias: "AS here",
+    exp.Dot: "a function name with a schema",
     exp.Concat: "a string of several parts (write one string or ||)",
     exp.BitwiseNot: "~",
     exp.BitwiseXor: "^",
     exp.Cube: "CUBE",
     exp.Rollup: "ROLLUP",
     exp.GroupingSets: "GROUPING SETS",
-    exp.TemporaryProperty: "a temporary table",
     exp.AtTimeZone: "AT TIME ZONE",
     exp.Bracket: "an array subscript",
-    exp.Hint: "a hint",
+    exp.National: "N'…'",
+}
+
+# And the clauses, where the name that sqlglot gives an argument does not say it.
+CLAUSES: dict[tuple[type, str], str] = {
+    (exp.Create, "expression"): "CREATE … AS",
+    (exp.Create, "replace"): "CREATE OR REPLACE",
+    (exp.CTE, "materialized"): "MATERIALIZED",
+    (exp.Delete, "tables"): "DELETE of several tables",
+    (exp.Distinct, "on"): "DISTINCT ON",
+    (exp.Drop, "cascade"): "DROP … CASCADE",
+    (exp.Group, "all"): "GROUP BY ALL",
+    (exp.In, "field"): "IN without parentheses",
+    (exp.Insert, "conflict"): "ON CONFLICT",
+    (exp.Insert, "with_"): "WITH before INSERT (put it before the SELECT)",
+    (exp.Join, "method"): "NATURAL JOIN",
+    (exp.LimitOptions, "with_ties"): "WITH TIES",
+    (exp.Lock, "expressions"): "FOR UPDATE OF",
+    (exp.Lock, "wait"): "FOR UPDATE NOWAIT",
+    (exp.Select, "hint"): "a hint",
+    (exp.Select, "windows"): "WINDOW",
+    (exp.Table, "hints"): "a hint",
+    (exp.Table, "joins"): "more than one table",
+    (exp.With, "recursive"): "WITH RECURSIVE",
 }

@@ -57,7 +57,8 @@ def _update(source: Source, node: exp.Update) -> syntax.Update:
     assignments = tuple(_assignment(source, part) for part in node.expressions)
     if not assignments:
         raise source.wrong(node, "UPDATE has no SET")
-    return syntax.Update(table, assignments, where(source, node.args.get("where")), _returning(source, node), at=table.at)
+    condition = where(source, node.args.get("where"))
+    return syntax.Update(table, assignments, condition, _returning(source, node), at=table.at)
 
 
 def _assignment(source: Source, node: exp.Expr) -> tuple[syntax.Name, syntax.Expression]:

@@ -10,7 +10,7 @@ from rome.sql import syntax
 from rome.sql.parse.allow import ACTIONS, STATEMENTS, only
 from rome.sql.parse.expressions import expression, identifier
 from rome.sql.parse.queries import table_name
-from rome.sql.parse.source import Source
+from rome.sql.parse.source import Source, spelled
 from rome.values import Kind, SqlType
 
 
@@ -235,7 +235,7 @@ def _create(source: Source, node: exp.Create) -> syntax.Statement:
     properties = node.args.get("properties")
     for part in properties.expressions if properties is not None else []:
         if not isinstance(part, exp.SchemaCommentProperty):
-            only(source, exp.Properties(this=part))
+            raise source.refuse(part, f"{spelled(part).upper()} in CREATE TABLE")
         only(source, part, "this")
         comment = _text(source, part.this)
     if kind != "TABLE" or node.args.get("unique"):
@@ -250,6 +250,8 @@ def _create(source: Source, node: exp.Create) -> syntax.Statement:
             columns.append(column_definition(source, part))
         else:
             constraints.append(_constraint(source, part))
+    if not columns:
+        raise source.wrong(schema, "a table has one column or more")
     return syntax.CreateTable(
         table_name(source, schema.this),
         tuple(columns),

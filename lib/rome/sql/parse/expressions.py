@@ -209,9 +209,8 @@ def _not(source: Source, node: exp.Not) -> syntax.Expression:
 @EXPRESSIONS.takes(exp.Neg, "this")
 def _negative(source: Source, node: exp.Neg) -> syntax.Expression:
     operand = expression(source, node.this)
-    if isinstance(operand, syntax.Literal) and isinstance(operand.value, (int, float, Decimal)):
-        if not isinstance(operand.value, bool) and isinstance(node.this, exp.Literal):
-            return syntax.Literal(-operand.value, at=operand.at)
+    if isinstance(node.this, exp.Literal) and not node.this.is_string:
+        return syntax.Literal(-number(source, node.this), at=operand.at)
     return syntax.Unary("-", operand, at=operand.at)
 
 

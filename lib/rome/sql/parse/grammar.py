@@ -22,15 +22,15 @@ from rome.errors import NotSupportedError, Place, UndefinedObject
 from rome.sql.parse import datatypes
 
 _WORDS = """
-    ALL ALTER AND ANY ASC AS AUTOINCREMENT AUTO_INCREMENT BETWEEN CASE COLLATE COLUMN COMMENT CONSTRAINT CREATE CROSS
+    ALL ALTER AND ANY ASC AS AUTOINCREMENT AUTO_INCREMENT BETWEEN CASE COLLATE COLUMN COMMENT CONSTRAINT CREATE CROSS CUBE
     CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP CURRENT_USER DEFAULT DELETE DESC DISTINCT DROP ELSE END ESCAPE EXCEPT
     EXISTS FALSE FETCH FILTER FIRST FOR FROM FULL FUNCTION GLOB HAVING ILIKE IN INDEX INNER INSERT INTERSECT INTERVAL
-    INTO IS ISNULL JOIN LATERAL LEFT LIKE LIMIT LOCALTIME LOCALTIMESTAMP NATURAL NEXT NOT NOTNULL NULL OFFSET ON OR OUTER
-    OVER PROCEDURE RECURSIVE REFERENCES REGEXP RENAME REPLACE RETURNING RIGHT RLIKE ROW ROWS SCHEMA SELECT SEQUENCE SET
-    SOME TABLE TEMP TEMPORARY THEN TRIGGER TRUE UNION UNIQUE UNNEST UPDATE USING VALUES VIEW WHEN WHERE WINDOW WITH
-    DATE DATETIME TIME TIMESTAMP
-""".split()
-_PHRASES = ("FOREIGN KEY", "GROUP BY", "ORDER BY", "PARTITION BY", "PRIMARY KEY", "SIMILAR TO")
+    INTO IS ISNULL JOIN LATERAL LEFT LIKE LIMIT LOCALTIME LOCALTIMESTAMP NATURAL NEXT NOT NOTNULL NULL OFFSET ON OR
+    OUTER OVER PROCEDURE RECURSIVE REFERENCES REGEXP RENAME REPLACE RETURNING RIGHT RLIKE ROLLUP ROW ROWS SCHEMA
+    SELECT SEQUENCE SET SOME TABLE TEMP TEMPORARY THEN TRIGGER TRUE UNION UNIQUE UNNEST UPDATE USING VALUES VIEW WHEN
+    WHERE WINDOW WITH DATE DATETIME TIME TIMESTAMP
+"""
+_PHRASES = ("FOREIGN KEY", "GROUP BY", "GROUPING SETS", "ORDER BY", "PARTITION BY", "PRIMARY KEY", "SIMILAR TO")
 _SIGNS = (
     *("==", "::", "||", ">=", "<=", "<>", "!=", ":=", "<=>", "->", "->>", "=>", "#>", "#>>", "&&", "??", "~~", "~*"),
     "/*+",
@@ -39,10 +39,6 @@ _KEYWORDS = sqlglot.Tokenizer.KEYWORDS
 
 TYPE_WORDS = {name.split()[0] for name in datatypes.NAMES}
 INTERVAL_UNITS = {"YEAR", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"}
-NOT_NAMES = frozenset(
-    {TokenType.COMMA, TokenType.R_PAREN, TokenType.FROM, TokenType.WHERE, TokenType.GROUP_BY, TokenType.ORDER_BY}
-    | {TokenType.LIMIT, TokenType.HAVING}
-)
 
 
 def _named(name: str) -> Callable[[], exp.Anonymous]:
@@ -51,7 +47,7 @@ def _named(name: str) -> Callable[[], exp.Anonymous]:
 
 class Tokenizer(sqlglot.Tokenizer):
     HEX_STRINGS: ClassVar[list[str | tuple[str, str]]] = [("x'", "'"), ("X'", "'")]
-    KEYWORDS: ClassVar[dict[str, TokenType]] = {word: _KEYWORDS[word] for word in (*_WORDS, *_PHRASES, *_SIGNS)}
+    KEYWORDS: ClassVar[dict[str, TokenType]] = {word: _KEYWORDS[word] for word in (*_WORDS.split(), *_PHRASES, *_SIGNS)}
     COMMANDS: ClassVar[set[TokenType]] = set()  # type: ignore[misc]
 
 
@@ -65,13 +61,18 @@ class Parser(sqlglot.Parser):
         TokenType.LOCALTIME: _named("localtime"),
         TokenType.LOCALTIMESTAMP: _named("localtimestamp"),
     }
-    NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {"CASE": lambda self: self._parse_case()}
+    NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {"CASE": lambda self: self._read_case()}
     FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
         "CAST": lambda self: self._read_cast(),
         "EXTRACT": lambda self: self._read_extract(),
         "POSITION": lambda self: self._read_position(),
         "SUBSTRING": lambda self: self._read_substring(),
         "TRIM": lambda self: self._read_trim(),
+    }
+    # The JSON operators are read so that they can be refused by name.
+    COLUMN_OPERATORS: ClassVar[dict[TokenType, Any]] = {TokenType.DOT: None} | {
+        sign: lambda self, this, path: self.expression(exp.JSONExtract(this=this, expression=path))
+        for sign in (TokenType.ARROW, TokenType.DARROW, TokenType.HASH_ARROW, TokenType.DHASH_ARROW)
     }
     LAMBDAS: ClassVar[dict[TokenType, Any]] = {}
     TYPE_LITERAL_PARSERS: ClassVar[dict[Any, Any]] = {}
@@ -84,10 +85,11 @@ class Parser(sqlglot.Parser):
     }
     STATEMENT_PARSERS: ClassVar[dict[TokenType, Any]] = {
         token: sqlglot.Parser.STATEMENT_PARSERS[token]
-        for token in (TokenType.CREATE, TokenType.DELETE, TokenType.DROP, TokenType.INSERT, TokenType.UPDATE)
+        for token in (TokenType.CREATE, TokenType.DELETE, TokenType.DROP, TokenType.UPDATE)
     } | {
         TokenType.ALTER: lambda self: self._read_alter(),
         TokenType.COMMENT: lambda self: self._read_comment(),
+        TokenType.INSERT: lambda self: self._read_insert(),
     }
     CONSTRAINT_PARSERS: ClassVar[dict[str, Any]] = {
         name: sqlglot.Parser.CONSTRAINT_PARSERS[name]
@@ -115,6 +117,11 @@ class Parser(sqlglot.Parser):
     def raise_error(self, message: str, token: Token | None = None) -> None:
         token = token or self._curr or None
         offset = token.start if token else self._prev.end + 1 if self._prev else 0
+        if message.startswith(("Invalid expression", "Expecting", "Expected", "Required keyword")):
+            # sqlglot's words are about its own classes
+            close = "a ) is missing" if message == "Expecting )" else ""
+            unexpected = f"{token.text!r} is not expected here" if token else "the statement is incomplete"
+            message = f"{close}: {unexpected}" if close and token else close or unexpected
         raise ParseError(message, errors=[{"description": message, "offset": offset}])
 
     def _refuse(self, what: str, token: Token | None = None) -> NotSupportedError:
@@ -122,7 +129,10 @@ class Parser(sqlglot.Parser):
         return NotSupportedError(Place.at(self.sql, token.start).describe(f"{what} is not supported"))
 
     def _parse_as_command(self, start: Token) -> exp.Command:
-        raise self._refuse(f"{start.text.upper()} {self._curr.text}".strip(), start)
+        raise self._refuse(f"{start.text.upper()} … {self._found()}", start)
+
+    def _found(self) -> str:
+        return self._curr.text.upper() if self._curr else "nothing"
 
     def _expect(self, *words: str) -> None:
         if not self._match_text_seq(*words):
@@ -202,6 +212,26 @@ class Parser(sqlglot.Parser):
         interval.args["unit"].update_positions(unit)
         return interval
 
+    def _parse_primary(self) -> exp.Expr | None:
+        if self._match_pair(TokenType.DOT, TokenType.NUMBER):
+            return self.expression(exp.Literal(this=f"0.{self._prev.text}", is_string=False), self._prev)
+        return super()._parse_primary()
+
+    def _read_case(self) -> exp.Case:
+        operand = None if self._curr.token_type == TokenType.WHEN else self._parse_disjunction()
+        branches = []
+        while self._match(TokenType.WHEN):
+            condition = self._parse_disjunction()
+            if not self._match(TokenType.THEN):
+                self.raise_error("THEN is missing after WHEN")
+            branches.append(self.expression(exp.If(this=condition, true=self._parse_disjunction())))
+        if not branches:
+            self.raise_error("a CASE has one WHEN or more")
+        default = self._parse_disjunction() if self._match(TokenType.ELSE) else None
+        if not self._match(TokenType.END):
+            self.raise_error("END is missing after CASE")
+        return self.expression(exp.Case(this=operand, ifs=branches, default=default))
+
     def _read_cast(self) -> exp.Cast:
         this = self._parse_disjunction()
         if not self._match(TokenType.ALIAS):
@@ -278,14 +308,14 @@ class Parser(sqlglot.Parser):
         if self._match_text_seq(datatypes.SECOND_WORDS.get(name, "")):
             name = f"{name} {self._prev.text.upper()}"
         numbers: list[int] = []
-        if self._match(TokenType.L_PAREN):
+        if name.split()[0] in TYPE_WORDS and self._match(TokenType.L_PAREN):
             numbers = [int(token.text) for token in self._parse_csv(self._read_size)]
             self._match_r_paren()
         if self._match_text_seq("WITH", "TIME", "ZONE"):
             raise self._refuse(f"{name} WITH TIME ZONE (ROME keeps naive times: store UTC)", first)
         self._match_text_seq("WITHOUT", "TIME", "ZONE")
-        if self._match_texts({"UNSIGNED", "ZEROFILL", "ARRAY"}) or self._curr.token_type == TokenType.L_BRACKET:
-            raise self._refuse(f"a type {name} {self._prev.text.upper()}", first)
+        if self._match_texts({"UNSIGNED", "ZEROFILL", "ARRAY"}, advance=False) or self._match(TokenType.L_BRACKET, False):
+            raise self._refuse(f"{name} {self._found()}", first)
         try:
             made = datatypes.sql_type(name, tuple(numbers))
         except datatypes.BadType as error:
@@ -299,6 +329,15 @@ class Parser(sqlglot.Parser):
             self.raise_error("a length or a precision is a whole number")
         self._advance()
         return self._prev
+
+    # ---- changes ---------------------------------------------------------------------------------------------------
+
+    def _read_insert(self) -> exp.Expr:
+        if self._curr.token_type == TokenType.OR or self._curr.text.upper() == "IGNORE":
+            raise self._refuse(f"INSERT {self._found()}")
+        if self._curr.token_type != TokenType.INTO:
+            self.raise_error("INTO is missing after INSERT")
+        return self._parse_insert()
 
     # ---- definitions -----------------------------------------------------------------------------------------------
 
@@ -339,7 +378,7 @@ class Parser(sqlglot.Parser):
         elif self._match(TokenType.COLUMN):
             kind, this = "COLUMN", self._parse_column()
         else:
-            raise self._refuse(f"COMMENT ON {self._curr.text.upper()}")
+            raise self._refuse(f"COMMENT ON {self._found()}")
         self._expect("IS")
         text = self._parse_null() or self._parse_string()
         if text is None:
@@ -349,7 +388,7 @@ class Parser(sqlglot.Parser):
     def _read_alter(self) -> exp.Alter:
         start = self._prev
         if not self._match(TokenType.TABLE):
-            raise self._refuse(f"ALTER {self._curr.text.upper()}")
+            raise self._refuse(f"ALTER {self._found()}")
         table = self._parse_table_parts(schema=True)
         actions = self._parse_csv(self._read_action)
         return self.expression(exp.Alter(this=table, kind="TABLE", actions=actions), start)
@@ -365,7 +404,7 @@ class Parser(sqlglot.Parser):
         elif self._match(TokenType.RENAME):
             action = self._read_rename()
         else:
-            raise self._refuse(f"ALTER TABLE … {start.text.upper() or 'nothing'}", start)
+            raise self._refuse(f"ALTER TABLE … {self._found()}", start)
         return action.update_positions(start)
 
     def _read_add(self) -> exp.Expr:
@@ -449,8 +488,8 @@ class Rome(sqlglot.Dialect):
     """The dialect: SQL as SQLAlchemy's default compiler and people who follow the standard write it."""
 
     SUPPORTS_USER_DEFINED_TYPES = False
-    tokenizer_class = Tokenizer
-    parser_class = Parser
+    Tokenizer = Tokenizer
+    Parser = Parser
 
 
 DIALECT = Rome()

@@ -135,13 +135,11 @@ def common_tables(source: Source, node: exp.Expr) -> tuple[syntax.CommonTable, .
     clause = node.args.get("with_")
     if clause is None:
         return ()
-    if clause.args.get("recursive"):
-        raise source.refuse(clause, "WITH RECURSIVE")
     only(source, clause, "expressions")
     made = []
     for table in clause.expressions:
-        if not isinstance(table, exp.CTE) or table.args.get("materialized") is not None:
-            raise source.refuse(table, "anything but name AS (query) in WITH")
+        if table.args.get("materialized") is not None:
+            raise source.refuse(table, "MATERIALIZED")
         only(source, table, "this", "alias")
         name, columns = _alias(source, table.args.get("alias"))
         if name is None:

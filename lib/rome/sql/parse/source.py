@@ -22,11 +22,12 @@ CARRIERS = frozenset(
 )
 
 # Words that the tokenizer takes for names although the grammar reads them as words of the language.
-SOFT_WORDS = frozenset(
-    """ACTION ADD ALWAYS ANALYZE ASC AUTOINCREMENT AUTO_INCREMENT BOTH BY CASCADE COMMENT DATA DEFERRABLE EXPLAIN FIRST
-    CHECK GENERATED IDENTITY IF IMMEDIATE INITIALLY KEY LAST LEADING LOCKED MATCH NEXT NO NOWAIT NULLS ONLY POSITION PRECISION
-    RENAME RESTRICT ROW ROWS SIMPLE SKIP TIES TO TRAILING TYPE VARYING WITHOUT ZONE""".split()
-)
+_SOFT_WORDS = """
+    ACTION ADD ALWAYS ANALYZE ASC AUTOINCREMENT AUTO_INCREMENT BOTH BY CASCADE CHECK COMMENT DATA DEFERRABLE EXPLAIN
+    FIRST GENERATED IDENTITY IF IMMEDIATE INITIALLY KEY LAST LEADING LOCKED MATCH NEXT NO NOWAIT NULLS ONLY POSITION
+    PRECISION RENAME RESTRICT ROW ROWS SIMPLE SKIP TIES TO TRAILING TYPE VARYING WITHOUT ZONE
+"""
+SOFT_WORDS = frozenset(_SOFT_WORDS.split())
 
 
 class Source:
@@ -40,11 +41,14 @@ class Source:
         self.parameter_numbers = {offset: number for number, offset in enumerate(marks, 1)}
 
     def start(self, node: exp.Expr) -> int:
-        """The offset of `node`, or of the first node below it that has one; 0 when none has."""
-        for part in node.walk(bfs=False):
-            offset = part.meta_get("start")
-            if offset is not None:
-                return int(offset)
+        """The offset of `node`, or of the first node below it that has one, or of what it is a part of."""
+        whole: exp.Expr | None = node
+        while whole is not None:
+            for part in whole.walk(bfs=False):
+                offset = part.meta_get("start")
+                if offset is not None:
+                    return int(offset)
+            whole = whole.parent
         return 0
 
     def take(self, node: exp.Expr) -> int:
