@@ -10,7 +10,6 @@ from rome.sql.bound import (
     Call,
     ColumnRef,
     Compare,
-    Const,
     Expr,
     InArray,
     InList,
@@ -19,13 +18,12 @@ from rome.sql.bound import (
     conjuncts,
     walk,
 )
-from rome.sql.functions import is_volatile
+from rome.sql.functions import FUNCTIONS
 from rome.sql.plan import Access, Bound, Scan
 from rome.table.schema import Column, Index
-from rome.values import NULL, NUMERIC_KINDS, Kind, SqlType
+from rome.values import NUMERIC_KINDS, Kind, SqlType
 
 _MIRRORED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_NULL = Const(None, NULL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +88,11 @@ class _Terms:
             if own is None:
                 return
             if isinstance(condition, IsNull):
-                self._equal(own, (_NULL,), condition)
+                self._equal(own, (condition,), condition)
             elif isinstance(condition, InArray):
                 if keyable(own.type, condition.slot.type):
                     self._equal(own, (condition.slot,), condition)
-            elif all(self._is_value(item) and keyable(own.type, item.type) for item in condition.items):
+            elif condition.items and all(self._is_value(item) and keyable(own.type, item.type) for item in condition.items):
                 self._equal(own, condition.items, condition)
 
     def _equal(self, column: Column, alternatives: tuple[Expr, ...], condition: Expr) -> None:
@@ -119,9 +117,9 @@ class _Terms:
         for part in walk(expression):
             if isinstance(part, ColumnRef) and part.column not in self.available:
                 return False
-            if isinstance(part, Aggregate) or (isinstance(part, Call) and is_volatile(part.name)):
+            if isinstance(part, Aggregate):
                 return False
-        return True
+        return not is_volatile(expression)
 
     def candidate(self, index: Index | None) -> Candidate:
         """What `index` (None: the primary key) makes of the conditions."""
@@ -137,7 +135,7 @@ class _Terms:
             alternatives, condition = self.equal[column]
             equals.append(alternatives)
             consumed.append(condition)
-            nulls = nulls or alternatives == (_NULL,)
+            nulls = nulls or isinstance(alternatives[0], IsNull)
             # An equality on a two-valued column halves a table at best: following an index for it costs more.
             weight += table.columns[table.position[column]].type.kind is not Kind.BOOLEAN
         complete = len(equals) == len(columns) and bool(columns)
@@ -151,8 +149,12 @@ class _Terms:
         rank = (int(unique), weight, ranged, int(index is None), -len(columns))
         used = frozenset(columns[: len(equals)])
         outer = any(
-            isinstance(part, ColumnRef) for values in equals for value in values for part in walk(value)
-        )  # fmt: skip
+            isinstance(part, ColumnRef)
+            for values in equals
+            for value in values
+            if not isinstance(value, IsNull)
+            for part in walk(value)
+        )
         return Candidate(Access(index, tuple(equals), low, high), tuple(consumed), rank, used, outer)
 
 
@@ -162,3 +164,7 @@ def keyable(column: SqlType, value: SqlType) -> bool:
         return column.kind is value.kind
     return column.kind is value.kind or {column.kind, value.kind} <= NUMERIC_KINDS
 
+
+def is_volatile(expression: Expr) -> bool:
+    """Whether computing `expression` twice may give two values: it must then stay where it was written."""
+    return any(isinstance(part, Call) and FUNCTIONS[part.name].volatility == "volatile" for part in walk(expression))

@@ -348,11 +348,10 @@ class Binder:
         if node.star or node.distinct or node.filter is not None:
             self.refuse(node, f"{node.name} is not an aggregate: *, DISTINCT and FILTER mean nothing to it")
         function = lookup(node.name)
-        function.check_count(len(node.arguments))
-        if node.name in ("coalesce", "ifnull", "nullif", "greatest", "least"):
+        if function.common:
             arguments, _ = self._alike(node.arguments, expected)
         else:
-            arguments = [self.bind(argument) for argument in node.arguments]
+            arguments = [self.bind(node, function.untyped(place)) for place, node in enumerate(node.arguments)]
         return Call(node.name, tuple(arguments), function.result([argument.type for argument in arguments]))
 
     def _aggregate(self, node: syntax.Function) -> Expr:
@@ -367,11 +366,11 @@ class Binder:
             condition = self.condition(node.filter) if node.filter is not None else None
         finally:
             self.stage = Stage.GROUP
-        if not node.star:
-            aggregate.check_count(len(arguments))
-        elif node.name != "count":
+        if node.star and node.name != "count":
             self.refuse(node, f"{node.name}(*) is not supported")
-        result = BIGINT if node.star else aggregate.result([argument.type for argument in arguments])
+        if not node.star and not arguments:
+            self.refuse(node, f"{node.name}() needs an argument")
+        result = aggregate.result([argument.type for argument in arguments])
         return Aggregate(node.name, arguments, node.distinct, result, condition)
 
     def _misplaced(self, node: syntax.Node, expected: SqlType | None) -> Expr:

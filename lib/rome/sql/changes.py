@@ -6,11 +6,11 @@ from rome.errors import Place, ProgrammingError, UndefinedColumn
 from rome.sql import syntax
 from rome.sql.bind import Binder, Stage, StatementScope
 from rome.sql.bound import ColumnRef, Const, Expr
-from rome.sql.parse import parse_expression
+from rome.sql.parse import parse
 from rome.sql.plan import Condition, Delete, Filter, Insert, Plan, Returning, Rows, Update
 from rome.sql.planner import applied, find_table, plan_query, plan_table
 from rome.sql.scope import Relation, Scope, did_you_mean
-from rome.table.schema import Column, Table
+from rome.table.schema import Catalog, Column, Table
 from rome.values import NULL
 
 
@@ -77,12 +77,19 @@ def default_of(statement: StatementScope, column: Column) -> Expr | None:
     """The server default of a column, bound; None when it has none."""
     if column.default is None:
         return None
-    nested = StatementScope(column.default, statement.catalog)
-    binder = Binder(nested, Scope(column.default), plan_query)
-    bound = binder.bind(parse_expression(column.default), column.type)
+    nested, expression = _kept_text(statement.catalog, column.default)
+    bound = Binder(nested, Scope(nested.sql), plan_query).bind(expression, column.type)
     if nested.slots:
         raise ProgrammingError(f'the default of "{column.name}" cannot have parameters: {column.default}')
     return bound
+
+
+def _kept_text(catalog: Catalog, sql: str) -> tuple[StatementScope, syntax.Expression]:
+    """An expression that the catalogue keeps as text, and a scope of its own to bind it in."""
+    text = f"SELECT {sql}"
+    query = parse(text)
+    assert isinstance(query, syntax.Query) and isinstance(query.body, syntax.Select)
+    return StatementScope(text, catalog), query.body.items[0].expression
 
 
 def conditions(statement: StatementScope, table: Table, row: tuple[ColumnRef, ...]) -> tuple[Condition, ...]:
@@ -94,10 +101,10 @@ def conditions(statement: StatementScope, table: Table, row: tuple[ColumnRef, ..
 
 def bind_over_row(statement: StatementScope, table: Table, row: tuple[ColumnRef, ...], sql: str) -> Expr:
     """A condition given as text, about one row of `table`."""
-    nested = StatementScope(sql, statement.catalog)
-    scope = Scope(sql)
+    nested, expression = _kept_text(statement.catalog, sql)
+    scope = Scope(nested.sql)
     scope.relations.append(Relation(table.name, [(column.name.lower(), column) for column in row]))
-    bound = Binder(nested, scope, plan_query).condition(parse_expression(sql))
+    bound = Binder(nested, scope, plan_query).condition(expression)
     if nested.slots or nested.queries:
         raise ProgrammingError(Place.at(sql, 0).describe("a CHECK condition has neither parameters nor subqueries"))
     return bound

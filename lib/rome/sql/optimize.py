@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from rome.sql.access import Candidate, best, with_access
+from rome.sql.access import Candidate, best, is_volatile, with_access
 from rome.sql.bound import (
     And,
     Call,
@@ -29,7 +29,6 @@ from rome.sql.bound import (
     transform,
     walk,
 )
-from rome.sql.functions import is_volatile
 from rome.sql.plan import (
     Apply,
     Distinct,
@@ -89,7 +88,7 @@ def _push_scan(plan: Scan, parts: list[Expr]) -> Plan:
 
 def _push_project(plan: Project, parts: list[Expr]) -> Plan:
     meaning = {column.column: part for column, part in zip(plan.output, plan.expressions, strict=True)}
-    down, stay = _divide(parts, lambda part: not any(_is_volatile(meaning[number]) for number in columns_of(part)))
+    down, stay = _divide(parts, lambda part: not any(is_volatile(meaning[number]) for number in columns_of(part)))
     return _filtered(replace(plan, child=_push(plan.child, [_substituted(part, meaning) for part in down])), stay)
 
 
@@ -164,12 +163,8 @@ def _divide(parts: Iterable[Expr], test: Callable[[Expr], bool]) -> tuple[list[E
     passed: list[Expr] = []
     others: list[Expr] = []
     for part in parts:
-        (passed if not _is_volatile(part) and test(part) else others).append(part)
+        (passed if not is_volatile(part) and test(part) else others).append(part)
     return passed, others
-
-
-def _is_volatile(expression: Expr) -> bool:
-    return any(isinstance(part, Call) and is_volatile(part.name) for part in walk(expression))
 
 
 def _substituted(expression: Expr, meaning: dict[int, Expr]) -> Expr:
@@ -208,8 +203,15 @@ def propagate_constants(plan: Plan) -> Plan:
     Right of a LEFT JOIN too: rows of `b` with another `y` could not match any row of `a` that is left.
     """
     plan = over_inputs(plan, propagate_constants)
-    if not isinstance(plan, Join) or plan.kind == "FULL":
-        return plan
+    while isinstance(plan, Join) and plan.kind != "FULL":
+        further = _propagated(plan)
+        if further is plan:
+            break
+        plan = further
+    return plan
+
+
+def _propagated(plan: Join) -> Plan:
     known_left, known_right = _constants(plan.left), _constants(plan.right)
     to_left: list[Expr] = []
     to_right: list[Expr] = []
@@ -224,28 +226,35 @@ def propagate_constants(plan: Plan) -> Plan:
         return plan
     left = propagate_constants(_push(plan.left, to_left)) if to_left else plan.left
     right = propagate_constants(_push(plan.right, to_right)) if to_right else plan.right
-    return propagate_constants(replace(plan, left=left, right=right))
+    assert all(part.left.column in _constants(right) for part in to_right if isinstance(part.left, ColumnRef))
+    return replace(plan, left=left, right=right)
 
 
 def _constants(plan: Plan) -> dict[int, Expr]:
     """The columns of `plan` that hold one known value in every row."""
     found: dict[int, Expr] = {}
-    if isinstance(plan, Scan):
+    if isinstance(plan, (Scan, Filter)):
         for part in conjuncts(plan.condition):
             if isinstance(part, Compare) and part.op == "=":
                 for side, other in ((part.left, part.right), (part.right, part.left)):
                     if isinstance(side, ColumnRef) and not columns_of(other) and _is_plain(other):
                         found.setdefault(side.column, other)
-    elif isinstance(plan, Join):
+    if isinstance(plan, Join):
         if plan.kind != "FULL":
             found.update(_constants(plan.left))
         if plan.kind == "INNER":
             found.update(_constants(plan.right))
-    elif isinstance(plan, Project):
+    elif isinstance(plan, (Project, Group)):
         below = _constants(plan.child)
-        for column, part in zip(plan.output, plan.expressions, strict=True):
+        parts = plan.expressions if isinstance(plan, Project) else plan.keys
+        for column, part in zip(plan.output, parts, strict=False):
             if isinstance(part, ColumnRef) and part.column in below:
                 found[column.column] = below[part.column]
+    elif isinstance(plan, SetOperation):
+        left, right = _constants(plan.left), _constants(plan.right)
+        for column, a, b in zip(plan.output, plan.left.output, plan.right.output, strict=True):
+            if a.column in left and left[a.column] == right.get(b.column):
+                found[column.column] = left[a.column]
     elif isinstance(plan, (Filter, Sort, Limit, Distinct, Apply)):
         found.update(_constants(plan.child))
     return found
@@ -253,7 +262,7 @@ def _constants(plan: Plan) -> dict[int, Expr]:
 
 def _is_plain(expression: Expr) -> bool:
     """A constant or a slot: nothing that could fail or change when it is computed elsewhere."""
-    return not isinstance(expression, Call) and not any(True for _ in walk(expression) if isinstance(_, Call))
+    return not any(isinstance(part, Call) for part in walk(expression))
 
 
 def _equalities(join: Join) -> list[tuple[ColumnRef, ColumnRef]]:

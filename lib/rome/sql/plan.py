@@ -28,8 +28,8 @@ class Access:
     """Which keys of a table a scan reads.
 
     `index` is None for the rows themselves, ordered by primary key. `equals` fixes the first columns of that order,
-    one tuple of alternatives a column (an alternative that is an InArray's Slot stands for all its members); `low`
-    and `high` bound the next one. Values are Const, Slot, OuterRef or, in the inner side of a lookup join, columns of
+    one tuple of alternatives a column (an alternative that is an InArray's Slot stands for all its members, an IsNull for
+    NULL); `low` and `high` bound the next one. Values are Const, Slot, OuterRef or, in the inner side of a lookup join, columns of
     the outer side.
     """
 

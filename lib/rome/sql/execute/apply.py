@@ -1,0 +1,79 @@
+"""Correlated subqueries: run for every distinct outer row at once, so that their waves are shared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rome.errors import ProgrammingError
+from rome.sql import plan
+from rome.sql.bound import array
+from rome.sql.execute.operator import Context, Operator, Row, layout_of
+from rome.sql.expr import scalar
+from rome.txn.wave import Step, together
+
+_BATCH_OUTER_ROWS = 1024  # bounds the memory that subqueries running side by side take
+
+
+class ApplyQuery(Operator):
+    """Adds the value of a correlated subquery to each row: a scalar, the truth of EXISTS, or that of IN."""
+
+    def __init__(self, node: plan.Apply, child: Operator, query: Operator) -> None:
+        self.output = node.output
+        self.children = (child, query)
+        self._child = child
+        self._query = query
+        self._kind = node.kind
+        layout = layout_of(child.output)
+        own = sorted(number for number in node.free if number in layout)
+        self._numbers = own
+        self._places = [layout[number] for number in own]
+        self._operand = scalar(node.operand, layout) if node.operand is not None else None
+
+    def run(self, context: Context, need: int | None) -> Step[list[Row]]:
+        rows = yield from self._child.rows(context)
+        keys = [tuple([row[place] for place in self._places]) for row in rows]
+        results: dict[Row, list[Row]] = {}
+        distinct = list(dict.fromkeys(keys))
+        for start in range(0, len(distinct), _BATCH_OUTER_ROWS):
+            batch = distinct[start : start + _BATCH_OUTER_ROWS]
+            answers = yield from together([self._one(context, key) for key in batch])
+            results.update(zip(batch, answers, strict=True))
+        if self._kind == "in":
+            return self._memberships(rows, keys, results, context)
+        convert = scalar_of if self._kind == "scalar" else bool
+        values = {key: convert(answer) for key, answer in results.items()}
+        return [(*row, values[key]) for row, key in zip(rows, keys, strict=True)]
+
+    def _one(self, context: Context, key: Row) -> Step[list[Row]]:
+        outer = {**context.bindings.outer, **dict(zip(self._numbers, key, strict=True))}
+        bindings = replace(context.bindings, outer=outer)
+        need = {"exists": 1, "scalar": 2}.get(self._kind)
+        return self._query.rows(context._replace(bindings=bindings), need)
+
+    def _memberships(
+        self, rows: list[Row], keys: list[Row], results: dict[Row, list[Row]], context: Context
+    ) -> list[Row]:
+        """operand IN (rows): true, false, or unknown (None) as SQL's three-valued logic has it."""
+        assert self._operand is not None
+        arrays = {key: array([row[0] for row in answer]) for key, answer in results.items()}
+        joined = []
+        for row, key in zip(rows, keys, strict=True):
+            value, members = self._operand(row, context.bindings), arrays[key]
+            truth: bool | None
+            if not members.values and not members.has_null:
+                truth = False
+            elif value is None:
+                truth = None
+            elif value in members.members:
+                truth = True
+            else:
+                truth = None if members.has_null else False
+            joined.append((*row, truth))
+        return joined
+
+
+def scalar_of(rows: list[Row]) -> object:
+    """The value of a scalar subquery: NULL of no rows; more than one row is an error."""
+    if len(rows) > 1:
+        raise ProgrammingError("a subquery used as a value returned more than one row", sqlstate="21000")
+    return rows[0][0] if rows else None

@@ -1,0 +1,56 @@
+"""From plan nodes to operators: the one place that knows which operator runs which node."""
+
+from __future__ import annotations
+
+from rome.errors import InternalError
+from rome.sql import plan
+from rome.sql.execute.apply import ApplyQuery
+from rome.sql.execute.change import DeleteRows, InsertRows, UpdateRows
+from rome.sql.execute.combine import GroupRows, SetOperationRows
+from rome.sql.execute.joins import HashJoin, LookupJoin
+from rome.sql.execute.operator import Operator
+from rome.sql.execute.scan import ScanRows
+from rome.sql.execute.simple import DistinctRows, FilterRows, LimitRows, ProjectRows, SortRows, Values
+from rome.table.keys import Keys
+
+
+def build(node: plan.Plan, keys: Keys) -> Operator:
+    """The operator for `node`, over the operators for its inputs."""
+    operator = _build(node, keys)
+    operator.node = node
+    return operator
+
+
+def _build(node: plan.Plan, keys: Keys) -> Operator:
+    match node:
+        case plan.Scan():
+            return ScanRows(node, keys)
+        case plan.Rows():
+            return Values(node)
+        case plan.Filter():
+            return FilterRows(node, build(node.child, keys))
+        case plan.Project():
+            return ProjectRows(node, build(node.child, keys))
+        case plan.Join(lookup=True):
+            return LookupJoin(node, build(node.left, keys), keys)
+        case plan.Join():
+            return HashJoin(node, build(node.left, keys), build(node.right, keys))
+        case plan.Apply():
+            return ApplyQuery(node, build(node.child, keys), build(node.query, keys))
+        case plan.Group():
+            return GroupRows(node, build(node.child, keys))
+        case plan.Sort():
+            return SortRows(node, build(node.child, keys))
+        case plan.Limit():
+            return LimitRows(node, build(node.child, keys))
+        case plan.Distinct():
+            return DistinctRows(node, build(node.child, keys))
+        case plan.SetOperation():
+            return SetOperationRows(node, build(node.left, keys), build(node.right, keys))
+        case plan.Insert():
+            return InsertRows(node, build(node.source, keys))
+        case plan.Update():
+            return UpdateRows(node, build(node.child, keys))
+        case plan.Delete():
+            return DeleteRows(node, build(node.child, keys))
+    raise InternalError(f"no operator runs {type(node).__name__}")

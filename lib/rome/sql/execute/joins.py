@@ -1,0 +1,162 @@
+"""Joins: by lookup (one wave for all left rows), or both sides in the same wave matched by hash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import itemgetter
+
+from rome.sql import plan
+from rome.sql.bound import ColumnRef, Compare, Expr, columns_of, conjunction, conjuncts, walk
+from rome.sql.execute.operator import Context, Operator, Row, layout_of
+from rome.sql.execute.ranges import KeyRanges
+from rome.sql.expr import predicate, projection
+from rome.table.keys import Keys
+from rome.txn.wave import Step, Wave, together
+
+_Match = Callable[[list[Row], "object"], list[Row]]
+
+
+class LookupJoin(Operator):
+    """For every left row the right rows under a key that it gives; equal keys are read once."""
+
+    def __init__(self, node: plan.Join, left: Operator, keys: Keys) -> None:
+        assert isinstance(node.right, plan.Scan)
+        self.output = node.output
+        self.children = (left,)
+        self.scan = node.right
+        self._left = left
+        layout = layout_of(left.output)
+        self._ranges = KeyRanges(node.right, keys, layout)
+        places = sorted(layout[number] for number in _outer_columns(node.right) if number in layout)
+        self._key = itemgetter(*places)
+        residual = node.right.residual
+        self._right_filter = predicate(residual, layout_of(node.right.output)) if residual is not None else None
+        condition = node.condition
+        self._condition = predicate(condition, layout_of(node.output)) if condition is not None else None
+        self._padding = (None,) * len(node.right.output) if node.kind == "LEFT" else None
+
+    def run(self, context: Context, need: int | None) -> Step[list[Row]]:
+        left = yield from self._left.rows(context, need if self._padding is not None else None)
+        if not left:
+            return []
+        found = yield from self._look_up(context, left)
+        joined: list[Row] = []
+        key, padding, condition, bindings = self._key, self._padding, self._condition, context.bindings
+        for row in left:
+            matches = [row + other for other in found[key(row)]]
+            if condition is not None and matches:
+                matches = condition(matches, bindings)
+            if matches:
+                joined += matches
+            elif padding is not None:
+                joined.append(row + padding)
+        return joined
+
+    def _look_up(self, context: Context, left: list[Row]) -> Step[dict[object, list[Row]]]:
+        """The right rows for each distinct key of the left rows, all read in one wave."""
+        bindings, ranges = context.bindings, self._ranges
+        reads = {}
+        for row in left:
+            key = self._key(row)
+            if key not in reads:
+                reads[key] = ranges.reads(row, bindings)
+        gets = list(dict.fromkeys(get for own, _ in reads.values() for get in own))
+        scans = list(dict.fromkeys(scan for _, own in reads.values() for scan in own))
+        if not gets and not scans:
+            return {key: [] for key in reads}
+        answer = yield Wave(gets, scans)
+        by_get = dict(zip(gets, answer.cells, strict=True))
+        by_scan = {
+            scan: cells if rows is None else rows
+            for scan, cells, rows in zip(scans, answer.scans, answer.rows, strict=True)
+        }
+        keep = self._right_filter
+        found: dict[object, list[Row]] = {}
+        for key, (own_gets, own_scans) in reads.items():
+            cells = [by_get[get] for get in own_gets]
+            for scan in own_scans:
+                cells += by_scan[scan]
+            rows = ranges.rows_of(cells)
+            found[key] = keep(rows, bindings) if keep is not None and rows else rows
+        return found
+
+
+def _outer_columns(scan: plan.Scan) -> set[int]:
+    """The columns of the outer side that the access path of `scan` uses."""
+    values: list[Expr] = [value for alternatives in scan.access.equals for value in alternatives]
+    values += [bound.value for bound in (scan.access.low, scan.access.high) if bound is not None]
+    own = {column.column for column in scan.output}
+    return {
+        part.column for value in values for part in walk(value) if isinstance(part, ColumnRef)
+    } - own  # fmt: skip
+
+
+class HashJoin(Operator):
+    """Both sides read side by side; rows matched on equal keys, or all with all when there is no equality."""
+
+    def __init__(self, node: plan.Join, left: Operator, right: Operator) -> None:
+        self.output = node.output
+        self.children = (left, right)
+        self._left = left
+        self._right = right
+        self._kind = node.kind
+        pairs, rest = _split(node)
+        self._left_key = projection(tuple(a for a, _ in pairs), layout_of(left.output)) if pairs else None
+        self._right_key = projection(tuple(b for _, b in pairs), layout_of(right.output)) if pairs else None
+        self._condition = predicate(rest, layout_of(node.output)) if rest is not None else None
+        self._left_padding = (None,) * len(left.output)
+        self._right_padding = (None,) * len(right.output)
+
+    def run(self, context: Context, need: int | None) -> Step[list[Row]]:
+        left, right = yield from together([self._left.rows(context), self._right.rows(context)])
+        bindings, condition = context.bindings, self._condition
+        candidates = self._candidates(left, right, context)
+        matched_right: set[int] = set()
+        joined: list[Row] = []
+        for row, places in zip(left, candidates, strict=True):
+            matches = [row + right[place] for place in places]
+            if condition is not None and matches:
+                if self._kind == "FULL":
+                    kept = [place for place in places if condition([row + right[place]], bindings)]
+                    matches, places = [row + right[place] for place in kept], kept
+                else:
+                    matches = condition(matches, bindings)
+            if matches:
+                joined += matches
+                if self._kind == "FULL":
+                    matched_right.update(places)
+            elif self._kind != "INNER":
+                joined.append(row + self._right_padding)
+        if self._kind == "FULL":
+            joined += [self._left_padding + row for at, row in enumerate(right) if at not in matched_right]
+        return joined
+
+    def _candidates(self, left: list[Row], right: list[Row], context: Context) -> list[list[int]]:
+        """For each left row the places of the right rows with an equal key; NULL equals nothing."""
+        if self._left_key is None or self._right_key is None:
+            return [list(range(len(right)))] * len(left)
+        table: dict[Row, list[int]] = {}
+        for place, key in enumerate(self._right_key(right, context.bindings)):
+            if None not in key:
+                table.setdefault(key, []).append(place)
+        nothing: list[int] = []
+        return [table.get(key, nothing) for key in self._left_key(left, context.bindings)]
+
+
+def _split(node: plan.Join) -> tuple[list[tuple[Expr, Expr]], Expr | None]:
+    """The condition as equalities (left expression, right expression) and the rest."""
+    left = {column.column for column in node.left.output}
+    right = {column.column for column in node.right.output}
+    pairs: list[tuple[Expr, Expr]] = []
+    rest: list[Expr] = []
+    for part in conjuncts(node.condition):
+        if isinstance(part, Compare) and part.op == "=":
+            a, b = columns_of(part.left), columns_of(part.right)
+            if a and b and a <= left and b <= right:
+                pairs.append((part.left, part.right))
+                continue
+            if a and b and a <= right and b <= left:
+                pairs.append((part.right, part.left))
+                continue
+        rest.append(part)
+    return pairs, conjunction(rest)

@@ -1,0 +1,93 @@
+"""What an operator is: compiled once for a plan, run many times, batch by batch, never row by row against the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import NamedTuple
+
+from rome.sql.bound import ColumnRef
+from rome.sql.expr import Bindings
+from rome.sql.plan import Plan
+from rome.table.keys import Keys
+from rome.table.schema import Catalog
+from rome.table.sequences import Sequences
+from rome.txn.transaction import Transaction
+from rome.txn.wave import Step, Wave, WaveResult
+
+Row = tuple[object, ...]
+
+
+@dataclass(slots=True)
+class Measure:
+    """What one operator did in one run of a statement; `milliseconds` includes the operators below it."""
+
+    calls: int = 0
+    rows: int = 0
+    waves: int = 0
+    keys: int = 0
+    milliseconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Profile:
+    """EXPLAIN ANALYZE's notebook."""
+
+    measures: dict[int, Measure] = field(default_factory=dict)
+
+    def of(self, operator: Operator) -> Measure:
+        return self.measures.setdefault(id(operator), Measure())
+
+
+class Context(NamedTuple):
+    """One run of a statement; `catalog` is the transaction's."""
+
+    tx: Transaction
+    keys: Keys
+    catalog: Catalog
+    sequences: Sequences
+    bindings: Bindings
+    profile: Profile | None = None
+
+
+class Operator:
+    """Base of all operators: `run` is a step that returns rows, tuples in the order of `output`."""
+
+    node: Plan
+    output: tuple[ColumnRef, ...] = ()
+    children: tuple[Operator, ...] = ()
+
+    def run(self, context: Context, need: int | None) -> Step[list[Row]]:
+        """The rows. With `need`, the caller will look at the first `need` rows only; more may come."""
+        raise NotImplementedError
+
+    def rows(self, context: Context, need: int | None = None) -> Step[list[Row]]:
+        """`run`, measured when the statement is profiled."""
+        if context.profile is None:
+            return self.run(context, need)
+        return self._measured(context, need, context.profile.of(self))
+
+    def _measured(self, context: Context, need: int | None, measure: Measure) -> Step[list[Row]]:
+        started = perf_counter()
+        measure.calls += 1
+        step = self.run(context, need)
+        answer: WaveResult | None = None
+        try:
+            while True:
+                wave: Wave = step.send(answer)  # type: ignore[arg-type]
+                answer = yield wave
+                measure.waves += 1
+                measure.keys += sum(cell is not None for cell in answer.cells)
+                measure.keys += sum(map(len, answer.scans))
+                measure.keys += sum(len(found) for found in answer.rows if found is not None)
+        except StopIteration as stop:
+            rows: list[Row] = stop.value
+            measure.rows += len(rows)
+            measure.milliseconds += (perf_counter() - started) * 1000
+            return rows
+
+
+def layout_of(output: Iterable[ColumnRef]) -> dict[int, int]:
+    """Where each column stands in a row."""
+    return {column.column: place for place, column in enumerate(output)}

@@ -1,0 +1,137 @@
+"""From the values of an access path to the keys and ranges to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from itertools import product
+
+from rome.driver.api import Cell, Scan
+from rome.sql import plan
+from rome.sql.bound import Array, Expr, IsNull
+from rome.sql.execute.operator import Row
+from rome.sql.expr import Bindings, scalar
+from rome.table.keys import NO_BOUND, Keys, range_of
+from rome.table.rows import reader
+from rome.txn.wave import WaveResult
+from rome.values import Kind
+
+_Values = Callable[[Row, Bindings], list[object]]
+
+
+class KeyRanges:
+    """The reads that one access path of a table makes, and the rows in their answers.
+
+    Values come from the bindings and, in the inner side of a lookup join, from an outer row laid out as `layout` says.
+    """
+
+    def __init__(self, scan: plan.Scan, keys: Keys, layout: dict[int, int]) -> None:
+        access, table = scan.access, scan.table
+        columns = table.primary_key if access.index is None else access.index.columns
+        kinds = [table.columns[table.position[column]].type.kind for column in columns]
+        self._equals = [
+            _alternatives(values, kind, layout) for values, kind in zip(access.equals, kinds, strict=False)
+        ]  # fmt: skip
+        complete = len(access.equals) == len(columns) > 0
+        next_kind = kinds[len(access.equals)] if not complete and kinds else Kind.NULL
+        self._low = _Bound(access.low, next_kind, layout) if access.low else None
+        self._high = _Bound(access.high, next_kind, layout) if access.high else None
+        self._reverse = access.reverse
+        self._by_key = complete and access.index is None
+        self._dereference = access.index is not None
+        self._prefix = keys.row_prefix(table) if access.index is None else keys.index_prefix(table, access.index)
+        self._row_key = lambda values: keys.row_key(table, values)
+        self._read = reader(keys, table)
+        self.points = self._by_key
+
+    def reads(self, row: Row, bindings: Bindings, limit: int | None = None) -> tuple[list[bytes], list[Scan]]:
+        """The gets and the scans for one outer row (`()` when there is none)."""
+        prefixes = self._prefixes(row, bindings)
+        if self._by_key:
+            return list(dict.fromkeys(self._row_key(values) for values in prefixes)), []
+        low, low_inclusive, high, high_inclusive = NO_BOUND, True, NO_BOUND, True
+        if self._low is not None or self._high is not None:
+            low, low_inclusive = None, False  # a comparison is never true of NULL, the smallest key
+            if self._low is not None:
+                value = self._low.value(row, bindings)
+                if value is None:
+                    return [], []
+                if value is not NO_BOUND:
+                    low, low_inclusive = value, self._low.inclusive
+            if self._high is not None:
+                high, high_inclusive = self._high.value(row, bindings), self._high.inclusive
+                if high is None:
+                    return [], []
+        scans: dict[Scan, None] = {}
+        for values in prefixes:
+            start, stop = range_of(self._prefix, values, low, low_inclusive, high, high_inclusive)
+            if start < stop:
+                scans[Scan(start, stop, limit, self._reverse, self._dereference)] = None
+        return [], list(scans)
+
+    def _prefixes(self, row: Row, bindings: Bindings) -> Iterator[tuple[object, ...]]:
+        return product(*[values(row, bindings) for values in self._equals])
+
+    def rows(self, answer: WaveResult) -> list[Row]:
+        """The rows in the answer to `reads`."""
+        read = self._read
+        if self._by_key:
+            return [read(cell) for cell in answer.cells if cell is not None]
+        if self._dereference:
+            return [read(cell) for found in answer.rows for cell in found or () if cell is not None]
+        return [read(cell) for found in answer.scans for cell in found]
+
+    def rows_of(self, cells: list[Cell | None]) -> list[Row]:
+        """The rows in `cells`, which the reads of one outer row found."""
+        read = self._read
+        return [read(cell) for cell in cells if cell is not None]
+
+
+class _Bound:
+    def __init__(self, bound: plan.Bound, kind: Kind, layout: dict[int, int]) -> None:
+        self._scalar = scalar(bound.value, layout)
+        self._kind = kind
+        self.inclusive = bound.inclusive
+
+    def value(self, row: Row, bindings: Bindings) -> object:
+        """The bound as a key; None for NULL; NO_BOUND when the type cannot say it exactly (the residual judges)."""
+        value = self._scalar(row, bindings)
+        if value is None:
+            return None
+        exact = _exact(value, self._kind)
+        return NO_BOUND if exact is None else exact
+
+
+def _alternatives(values: tuple[Expr, ...], kind: Kind, layout: dict[int, int]) -> _Values:
+    """A function that gives the key values an equality allows; never NULL but for IS NULL."""
+    if isinstance(values[0], IsNull):
+        return lambda row, bindings: [None]
+    scalars = [scalar(value, layout) for value in values]
+    if len(scalars) == 1:
+        one = scalars[0]
+
+        def single(row: Row, bindings: Bindings) -> list[object]:
+            value = one(row, bindings)
+            if isinstance(value, Array):
+                return [exact for item in value.values if (exact := _exact(item, kind)) is not None]
+            exact = _exact(value, kind)
+            return [] if exact is None else [exact]
+
+        return single
+
+    def several(row: Row, bindings: Bindings) -> list[object]:
+        found = [_exact(each(row, bindings), kind) for each in scalars]
+        return list(dict.fromkeys(value for value in found if value is not None))
+
+    return several
+
+
+def _exact(value: object, kind: Kind) -> object:
+    """`value` as a column of `kind` would hold it; None when it is NULL or no such column can be equal to it."""
+    if kind is Kind.INTEGER or kind is Kind.BOOLEAN:
+        if isinstance(value, (float, Decimal)):
+            return int(value) if value == int(value) else None
+        return value
+    if kind is Kind.DECIMAL and not isinstance(value, Decimal):
+        return None if value is None else Decimal(value)  # type: ignore[arg-type]
+    return value

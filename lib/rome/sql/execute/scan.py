@@ -1,0 +1,49 @@
+"""Reading a table: one wave for all its keys and ranges."""
+
+from __future__ import annotations
+
+from rome.sql import plan
+from rome.sql.execute.operator import Context, Operator, Row, layout_of
+from rome.sql.execute.ranges import KeyRanges
+from rome.sql.expr import predicate
+from rome.table.keys import Keys
+from rome.txn.wave import Step, Wave
+
+_FIRST_CHUNK_ROWS = 64
+
+
+class ScanRows(Operator):
+    """The rows of a table that an access path finds and the residual condition keeps."""
+
+    def __init__(self, node: plan.Scan, keys: Keys) -> None:
+        self.output = node.output
+        self._ranges = KeyRanges(node, keys, {})
+        self._filter = predicate(node.residual, layout_of(node.output)) if node.residual is not None else None
+
+    def run(self, context: Context, need: int | None) -> Step[list[Row]]:
+        limit = need if self._filter is None else None
+        gets, scans = self._ranges.reads((), context.bindings, limit)
+        if need is not None and self._filter is not None and len(scans) == 1:
+            return (yield from self._in_chunks(context, need))
+        if not gets and not scans:
+            return []
+        rows = self._ranges.rows((yield Wave(gets, scans)))
+        return rows if self._filter is None else self._filter(rows, context.bindings)
+
+    def _in_chunks(self, context: Context, need: int) -> Step[list[Row]]:
+        """The first rows that pass the filter, read in growing chunks: each starts where the last one ended."""
+        assert self._filter is not None
+        _, [scan] = self._ranges.reads((), context.bindings)
+        found: list[Row] = []
+        size = max(_FIRST_CHUNK_ROWS, 2 * need)
+        while True:
+            chunk = scan.__class__(scan.start, scan.stop, size, scan.reverse, scan.dereference)
+            answer = yield Wave((), (chunk,))
+            found += self._filter(self._ranges.rows(answer), context.bindings)
+            cells = answer.scans[0]
+            if len(found) >= need or len(cells) < size:
+                return found
+            last = cells[-1].key
+            start, stop = (scan.start, last) if scan.reverse else (last + b"\x00", scan.stop)
+            scan = scan.__class__(start, stop, None, scan.reverse, scan.dereference)
+            size *= 2

@@ -1,0 +1,105 @@
+"""Operators over one input that need nothing of the store: filter, project, sort, limit, distinct, and plain rows."""
+
+from __future__ import annotations
+
+from rome.errors import DataError
+from rome.sql import plan
+from rome.sql.execute.operator import Context, Operator, Row, layout_of
+from rome.sql.expr import Bindings, predicate, projection, scalar
+from rome.txn.wave import Step
+
+
+class Values(Operator):
+    """Rows of expressions that use no columns."""
+
+    def __init__(self, node: plan.Rows) -> None:
+        self.output = node.output
+        self._rows = [projection(row, {}) for row in node.rows]
+
+    def run(self, context: Context, need: int | None) -> Step[list[Row]]:
+        yield from ()  # makes this a step
+        return [row([()], context.bindings)[0] for row in self._rows]
+
+
+class FilterRows(Operator):
+    def __init__(self, node: plan.Filter, child: Operator) -> None:
+        self.output = node.output
+        self.children = (child,)
+        self._child = child
+        self._filter = predicate(node.condition, layout_of(child.output))
+
+    def run(self, context: Context, need: int | None) -> Step[list[Row]]:
+        return self._filter((yield from self._child.rows(context)), context.bindings)
+
+
+class ProjectRows(Operator):
+    def __init__(self, node: plan.Project, child: Operator) -> None:
+        self.output = node.output
+        self.children = (child,)
+        self._child = child
+        self._projection = projection(node.expressions, layout_of(child.output))
+
+    def run(self, context: Context, need: int | None) -> Step[list[Row]]:
+        return self._projection((yield from self._child.rows(context, need)), context.bindings)
+
+
+class SortRows(Operator):
+    """A stable sort; NULLs where each key says."""
+
+    def __init__(self, node: plan.Sort, child: Operator) -> None:
+        self.output = node.output
+        self.children = (child,)
+        self._child = child
+        self._keys = projection(tuple(key.expression for key in node.keys), layout_of(child.output))
+        self._directions = [(place, key.descending, key.nulls_first) for place, key in enumerate(node.keys)]
+
+    def run(self, context: Context, need: int | None) -> Step[list[Row]]:
+        rows = yield from self._child.rows(context)
+        keys = self._keys(rows, context.bindings)
+        order = list(range(len(rows)))
+        for place, descending, nulls_first in reversed(self._directions):
+            nulls = [at for at in order if keys[at][place] is None]
+            others = [at for at in order if keys[at][place] is not None] if nulls else order
+            others.sort(key=lambda at, place=place: keys[at][place], reverse=descending)  # type: ignore[misc]
+            order = nulls + others if nulls_first else others + nulls
+        return [rows[at] for at in order]
+
+
+class LimitRows(Operator):
+    def __init__(self, node: plan.Limit, child: Operator) -> None:
+        self.output = node.output
+        self.children = (child,)
+        self._child = child
+        self._limit = scalar(node.limit, {}) if node.limit is not None else None
+        self._offset = scalar(node.offset, {}) if node.offset is not None else None
+
+    def run(self, context: Context, need: int | None) -> Step[list[Row]]:
+        limit, offset = _bounds(self._limit, self._offset, context.bindings)
+        if limit == 0:
+            return []
+        rows = yield from self._child.rows(context, None if limit is None else offset + limit)
+        return rows[offset:] if limit is None else rows[offset : offset + limit]
+
+
+def _bounds(limit: object, offset: object, bindings: Bindings) -> tuple[int | None, int]:
+    """LIMIT and OFFSET as numbers; a negative limit or NULL means none, as SQLite has it."""
+    values = []
+    for name, part in (("LIMIT", limit), ("OFFSET", offset)):
+        value = part((), bindings) if callable(part) else None
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise DataError(f"{name} must be a whole number, not {value!r}", sqlstate="22023")
+        values.append(value)
+    if values[0] is not None and values[0] < 0:
+        values[0] = None
+    return values[0], max(0, values[1] or 0)
+
+
+class DistinctRows(Operator):
+    def __init__(self, node: plan.Distinct, child: Operator) -> None:
+        self.output = node.output
+        self.children = (child,)
+        self._child = child
+
+    def run(self, context: Context, need: int | None) -> Step[list[Row]]:
+        return list(dict.fromkeys((yield from self._child.rows(context))))
+

@@ -1,0 +1,164 @@
+"""EXPLAIN: a plan as lines of text, one operator a line, inputs indented below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rome.sql import plan
+from rome.sql.bound import (
+    Aggregate,
+    And,
+    Arithmetic,
+    Call,
+    Case,
+    Cast,
+    ColumnRef,
+    Compare,
+    Const,
+    Expr,
+    InArray,
+    InList,
+    IsNull,
+    Like,
+    Negate,
+    Not,
+    Or,
+    OuterRef,
+    Slot,
+)
+from rome.sql.execute.joins import LookupJoin
+from rome.sql.execute.operator import Operator, Profile
+from rome.txn.transaction import Stats
+
+
+def lines(root: Operator, queries: Sequence[Operator], profile: Profile | None) -> list[str]:
+    """The plan of a statement; with `profile`, what each operator did."""
+    text = _operator(root, 0, profile)
+    for number, query in enumerate(queries):
+        text.append(f"Subquery {number}, run first")
+        text += _operator(query, 1, profile)
+    return text
+
+
+def total(before: Stats, after: Stats, milliseconds: float) -> str:
+    """The last line of EXPLAIN ANALYZE."""
+    waves, keys, size = (
+        after.waves - before.waves,
+        after.keys - before.keys,
+        after.bytes_read - before.bytes_read,
+    )
+    return f"Total: waves={waves} keys={keys} bytes={size} time={milliseconds:.2f} ms"
+
+
+def _operator(operator: Operator, depth: int, profile: Profile | None) -> list[str]:
+    text = "  " * depth + _describe(operator.node)
+    if profile is not None:
+        measure = profile.of(operator)
+        text += (
+            f"  [rows={measure.rows} waves={measure.waves} keys={measure.keys} "
+            f"runs={measure.calls} time={measure.milliseconds:.2f} ms]"
+        )
+    found = [text]
+    for child in operator.children:
+        found += _operator(child, depth + 1, profile)
+    if isinstance(operator, LookupJoin):
+        found.append("  " * (depth + 1) + _describe(operator.scan))
+    return found
+
+
+def _describe(node: plan.Plan) -> str:
+    match node:
+        case plan.Scan():
+            return _scan(node)
+        case plan.Rows():
+            return f"Rows {len(node.rows)}"
+        case plan.Filter():
+            return f"Filter {show(node.condition)}"
+        case plan.Project():
+            return f"Project {_listed(node.expressions)}"
+        case plan.Join():
+            how = "Lookup" if node.lookup else "Hash"
+            return f"{how} join {node.kind}" + (f" ON {show(node.condition)}" if node.condition is not None else "")
+        case plan.Apply():
+            operand = f" {show(node.operand)} IN" if node.operand is not None else ""
+            return f"Apply {node.kind}{operand} as #{node.column.column}"
+        case plan.Group():
+            return f"Group by ({_listed(node.keys)}) compute ({_listed(node.aggregates)})"
+        case plan.Sort():
+            return "Sort " + ", ".join(show(key.expression) + " DESC" * key.descending for key in node.keys)
+        case plan.Limit():
+            parts = [f"{name} {show(part)}" for name, part in (("LIMIT", node.limit), ("OFFSET", node.offset)) if part]
+            return "Limit " + " ".join(parts)
+        case plan.SetOperation():
+            return node.kind.capitalize() + (" ALL" if node.all else "")
+        case plan.Insert() | plan.Update() | plan.Delete():
+            return f"{type(node).__name__} {node.table.name}"
+    return type(node).__name__
+
+
+def _scan(node: plan.Scan) -> str:
+    name = node.table.name if node.alias == node.table.name else f"{node.table.name} AS {node.alias}"
+    access = node.access
+    columns = node.table.primary_key if access.index is None else access.index.columns
+    names = node.table.names(columns)
+    index = "primary key" if access.index is None else f"index {access.index.name or ', '.join(names)}"
+    terms = []
+    for column, values in zip(names, access.equals, strict=False):
+        one = values[0]
+        if isinstance(one, IsNull):
+            terms.append(f"{column} IS NULL")
+        else:
+            terms.append(f"{column} = {show(one)}" if len(values) == 1 else f"{column} IN ({_listed(values)})")
+    if access.low is not None:
+        terms.append(f"{names[len(access.equals)]} >{'=' * access.low.inclusive} {show(access.low.value)}")
+    if access.high is not None:
+        terms.append(f"{names[len(access.equals)]} <{'=' * access.high.inclusive} {show(access.high.value)}")
+    how = f"by {index} ({' AND '.join(terms)})" if terms else f"whole, by {index}"
+    text = f"Scan {name} {how}" + (" backwards" if access.reverse else "")
+    return text + (f" where {show(node.residual)}" if node.residual is not None else "")
+
+
+def _listed(parts: Iterable[Expr]) -> str:
+    return ", ".join(show(part) for part in parts)
+
+
+def show(node: Expr) -> str:
+    """An expression as text for people; slots are $n."""
+    match node:
+        case ColumnRef():
+            return node.name or f"#{node.column}"
+        case OuterRef():
+            return f"outer.{node.name}"
+        case Const():
+            return "NULL" if node.value is None else repr(node.value)
+        case Slot():
+            return f"${node.index}"
+        case Compare() | Arithmetic():
+            return f"{show(node.left)} {node.op} {show(node.right)}"
+        case And():
+            return " AND ".join(f"({show(item)})" if isinstance(item, Or) else show(item) for item in node.items)
+        case Or():
+            return " OR ".join(show(item) for item in node.items)
+        case Not():
+            return f"NOT ({show(node.operand)})"
+        case Negate():
+            return f"-{show(node.operand)}"
+        case IsNull():
+            return f"{show(node.operand)} IS NULL"
+        case InList():
+            return f"{show(node.operand)} IN ({_listed(node.items)})"
+        case InArray():
+            return f"{show(node.operand)} IN ${node.slot.index}"
+        case Like():
+            return f"{show(node.operand)} LIKE {show(node.pattern)}"
+        case Case():
+            whens = " ".join(f"WHEN {show(when)} THEN {show(then)}" for when, then in node.whens)
+            return f"CASE {whens} ELSE {show(node.default)} END"
+        case Cast():
+            return f"CAST({show(node.operand)} AS {node.type})"
+        case Call():
+            return f"{node.name}({_listed(node.arguments)})"
+        case Aggregate():
+            inner = _listed(node.arguments) or "*"
+            return f"{node.name}({'DISTINCT ' * node.distinct}{inner})"
+    return type(node).__name__

@@ -1,0 +1,379 @@
+"""The sentence: SQL text → parse → bind → plan → optimize → execute.
+
+`execute` is all of it on one screen. What can be done once for a text is done once and kept in `Plans`; what remains
+for each execution is to fill the slots and run the operators.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import datetime
+from decimal import Decimal
+from time import perf_counter
+
+from rome.errors import DatabaseError, ProgrammingError
+from rome.sql import definition, explain, syntax
+from rome.sql.bind import StatementScope
+from rome.sql.bound import Array, ColumnRef, Const, Slot, array
+from rome.sql.changes import bind_over_row, default_of, plan_delete, plan_insert, plan_update
+from rome.sql.coerce import coerce_value, type_of_value
+from rome.sql.execute.apply import scalar_of
+from rome.sql.execute.build import build
+from rome.sql.execute.change import ChangeOperator, InsertRows
+from rome.sql.execute.operator import Context, Operator, Profile, Row
+from rome.sql.expr import Bindings, scalar
+from rome.sql.optimize import optimize
+from rome.sql.parse import parse
+from rome.sql.plan import Plan, SlotSource
+from rome.sql.planner import plan_query
+from rome.sql.scope import Scope
+from rome.table.catalog import CatalogCache
+from rome.table.convert import convert
+from rome.table.keys import Keys
+from rome.table.schema import Catalog, Column, Table
+from rome.table.sequences import Sequences
+from rome.txn.transaction import GuardChanged, Transaction
+from rome.txn.wave import Step, together
+from rome.values import NUMERIC_KINDS, TEXT, Kind, SqlType
+
+KEPT_PLANS = 1024
+_EXACT = frozenset({int, str, bool, type(None), datetime, bytes})
+_NUMBERS = (int, float, Decimal)
+
+Parameters = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class ResultColumn:
+    """A column of a result: its name, its SQL type, and whether it can hold NULL."""
+
+    name: str
+    type: SqlType
+    nullable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a statement did.
+
+    `columns` is None for a statement without rows. `rowcount` counts the rows of a query, the rows inserted, or those
+    that an UPDATE or DELETE matched; -1 for a definition. `lastrowid` is the number that the last row of an INSERT has
+    in a one-column integer primary key. Two results are equal when an application could not tell them apart.
+    """
+
+    columns: tuple[ResultColumn, ...] | None
+    rows: list[Row]
+    rowcount: int
+    lastrowid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A statement ready to run: operators for its subqueries and for itself, and the slots they share.
+
+    `levels` are the places in `queries` that can run side by side, in order. It holds while the catalogue has the very
+    same `tables`.
+    """
+
+    root: Operator
+    queries: tuple[Operator, ...]
+    levels: tuple[tuple[int, ...], ...]
+    slots: tuple[SlotSource, ...]
+    columns: tuple[ResultColumn, ...] | None
+    tables: tuple[Table, ...]
+    explain: syntax.Explain | None = None
+
+    def holds(self, catalog: Catalog) -> bool:
+        return all(catalog.tables.get(table.name.lower()) is table for table in self.tables)
+
+
+class Plans:
+    """Compiled statements by text, the least recently used forgotten first. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, Compiled | syntax.Definition] = OrderedDict()
+
+    def get(self, sql: str) -> Compiled | syntax.Definition | None:
+        with self._lock:
+            found = self._kept.get(sql)
+            if found is not None:
+                self._kept.move_to_end(sql)
+            return found
+
+    def keep(self, sql: str, compiled: Compiled | syntax.Definition) -> None:
+        with self._lock:
+            self._kept[sql] = compiled
+            while len(self._kept) > KEPT_PLANS:
+                self._kept.popitem(last=False)
+
+
+@dataclass(slots=True)
+class Environment:
+    """What the statements of one opened database share. `clock` gives the time in UTC, without tzinfo."""
+
+    keys: Keys
+    catalogs: CatalogCache
+    sequences: Sequences
+    clock: Callable[[], datetime]
+    draw: Callable[[], float] = random.random
+    plans: Plans = field(default_factory=Plans)
+
+
+def execute(env: Environment, tx: Transaction, sql: str, parameters: Sequence[Parameters]) -> Result:
+    """Run one statement in `tx`, once for each mapping of `parameters`; positional ones are called "?1", "?2", …
+
+    A statement that fails leaves no trace in the transaction. Raises the errors of `rome.errors`; those about the text
+    show the place with a caret.
+    """
+    tx.begin_statement()
+    savepoint = tx.savepoint()
+    try:
+        while True:
+            try:
+                compiled = _compiled(env, _planning_catalog(env, tx), sql)
+                if isinstance(compiled, Compiled):
+                    return _run(env, tx, compiled, parameters)
+                return _define(env, tx, compiled)
+            except GuardChanged:
+                tx.rollback_to(savepoint)
+                tx.run(env.catalogs.load(tx))
+    except DatabaseError:
+        if tx.active:
+            tx.rollback_to(savepoint)
+        raise
+
+
+def catalog(env: Environment, tx: Transaction) -> Catalog:
+    """The catalogue as the transaction sees it."""
+    while True:
+        try:
+            return tx.run(env.catalogs.load(tx))
+        except GuardChanged:
+            continue
+
+
+def _planning_catalog(env: Environment, tx: Transaction) -> Catalog:
+    """The catalogue to plan on: the transaction's own or the newest known, which the first wave then checks."""
+    if not isinstance(tx.context, Catalog):
+        tx.context = env.catalogs.latest
+    assert isinstance(tx.context, Catalog)
+    return tx.context
+
+
+# ---- text to operators ---------------------------------------------------------------------------------------------
+
+
+def _compiled(env: Environment, catalog: Catalog, sql: str) -> Compiled | syntax.Definition:
+    """The statement ready to run, from the kept plans or made anew."""
+    found = env.plans.get(sql)
+    if found is not None and not (isinstance(found, Compiled) and not found.holds(catalog)):
+        return found
+    node = parse(sql)
+    if isinstance(node, syntax.Definition):
+        env.plans.keep(sql, node)
+        return node
+    explained = node if isinstance(node, syntax.Explain) else None
+    if explained is not None:
+        node = explained.statement
+        if isinstance(node, syntax.Definition):
+            raise ProgrammingError("EXPLAIN takes a query, an INSERT, an UPDATE or a DELETE")
+    compiled = _compile(env, catalog, sql, node, explained)
+    env.plans.keep(sql, compiled)
+    return compiled
+
+
+def _compile(
+    env: Environment, catalog: Catalog, sql: str, node: syntax.Statement, explained: syntax.Explain | None
+) -> Compiled:
+    scope = StatementScope(sql, catalog)
+    try:
+        root = optimize(_planned(scope, node))
+        queries = [optimize(query) for query in scope.queries]
+        operator = build(root, env.keys)
+        operators = tuple(build(query, env.keys) for query in queries)
+    except RecursionError:
+        raise ProgrammingError("the statement is nested too deeply", sqlstate="54001") from None
+    columns = None
+    if explained is not None:
+        columns = (ResultColumn("plan", TEXT, False),)
+    elif root.output or isinstance(node, syntax.Query):
+        columns = tuple(ResultColumn(column.name, column.type, column.nullable) for column in root.output)
+    levels = _levels(queries, scope.slots)
+    tables = tuple(scope.tables.values())
+    return Compiled(operator, operators, levels, tuple(scope.slots), columns, tables, explained)
+
+
+def _planned(scope: StatementScope, node: syntax.Statement) -> Plan:
+    match node:
+        case syntax.Query():
+            return plan_query(scope, node, Scope(scope.sql))
+        case syntax.Insert():
+            return plan_insert(scope, node)
+        case syntax.Update():
+            return plan_update(scope, node)
+        case syntax.Delete():
+            return plan_delete(scope, node)
+    raise AssertionError(f"no plan for {type(node).__name__}")
+
+
+def _levels(queries: Sequence[Plan], slots: Sequence[SlotSource]) -> tuple[tuple[int, ...], ...]:
+    """Which subqueries can run side by side: a level needs only the results of the levels before it."""
+    level_of: dict[int, int] = {}
+    for place, query in enumerate(queries):
+        needed = {slots[index].query for index in _slots_in(query)}
+        level_of[place] = 1 + max((level_of[each] for each in needed if each is not None), default=-1)
+    depth = 1 + max(level_of.values(), default=-1)
+    return tuple(tuple(place for place, level in level_of.items() if level == each) for each in range(depth))
+
+
+def _slots_in(node: object) -> set[int]:
+    """The slots that a plan, or any part of one, uses."""
+    if isinstance(node, Slot):
+        return {node.index}
+    if isinstance(node, (Table, ColumnRef, Const)):
+        return set()
+    if isinstance(node, tuple):
+        return {index for part in node for index in _slots_in(part)}
+    if is_dataclass(node):
+        return {index for item in fields(node) for index in _slots_in(getattr(node, item.name))}
+    return set()
+
+
+# ---- operators to results ------------------------------------------------------------------------------------------
+
+
+def _run(env: Environment, tx: Transaction, compiled: Compiled, parameters: Sequence[Parameters]) -> Result:
+    if compiled.explain is not None:
+        return _explained(env, tx, compiled, parameters[0] if parameters else {})
+    if len(parameters) == 1:
+        context = _context(env, tx, compiled, parameters[0])
+        return tx.run(_one(compiled, context))
+    contexts = [_context(env, tx, compiled, each) for each in parameters]
+    if isinstance(compiled.root, InsertRows) and not compiled.queries and contexts:
+        changed = tx.run(compiled.root.change_many(contexts))
+        return Result(compiled.columns, changed.rows, changed.count, changed.lastrowid)
+    rows: list[Row] = []
+    count = 0
+    number = None
+    for context in contexts:
+        result = tx.run(_one(compiled, context))
+        rows += result.rows
+        count += max(result.rowcount, 0)
+        number = result.lastrowid
+    return Result(compiled.columns, rows, count, number)
+
+
+def _one(compiled: Compiled, context: Context) -> Step[Result]:
+    """The subqueries, level by level, then the statement itself."""
+    slots = context.bindings.slots
+    for level in compiled.levels:
+        answers = yield from together([compiled.queries[place].rows(context) for place in level])
+        for source in compiled.slots:
+            if source.query in level:
+                slots[source.index] = _slot_value(source, answers[level.index(source.query)])  # type: ignore[index]
+    root = compiled.root
+    if isinstance(root, ChangeOperator):
+        changed = yield from root.change(context)
+        return Result(compiled.columns, changed.rows, changed.count, changed.lastrowid)
+    rows = yield from root.rows(context)
+    return Result(compiled.columns, rows, len(rows))
+
+
+def _slot_value(source: SlotSource, rows: list[Row]) -> object:
+    if source.array:
+        return array([row[0] for row in rows])
+    return bool(rows) if source.exists else scalar_of(rows)
+
+
+def _context(
+    env: Environment, tx: Transaction, compiled: Compiled, parameters: Parameters, profile: Profile | None = None
+) -> Context:
+    assert isinstance(tx.context, Catalog)
+    slots = [_parameter(source, parameters) for source in compiled.slots]
+    bindings = Bindings(slots, tx.draw(env.clock), lambda: tx.draw(env.draw))
+    return Context(tx, env.keys, tx.context, env.sequences, bindings, profile)
+
+
+def _parameter(source: SlotSource, parameters: Parameters) -> object:
+    """The value of a slot that a parameter fills, converted to what its context needs; the others come later."""
+    if source.name is None:
+        return None
+    try:
+        value = parameters[source.name]
+    except KeyError:
+        what = source.name.removeprefix("?")
+        message = f"parameter {what} is missing" if source.name[0] == "?" else f'parameter ":{what}" is missing'
+        raise ProgrammingError(message, sqlstate="07002") from None
+    if source.array:
+        return _array(source, value)
+    return _converted(value, source.column.type)
+
+
+def _array(source: SlotSource, value: object) -> Array:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise ProgrammingError(f'parameter ":{source.name}" must be a list: it stands in IN UNNEST(…)', sqlstate="07006")
+    return array([_converted(item, source.column.type) for item in value])
+
+
+def _converted(value: object, type_: SqlType) -> object:
+    kind = type_.kind
+    if kind is Kind.NULL:
+        if type(value) not in _EXACT:
+            type_of_value(value)
+        return value
+    if kind in NUMERIC_KINDS and isinstance(value, _NUMBERS):
+        return coerce_value(value, type_of_value(value))  # any number may be compared with any other
+    return coerce_value(value, type_)
+
+
+def _explained(env: Environment, tx: Transaction, compiled: Compiled, parameters: Parameters) -> Result:
+    """EXPLAIN: the plan; EXPLAIN ANALYZE: run it too, and say what each operator did."""
+    assert compiled.explain is not None
+    profile, before, started = None, tx.stats, perf_counter()
+    if compiled.explain.analyze:
+        profile = Profile()
+        tx.run(_one(compiled, _context(env, tx, compiled, parameters, profile)))
+    lines = explain.lines(compiled.root, compiled.queries, profile)
+    if profile is not None:
+        lines.append(explain.total(before, tx.stats, (perf_counter() - started) * 1000))
+    return Result(compiled.columns, [(line,) for line in lines], len(lines))
+
+
+# ---- definitions ---------------------------------------------------------------------------------------------------
+
+
+def _define(env: Environment, tx: Transaction, node: syntax.Definition) -> Result:
+    """CREATE, ALTER, DROP and COMMENT: change the transaction's catalogue."""
+    current = catalog(env, tx)
+    hooks = definition.Hooks(
+        constant=lambda table, column: _default_value(env, tx, current, table, column),
+        condition=lambda table, sql: _row_condition(env, tx, current, table, sql),
+    )
+    tx.context = tx.run(definition.define(node, tx, env.keys, current, hooks))
+    return Result(None, [], -1)
+
+
+def _default_value(env: Environment, tx: Transaction, catalog: Catalog, table: Table, column: Column) -> object:
+    """The value of a column's default for rows that exist already."""
+    default = default_of(StatementScope("", catalog), column)
+    if default is None:
+        return None
+    bindings = Bindings([], tx.draw(env.clock), lambda: tx.draw(env.draw))
+    return convert(scalar(default, {})((), bindings), column.type, f"{table.name}.{column.name}")
+
+
+def _row_condition(
+    env: Environment, tx: Transaction, catalog: Catalog, table: Table, sql: str
+) -> Callable[[Row], object]:
+    """A CHECK condition as a function of a row: True, False or None for unknown."""
+    scope = StatementScope(sql, catalog)
+    row = tuple(scope.column(column.type, column.name) for column in table.columns)
+    truth = scalar(bind_over_row(scope, table, row, sql), {column.column: at for at, column in enumerate(row)})
+    bindings = Bindings([], tx.draw(env.clock), lambda: tx.draw(env.draw))
+    return lambda values: truth(values, bindings)
+
