@@ -9,6 +9,7 @@ Python can read, so that it can say which one is needed.
 """
 
 import argparse
+import errno
 import hashlib
 import json
 import os
@@ -37,7 +38,11 @@ CAUSES = (
         r"|Could not fetch URL|Connection refused)",
         "the package index cannot be reached: look at the network, or at pip's index-url and proxy settings",
     ),
-    (r"(No matching distribution found for .*)", "the package index has no such version: {0}"),
+    (
+        r"that satisfies the requirement (\S+) \(from versions: none\)",
+        "no package index that pip knows has {0}: look at the network, or at pip's index-url and proxy settings",
+    ),
+    (r"No matching distribution found for (\S+)", "the package index has no such version: {0}"),
     (r"(ResolutionImpossible|conflicting dependencies)", "the pinned versions contradict each other"),
 )
 
@@ -166,5 +171,8 @@ if __name__ == "__main__":
         main()
     except Failure as failure:
         sys.exit("rome: " + str(failure))
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        sys.exit("rome: " + (CAUSES[0][1] if full else f"{error.strerror}: {error.filename}"))
     except KeyboardInterrupt:
         sys.exit("rome: interrupted; run it again to go on")
