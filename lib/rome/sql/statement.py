@@ -23,7 +23,7 @@ from rome.sql.changes import bind_over_row, default_of, plan_delete, plan_insert
 from rome.sql.coerce import coerce_value, type_of_value
 from rome.sql.execute.apply import scalar_of
 from rome.sql.execute.build import build
-from rome.sql.execute.change import ChangeOperator, InsertRows
+from rome.sql.execute.change import Changed, ChangeOperator, InsertRows
 from rome.sql.execute.operator import Context, Operator, Profile, Row
 from rome.sql.expr import Bindings, scalar
 from rome.sql.optimize import optimize
@@ -254,9 +254,9 @@ def _run(env: Environment, tx: Transaction, compiled: Compiled, parameters: Sequ
         context = _context(env, tx, compiled, parameters[0])
         return tx.run(_one(compiled, context))
     contexts = [_context(env, tx, compiled, each) for each in parameters]
-    if isinstance(compiled.root, InsertRows) and not compiled.queries and contexts:
-        changed = tx.run(compiled.root.change_many(contexts))
-        return Result(compiled.columns, changed.rows, changed.count, changed.lastrowid)
+    if _batches(compiled, contexts):
+        assert isinstance(compiled.root, ChangeOperator)
+        return _changed(compiled, tx.run(compiled.root.change(contexts)))
     rows: list[Row] = []
     count = 0
     number = None
@@ -266,6 +266,22 @@ def _run(env: Environment, tx: Transaction, compiled: Compiled, parameters: Sequ
         count += max(result.rowcount, 0)
         number = result.lastrowid
     return Result(compiled.columns, rows, count, number)
+
+
+def _batches(compiled: Compiled, contexts: Sequence[Context]) -> bool:
+    """Whether executemany may be one statement: no set of parameters can see what another one does."""
+    root = compiled.root
+    if not (isinstance(root, ChangeOperator) and root.batches) or compiled.queries or not contexts:
+        return False
+    if isinstance(root, InsertRows):
+        return True
+    parameters = [tuple(context.bindings.slots) for context in contexts]
+    keys = root.key_slots
+    return len({tuple(slots[index] for index in keys) for slots in parameters}) == len(contexts)
+
+
+def _changed(compiled: Compiled, changed: Changed) -> Result:
+    return Result(compiled.columns, changed.rows, changed.count, changed.lastrowid)
 
 
 def _one(compiled: Compiled, context: Context) -> Step[Result]:
@@ -278,8 +294,7 @@ def _one(compiled: Compiled, context: Context) -> Step[Result]:
                 slots[source.index] = _slot_value(source, answers[level.index(source.query)])  # type: ignore[index]
     root = compiled.root
     if isinstance(root, ChangeOperator):
-        changed = yield from root.change(context)
-        return Result(compiled.columns, changed.rows, changed.count, changed.lastrowid)
+        return _changed(compiled, (yield from root.change([context])))
     rows = yield from root.rows(context)
     return Result(compiled.columns, rows, len(rows))
 

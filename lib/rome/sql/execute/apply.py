@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from rome.errors import ProgrammingError
 from rome.sql import plan
 from rome.sql.bound import array
@@ -46,7 +44,7 @@ class ApplyQuery(Operator):
 
     def _one(self, context: Context, key: Row) -> Step[list[Row]]:
         outer = {**context.bindings.outer, **dict(zip(self._numbers, key, strict=True))}
-        bindings = replace(context.bindings, outer=outer)
+        bindings = context.bindings._replace(outer=outer)
         need = {"exists": 1, "scalar": 2}.get(self._kind)
         return self._query.rows(context._replace(bindings=bindings), need)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from rome.errors import CheckViolation
 from rome.sql import plan
 from rome.sql.bind import StatementScope
+from rome.sql.bound import Slot
 from rome.sql.changes import default_of
 from rome.sql.execute.operator import Context, Operator, Row, layout_of
 from rome.sql.expr import Bindings, projection, scalar
@@ -15,7 +16,7 @@ from rome.table import rows as table_rows
 from rome.table.convert import converter
 from rome.table.schema import Column, Table
 from rome.table.sequences import insert_numbered
-from rome.txn.wave import Step
+from rome.txn.wave import Step, together
 from rome.values import Kind
 
 
@@ -30,11 +31,17 @@ class Changed(NamedTuple):
 class ChangeOperator(Operator):
     """Base of the three: `change` does the work; as an operator its rows are the RETURNING rows."""
 
-    def change(self, context: Context) -> Step[Changed]:
+    batches = False
+    """Whether `change` may be given several sets of parameters at once: INSERT of plain values, and changes of rows
+    by primary key, as long as the values of `key_slots` differ from set to set."""
+    key_slots: tuple[int, ...] = ()
+
+    def change(self, contexts: Sequence[Context]) -> Step[Changed]:
+        """The change for every set of parameters, as one statement: its reads share their waves."""
         raise NotImplementedError
 
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
-        return (yield from self.change(context)).rows
+        return (yield from self.change([context])).rows
 
 
 class InsertRows(ChangeOperator):
@@ -43,6 +50,7 @@ class InsertRows(ChangeOperator):
         self.children = (source,)
         self._source = source
         self._table = node.table
+        self.batches = isinstance(node.source, plan.Rows)
         self._values = [
             _value_maker(node.table, place, default, column)
             for place, default, column in zip(node.places, node.defaults, node.table.columns, strict=True)
@@ -54,18 +62,11 @@ class InsertRows(ChangeOperator):
         whole = len(key) == 1 and node.table.columns[key[0]].type.kind is Kind.INTEGER
         self._number_place = key[0] if whole else None
 
-    def change(self, context: Context) -> Step[Changed]:
-        return (yield from self._insert(context, (yield from self._source.rows(context))))
-
-    def change_many(self, contexts: Sequence[Context]) -> Step[Changed]:
-        """executemany: the source's rows for every set of parameters, inserted as one statement."""
+    def change(self, contexts: Sequence[Context]) -> Step[Changed]:
+        context, bindings = contexts[0], contexts[0].bindings
         given: list[Row] = []
-        for context in contexts:
-            given += yield from self._source.rows(context)
-        return (yield from self._insert(contexts[0], given))
-
-    def _insert(self, context: Context, given: list[Row]) -> Step[Changed]:
-        bindings = context.bindings
+        for found in (yield from together([self._source.rows(each) for each in contexts])):
+            given += found
         rows: list[Row] = [tuple([make(row, bindings) for make in self._values]) for row in given]
         if self._numbered:
             rows = yield from insert_numbered(
@@ -97,6 +98,7 @@ class UpdateRows(ChangeOperator):
         self.output = node.output
         self.children = (child,)
         self._child = child
+        self.batches, self.key_slots = _by_primary_key(node)
         self._table = node.table
         self._places = node.places
         columns = [node.table.columns[place] for place in node.places]
@@ -106,21 +108,23 @@ class UpdateRows(ChangeOperator):
         self._returning = _returning(node.returning)
         self._width = _stored_width(node.table)
 
-    def change(self, context: Context) -> Step[Changed]:
-        found = yield from self._child.rows(context)
-        bindings, width = context.bindings, self._width
+    def change(self, contexts: Sequence[Context]) -> Step[Changed]:
+        founds = yield from together([self._child.rows(each) for each in contexts])
+        width = self._width
         changes: list[tuple[Row, Row]] = []
-        for row, values in zip(found, self._projection(found, bindings), strict=True):
-            new = list(row[:width])
-            for place, convert, value in zip(self._places, self._converters, values, strict=True):
-                new[place] = convert(value)
-            changes.append((row[:width], tuple(new)))
+        for each, found in zip(contexts, founds, strict=True):
+            for row, values in zip(found, self._projection(found, each.bindings), strict=True):
+                new = list(row[:width])
+                for place, convert, value in zip(self._places, self._converters, values, strict=True):
+                    new[place] = convert(value)
+                changes.append((row[:width], tuple(new)))
         after = [new for _, new in changes]
-        self._checks.judge(after, bindings)
+        context = contexts[0]
+        self._checks.judge(after, context.bindings)
         count = yield from table_rows.update(
             context.tx, context.keys, context.catalog, self._table, changes, _defaults(context)
         )
-        return Changed(count, self._returning(after, bindings))
+        return Changed(count, self._returning(after, context.bindings))
 
 
 class DeleteRows(ChangeOperator):
@@ -128,16 +132,32 @@ class DeleteRows(ChangeOperator):
         self.output = node.output
         self.children = (child,)
         self._child = child
+        self.batches, self.key_slots = _by_primary_key(node)
         self._table = node.table
         self._returning = _returning(node.returning)
         self._width = _stored_width(node.table)
 
-    def change(self, context: Context) -> Step[Changed]:
-        found = [row[: self._width] for row in (yield from self._child.rows(context))]
+    def change(self, contexts: Sequence[Context]) -> Step[Changed]:
+        context = contexts[0]
+        founds = yield from together([self._child.rows(each) for each in contexts])
+        found = [row[: self._width] for rows in founds for row in rows]
         count = yield from table_rows.delete(
             context.tx, context.keys, context.catalog, self._table, found, _defaults(context)
         )
         return Changed(count, self._returning(found, context.bindings))
+
+
+def _by_primary_key(node: plan.Update | plan.Delete) -> tuple[bool, tuple[int, ...]]:
+    """Whether a set of parameters names one row by its key, which does not change, and the slots that name it."""
+    scan = node.child
+    if not (isinstance(scan, plan.Scan) and scan.access.index is None and scan.table.primary_key):
+        return False, ()
+    if isinstance(node, plan.Update) and set(node.places) & set(scan.table.primary_positions):
+        return False, ()
+    values = [value for alternatives in scan.access.equals for value in alternatives]
+    slots = tuple(value.index for value in values if isinstance(value, Slot))
+    complete = len(scan.access.equals) == len(scan.table.primary_key) == len(slots) == len(values)
+    return complete, slots
 
 
 def _stored_width(table: Table) -> int:

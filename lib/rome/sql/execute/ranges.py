@@ -12,7 +12,7 @@ from rome.sql.bound import Array, Expr, IsNull
 from rome.sql.execute.operator import Row
 from rome.sql.expr import Bindings, scalar
 from rome.table.keys import NO_BOUND, Keys, range_of
-from rome.table.rows import reader
+from rome.table.paths import reader
 from rome.txn.wave import WaveResult
 from rome.values import Kind
 
