@@ -11,7 +11,7 @@ from rome.config import parse
 from rome.driver.api import Driver
 from rome.driver.open import open_store
 from rome.errors import Conflict
-from rome.testing.txn_suite import cells
+from rome.testing.anomalies import cells
 from rome.txn.retry import Journal, Replay
 from rome.txn.transaction import Transaction
 
@@ -33,6 +33,7 @@ def transfer(driver: Driver, number: int, of: int) -> None:
     """Move money between accounts at random; every transfer goes through, by replay if it must."""
     draw = random.Random(number)
     replay = Replay()
+    mine = b"moves/%d" % number
     for _ in range(TRANSFERS):
         source, target = draw.sample(range(ACCOUNTS), 2)
 
@@ -41,10 +42,9 @@ def transfer(driver: Driver, number: int, of: int) -> None:
             amount = 7
             transaction.write(account(source), b"%d" % (int(balances[0] or 0) - amount))
             transaction.write(account(target), b"%d" % (int(balances[1] or 0) + amount))
-            transaction.write(b"moves/%d" % number, b"%d" % (int(transaction.run(cells(mine))[0] or 0) + 1))
+            transaction.write(mine, b"%d" % (int(transaction.run(cells(mine))[0] or 0) + 1))
             return 2
 
-        mine = b"moves/%d" % number
         journal, transaction = Journal(), Transaction(driver)
         journal.perform(transaction, move)
         replay.commit(journal, transaction, lambda: Transaction(driver))

@@ -10,7 +10,7 @@ import pytest
 from rome.config import parse
 from rome.driver.api import Driver, Expectation, Reading, Scan, View, Write
 from rome.driver.open import open_store
-from rome.testing.txn_suite import ANOMALIES
+from rome.testing.anomalies import ANOMALIES
 from rome.txn.transaction import Transaction
 
 

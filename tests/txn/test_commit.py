@@ -12,7 +12,7 @@ from rome.config import parse
 from rome.driver.api import Driver, Expectation, Scope, Write
 from rome.driver.open import open_store
 from rome.errors import Conflict, InactiveTransaction, NotSupportedError, OutcomeUnknown, Unavailable
-from rome.testing.txn_suite import ONE, TWO, cells
+from rome.testing.anomalies import ONE, TWO, cells, now
 from rome.txn.commit import OneRoundTrip
 from rome.txn.transaction import Transaction
 
@@ -67,7 +67,7 @@ def increment(line: LossyLine, waits: list[float] | None = None) -> Transaction:
 
 
 def row_one(store: Driver) -> bytes | None:
-    return Transaction(store).run(cells(ONE))[0]
+    return now(lambda: Transaction(store), ONE)[0]
 
 
 @pytest.mark.parametrize("losses", [["after"], ["before"], ["before", "before"], ["after", "question", "question"]])
@@ -94,7 +94,8 @@ def test_a_commit_sent_again_still_checks_what_was_read(store: Driver) -> None:
 
 
 def test_an_outcome_that_no_one_can_tell_is_raised_with_its_mark(store: Driver) -> None:
-    line, waits = LossyLine(store, "after", *["question"] * 6), []
+    line = LossyLine(store, "after", *["question"] * 6)
+    waits: list[float] = []
     transaction = increment(line, waits)
     with pytest.raises(OutcomeUnknown, match="^.08007. .*6 questions") as unknown:
         transaction.commit()

@@ -14,7 +14,7 @@ from rome.config import parse
 from rome.driver.api import Driver, Scan
 from rome.driver.open import open_store
 from rome.errors import Conflict
-from rome.testing.txn_suite import cells, scanned
+from rome.testing.anomalies import cells, now, scanned
 from rome.txn.retry import Journal, Replay
 from rome.txn.transaction import Transaction
 from tests.txn.rival import ACCOUNTS, OPENING, ROUNDS, TRANSFERS, account, on_call
@@ -71,7 +71,7 @@ def test_sixteen_threads_increment_one_cell_and_none_is_refused(driver: Driver) 
     finally:
         sys.setswitchinterval(switching_s)
     assert refused == []
-    assert begin().run(cells(COUNTER)) == [b"800"]
+    assert now(begin, COUNTER) == [b"800"]
     assert replay.replayed_commits > 0, "the threads never met"
 
 
@@ -115,6 +115,6 @@ def test_a_write_skew_between_processes_never_commits_on_both_sides(lmdb_url: st
     driver.commit((), [(on_call(turn, who), b"on") for turn in range(ROUNDS) for who in (0, 1)])
     finish(compete("skew", lmdb_url, 2))
     for turn in range(ROUNDS):
-        duties = Transaction(driver).run(cells(on_call(turn, 0), on_call(turn, 1)))
+        duties = now(lambda: Transaction(driver), on_call(turn, 0), on_call(turn, 1))
         assert sorted(duties, key=str) == [b"off", b"on"], f"round {turn}"
     driver.close()

@@ -10,7 +10,7 @@ from rome.config import parse
 from rome.driver.api import Driver
 from rome.driver.open import open_store
 from rome.errors import Conflict, InterfaceError, Unavailable, UniqueViolation
-from rome.testing.txn_suite import ONE, TWO, cells
+from rome.testing.anomalies import ONE, TWO, cells, now
 from rome.txn.retry import Entry, Failure, Journal, Policy, Replay, weigh
 from rome.txn.transaction import Transaction
 
@@ -78,7 +78,7 @@ def test_tries_are_bounded_and_the_waits_grow_to_a_limit(driver: Driver) -> None
         commit()
     assert clock.slept_s == [0.01, 0.02, 0.025, 0.025, 0.025]  # the first try is free; half of each, as jitter says
     assert (replay.replays, replay.replayed_commits, replay.refused) == (6, 0, 1)
-    assert Transaction(driver).run(cells(TWO)) == [None]
+    assert now(lambda: Transaction(driver), TWO) == [None]
 
 
 def test_time_is_bounded(driver: Driver) -> None:
@@ -148,7 +148,7 @@ def test_an_error_in_place_of_an_answer_or_the_other_way_is_a_difference(
     disturb(driver)
     with pytest.raises(Conflict, match="answers would now be different"):
         replay.commit(journal, transaction, begin)
-    assert begin().run(cells(TWO)) == [None]
+    assert now(begin, TWO) == [None]
 
 
 def test_draws_are_the_same_in_a_replay(driver: Driver, begin: Callable[[], Transaction]) -> None:
@@ -179,7 +179,61 @@ def test_a_replay_that_draws_otherwise_is_a_difference(driver: Driver, begin: Ca
         disturb(driver)
         with pytest.raises(Conflict, match="another course"):
             replay.commit(journal, transaction, begin)
-        assert begin().run(cells(TWO)) == [None]
+        assert now(begin, TWO) == [None]
+
+
+def test_draws_of_one_entry_are_not_read_back_by_another(driver: Driver, begin: Callable[[], Transaction]) -> None:
+    def draws_if(absent: bool) -> Callable[[Transaction], object]:
+        def run(transaction: Transaction) -> object:
+            touch(transaction)
+            if (transaction.run(cells(ONE)) == [None]) is absent:
+                transaction.draw(lambda: absent)
+            return 1
+
+        return run
+
+    replay, journal, transaction = Replay(), Journal(), begin()
+    journal.perform(transaction, draws_if(absent=True))
+    journal.perform(transaction, draws_if(absent=False))
+    disturb(driver)
+    with pytest.raises(Conflict, match="another course"):
+        replay.commit(journal, transaction, begin)
+
+
+def test_a_try_that_took_another_course_leaves_no_draw_behind(driver: Driver, begin: Callable[[], Transaction]) -> None:
+    courses = iter(["first", "astray", "as the first"])
+
+    def strays_once(transaction: Transaction) -> object:
+        touch(transaction)
+        if next(courses) == "astray":
+            transaction.draw(lambda: "astray")
+            raise Conflict("while it was being replayed")
+        return 1
+
+    replay, journal, transaction = Replay(sleep=lambda seconds: None), Journal(), begin()
+    journal.perform(transaction, strays_once)
+    disturb(driver)
+    committed = replay.commit(journal, transaction, begin)
+    assert (replay.replays, committed.tape.values) == (2, [])
+
+
+def test_every_try_that_fails_is_rolled_back(driver: Driver) -> None:
+    tried: list[Transaction] = []
+
+    def begin() -> Transaction:
+        tried.append(Transaction(driver))
+        return tried[-1]
+
+    def tells(transaction: Transaction) -> object:
+        transaction.write(TWO, b"2")
+        return transaction.run(cells(ONE))
+
+    replay, journal, transaction = Replay(), Journal(), begin()
+    journal.perform(transaction, tells)
+    disturb(driver)
+    with pytest.raises(Conflict):
+        replay.commit(journal, transaction, begin)
+    assert [each.active for each in tried] == [False, False]
 
 
 def test_a_failed_statement_leaves_no_draw_behind(driver: Driver, begin: Callable[[], Transaction]) -> None:
@@ -206,7 +260,7 @@ def test_savepoints_are_replayed_as_entries(driver: Driver, begin: Callable[[], 
     journal.perform(transaction, lambda tx: tx.rollback_to(names["here"]))  # type: ignore[arg-type]
     disturb(driver)
     replay.commit(journal, transaction, begin)
-    assert begin().run(cells(TWO)) == [b"touched"]
+    assert now(begin, TWO) == [b"touched"]
 
 
 def test_a_conflict_while_replaying_is_another_try(driver: Driver, begin: Callable[[], Transaction]) -> None:
@@ -245,7 +299,7 @@ def test_an_error_of_the_store_while_replaying_is_raised(driver: Driver, begin: 
     disturb(driver)
     with pytest.raises(Unavailable):
         replay.commit(journal, transaction, begin)
-    assert begin().run(cells(TWO)) == [None]
+    assert now(begin, TWO) == [None]
 
 
 def test_a_journal_gives_up_above_its_caps(driver: Driver, begin: Callable[[], Transaction]) -> None:

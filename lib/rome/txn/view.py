@@ -135,7 +135,6 @@ class View:
         if keep:
             if not self._guarded and self.guard is not None:
                 self._expect_cell(*self.guard)  # it wrote without a read, but was planned on the guard's version
-                self._valid_at = 0
         else:
             for expectation in self._expect[self._statement :]:
                 match expectation:
@@ -204,7 +203,7 @@ class View:
                 start = cells[-1].key
             else:
                 stop = cells[-1].key + b"\0"
-        if start < stop and (start, stop) not in self._known:
+        if (start, stop) not in self._known:
             self._known.add((start, stop))
             keys = tuple(cell.key for cell in cells)
             self._expect.append(ExpectRange(start, stop, version, keys[::-1] if scan.reverse else keys))
@@ -292,8 +291,6 @@ class Overlay:
         elif self._unordered:
             self._order.update(self._unordered)
         self._unordered.clear()
-        if scan.start >= scan.stop:
-            return []
         return list(self._order.irange(scan.start, scan.stop, (True, False), scan.reverse))
 
     def _first_values(self, keys: list[bytes], limit: int | None) -> Iterator[bytes]:
@@ -327,9 +324,7 @@ class Overlay:
             del merged[scan.limit :]
         if rows is None:
             return merged, None
-        return merged, [
-            self._own_cell(entry.value) if entry.value in own else behind[entry.value] for entry in merged
-        ]
+        return merged, [self._own_cell(entry.value) if entry.value in own else behind[entry.value] for entry in merged]
 
 
 def _widened(scan: Scan, keys: list[bytes], own: dict[bytes, bytes | None]) -> Scan:
