@@ -218,9 +218,12 @@ def test_only_the_parser_imports_sqlglot(imports: dict[str, list[Import]]) -> No
     assert found and all(within(module, ("rome.sql.parse",)) for module in found), found
 
 
-def test_only_the_statement_imports_the_executor(imports: dict[str, list[Import]]) -> None:
+def test_only_the_statement_runs_the_executor_and_only_explain_reads_its_profile(
+    imports: dict[str, list[Import]],
+) -> None:
     outside = {module for module in importers(imports, "rome.sql.execute") if not within(module, ("rome.sql.execute",))}
-    assert outside == {"rome.sql.statement"}
+    assert outside == {"rome.sql.statement", "rome.sql.explain"}
+    assert "rome.sql.execute.build" not in {each.target for each in imports["rome.sql.explain"]}
 
 
 def test_only_the_registry_imports_a_driver(imports: dict[str, list[Import]]) -> None:
