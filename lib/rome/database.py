@@ -1,0 +1,425 @@
+"""One opened store, and what one connection says to it.
+
+`open_database` gives the process's one `Database` for a URL (catalogue cache, plan cache, counters are shared by its
+connections). A `Conversation` is the state of one connection: its transaction, its savepoints, and the journal from
+which a transaction that met a conflict is replayed before anyone hears of it.
+
+Fork: a child goes on with the drivers it inherited (they promise it) but with caches and locks of its own; a
+transaction that was open when the process forked belongs to the parent.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import lru_cache, partial
+from typing import Literal, NamedTuple, TypeVar
+
+from rome.config import StoreURL
+from rome.driver.open import open_store
+from rome.errors import Conflict, InactiveTransaction, InterfaceError, ProgrammingError
+from rome.sql import control as transaction_control
+from rome.sql import statement
+from rome.sql.statement import Environment, Result
+from rome.table.catalog import CatalogCache
+from rome.table.keys import Keys
+from rome.table.schema import Catalog
+from rome.table.sequences import Sequences
+from rome.txn.retry import Journal, Replay, Weight, weigh
+from rome.txn.transaction import Isolation, Savepoint, Transaction
+
+T = TypeVar("T")
+
+IsolationLevel = Literal["SERIALIZABLE", "READ COMMITTED", "AUTOCOMMIT"]
+ISOLATION_LEVELS: tuple[IsolationLevel, ...] = ("SERIALIZABLE", "READ COMMITTED", "AUTOCOMMIT")
+
+NOTHING = Result(None, [], -1, None)
+"""What a statement without rows or counts answers: BEGIN, COMMIT, SAVEPOINT."""
+
+_EPOCH = datetime(1970, 1, 1)
+
+control = lru_cache(maxsize=1024)(transaction_control.control)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a Database has done since it was opened; `replays` and the two below it count conflicts."""
+
+    statements: int = 0
+    commits: int = 0
+    rollbacks: int = 0
+    waves: int = 0
+    round_trips: int = 0
+    keys: int = 0
+    bytes_read: int = 0
+    replays: int = 0
+    replayed_commits: int = 0
+    refused_conflicts: int = 0
+
+
+class Database:
+    """One opened store: `open_database` makes it, `release` gives it back."""
+
+    def __init__(self, url: StoreURL, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        """`clock_ns` counts nanoseconds from 1970 in UTC, which is what CURRENT_TIMESTAMP shows."""
+        self.url = url
+        self.driver = open_store(url)
+        self.forks = 0  # how many forks lie between the process that opened the store and this one
+        self.references = 0
+        self._clock_ns = clock_ns
+        self._keys = Keys(url.namespace)
+        self.start()
+
+    def start(self) -> None:
+        """Make what one process must not share with another: caches, locks, counters."""
+        self._totals = Counters()
+        self._counting = threading.Lock()
+        self.replay = Replay()
+        self.environment = Environment(self._keys, CatalogCache(self._keys), Sequences(self._keys), self._utc_now)
+
+    def _utc_now(self) -> datetime:
+        return _EPOCH + timedelta(microseconds=self._clock_ns() // 1000)
+
+    def begin(self, isolation: Isolation = Isolation.SERIALIZABLE) -> Transaction:
+        """A transaction that is planned on the newest catalogue seen; costs no round trip."""
+        catalog, guard = self.environment.catalogs.planning
+        transaction = Transaction(self.driver, isolation=isolation, guard=guard)
+        transaction.context = catalog
+        return transaction
+
+    def adopt(self, committed: Transaction) -> None:
+        """Plan on the catalogue of a transaction that has just committed a change of it.
+
+        A catalogue taken for changed by mistake costs the next transaction a look: the guard names its version.
+        """
+        catalogs, catalog = self.environment.catalogs, committed.context
+        if committed.committed_at is not None and isinstance(catalog, Catalog) and catalog is not catalogs.latest:
+            catalogs.adopt(catalog, committed.committed_at)
+
+    @property
+    def counters(self) -> Counters:
+        """A copy of the counters as they are now."""
+        with self._counting:
+            totals = replace(self._totals)
+        totals.replays = self.replay.replays
+        totals.replayed_commits = self.replay.replayed_commits
+        totals.refused_conflicts = self.replay.refused
+        return totals
+
+    def count(self, transactions: Sequence[Transaction], statements: int, committed: bool) -> None:
+        """Add what ended transactions have cost: one that the application saw, with the tries it took."""
+        with self._counting:
+            totals = self._totals
+            totals.statements += statements
+            totals.commits += committed
+            totals.rollbacks += not committed
+            for transaction in transactions:
+                stats = transaction.stats
+                totals.waves += stats.waves
+                totals.round_trips += stats.round_trips
+                totals.keys += stats.keys
+                totals.bytes_read += stats.bytes_read
+
+    def release(self) -> None:
+        """Give back one reference; the last one closes the store."""
+        with _registry.lock:
+            self.references -= 1
+            if self.references:
+                return
+            _registry.opened.pop(self.url, None)
+        self.driver.close()
+
+
+class _Registry:
+    """The open databases of this process, and all that a fork must put right."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.opened: dict[StoreURL, Database] = {}
+        self.living: weakref.WeakSet[Database] = weakref.WeakSet()
+
+    def after_fork_in_child(self) -> None:
+        self.lock = threading.Lock()
+        for database in list(self.living):
+            database.forks += 1
+            database.start()
+
+
+_registry = _Registry()
+os.register_at_fork(after_in_child=_registry.after_fork_in_child)
+
+
+def open_database(url: StoreURL) -> Database:
+    """The Database of `url`, opened if no other connection of this process has it open; one reference more.
+
+    Raises what `rome.driver.open.open_store` raises.
+    """
+    with _registry.lock:
+        database = _registry.opened.get(url)
+        if database is None:
+            database = _registry.opened[url] = Database(url)
+            _registry.living.add(database)
+        database.references += 1
+        return database
+
+
+class _NamedSavepoint(NamedTuple):
+    name: str
+    savepoint: Savepoint
+
+
+class Conversation:
+    """One connection's side of a Database; for one thread at a time.
+
+    A transaction begins with the first statement. With isolation AUTOCOMMIT each statement is a transaction of its own,
+    unless BEGIN opened one. After a conflict that replay could not cure, everything but ROLLBACK is refused (25P02).
+    """
+
+    def __init__(self, database: Database, isolation: str = "SERIALIZABLE") -> None:
+        self.database = database
+        self._forks = database.forks
+        self._isolation: IsolationLevel = "SERIALIZABLE"
+        self._transaction: Transaction | None = None
+        self._journal = _journal()
+        self._begun: list[Transaction] = []  # the tries of the current transaction
+        self._savepoints: list[_NamedSavepoint] = []
+        self._statements = 0
+        self._explicit = False  # BEGIN was said
+        self._failed = False
+        self.isolation = isolation
+
+    @property
+    def isolation(self) -> IsolationLevel:
+        return self._isolation
+
+    @isolation.setter
+    def isolation(self, level: str) -> None:
+        wanted = level.upper().replace("_", " ")
+        for known in ISOLATION_LEVELS:
+            if wanted == known:
+                break
+        else:
+            raise InterfaceError(f"there is no isolation level {level!r}; there are {', '.join(ISOLATION_LEVELS)}")
+        if self.in_transaction and known != self._isolation:
+            raise ProgrammingError(
+                "the isolation level cannot change within a transaction: commit or roll back first", sqlstate="25001"
+            )
+        self._isolation = known
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether statements wait for a COMMIT or ROLLBACK."""
+        return self._transaction is not None or self._explicit or self._failed
+
+    # ---- statements
+
+    def execute(self, sql: str, parameters: Sequence[Mapping[str, object]]) -> Result:
+        """Run one statement, once or (with several mappings) for each of them; transaction control too.
+
+        Raises the errors of rome.errors. The transaction goes on after every error but a Conflict.
+        """
+        command = control(sql)
+        if command is not None:
+            return self._obey(command)
+        return self._perform(partial(_execute, self.database, sql, parameters))
+
+    def catalog(self) -> Catalog:
+        """The catalogue as the current transaction sees it."""
+        seen: list[Catalog] = []
+
+        def look(transaction: Transaction) -> int:
+            seen.append(statement.catalog(self.database.environment, transaction))
+            return seen[-1].version
+
+        self._perform(look)
+        return seen[-1]
+
+    def _perform(self, run: Callable[[Transaction], T]) -> T:
+        """`run` in the current transaction, or in one of its own; conflicts are replayed."""
+        self._check_usable()
+        self._statements += 1
+        if self._isolation == "AUTOCOMMIT" and not self._explicit:
+            return self._perform_alone(run)
+        transaction = self._transaction or self._begin()
+        while True:
+            try:
+                return self._journal.perform(transaction, run)
+            except Conflict as conflict:
+                try:
+                    transaction = self.database.replay.recover(self._journal, transaction, self._begin, conflict)
+                except BaseException:
+                    self._fail()
+                    raise
+
+    def _perform_alone(self, run: Callable[[Transaction], T]) -> T:
+        """`run` as a transaction; after a conflict simply again, as its answer has not been given yet."""
+        transaction = self._begin()
+        committed = False
+        try:
+            while True:
+                try:
+                    answer = run(transaction)
+                    transaction.commit()
+                    committed = True
+                    self.database.adopt(transaction)
+                    return answer
+                except Conflict as conflict:
+                    transaction = self.database.replay.recover(self._journal, transaction, self._begin, conflict)
+        finally:
+            transaction.rollback()
+            self._end(committed)
+
+    # ---- transactions
+
+    def begin(self) -> None:
+        """BEGIN: open a transaction; it begins by itself with the first statement unless the level is AUTOCOMMIT."""
+        self._check_usable()
+        if self._explicit or self._statements:
+            raise ProgrammingError("a transaction is open already: commit or roll back first", sqlstate="25001")
+        self._explicit = True
+
+    def commit(self) -> None:
+        """Make what the transaction did visible to others; nothing if there is none.
+
+        Raises Conflict when others changed what it read (nothing was written), and what `Transaction.commit` raises;
+        after an error only `rollback` is taken.
+        """
+        self._check_usable()
+        transaction = self._transaction
+        if transaction is None:
+            self._end(committed=False)
+            return
+        try:
+            self.database.adopt(self.database.replay.commit(self._journal, transaction, self._begin))
+        except BaseException:
+            self._fail()
+            raise
+        self._end(committed=True)
+
+    def rollback(self) -> None:
+        """Forget what the transaction did; nothing if there is none."""
+        if self._transaction is not None:
+            self._transaction.rollback()
+        self._end(committed=False)
+
+    def close(self) -> None:
+        """Roll back and give the Database back. The Conversation must not be used afterwards."""
+        try:
+            self.rollback()
+        finally:
+            self.database.release()
+
+    def _begin(self) -> Transaction:
+        """Begin a transaction, or another try of the current one."""
+        isolation = Isolation.READ_COMMITTED if self._isolation == "READ COMMITTED" else Isolation.SERIALIZABLE
+        self._transaction = self.database.begin(isolation)
+        self._begun.append(self._transaction)
+        self._savepoints.clear()
+        return self._transaction
+
+    def _end(self, committed: bool) -> None:
+        """The transaction is over: count it and be ready for the next."""
+        if self._begun:
+            self.database.count(self._begun, self._statements, committed)
+            self._begun = []
+            self._journal = _journal()
+            self._savepoints.clear()
+        self._transaction = None
+        self._statements = 0
+        self._explicit = False
+        self._failed = False
+
+    def _fail(self) -> None:
+        """The transaction is lost; nothing but a rollback may follow."""
+        self.rollback()
+        self._failed = True
+
+    def _check_usable(self) -> None:
+        if self._forks != self.database.forks:
+            self._forks = self.database.forks
+            if self._transaction is not None:
+                self._transaction = None
+                self._end(committed=False)
+                raise InterfaceError(
+                    "the transaction of this connection was begun before the process forked and belongs to the parent; "
+                    "roll back, or open another connection in the child"
+                )
+        if self._failed:
+            raise InactiveTransaction("the transaction failed and nothing was written: roll back, then run it again")
+
+    # ---- savepoints
+
+    def savepoint(self, name: str) -> None:
+        """SAVEPOINT: a place to return to; a newer one of the same name hides an older."""
+        self._perform_in_transaction(partial(_set_savepoint, self._savepoints, name))
+
+    def rollback_to(self, name: str) -> None:
+        """ROLLBACK TO SAVEPOINT: undo what came after it; it stays, later ones are gone."""
+        self._perform_in_transaction(partial(_rollback_to, self._savepoints, name))
+
+    def release(self, name: str) -> None:
+        """RELEASE SAVEPOINT: forget it and later ones, keeping what was done."""
+        self._perform_in_transaction(partial(_release, self._savepoints, name))
+
+    def _perform_in_transaction(self, run: Callable[[Transaction], None]) -> None:
+        if self._isolation == "AUTOCOMMIT" and not self._explicit:
+            raise ProgrammingError("a savepoint needs a transaction: BEGIN one first", sqlstate="25P01")
+        self._perform(run)
+
+    # ---- control
+
+    def _obey(self, command: transaction_control.Control) -> Result:
+        match command.kind:
+            case "BEGIN":
+                self.begin()
+            case "COMMIT":
+                self.commit()
+            case "ROLLBACK":
+                self.rollback()
+            case "SAVEPOINT":
+                self.savepoint(command.name)
+            case "ROLLBACK TO":
+                self.rollback_to(command.name)
+            case "RELEASE":
+                self.release(command.name)
+        return NOTHING
+
+
+def _journal() -> Journal:
+    return Journal(weigh=_weigh)
+
+
+def _weigh(result: object) -> Weight:
+    return weigh(result.rows) if isinstance(result, Result) else weigh(result)
+
+
+def _execute(
+    database: Database, sql: str, parameters: Sequence[Mapping[str, object]], transaction: Transaction
+) -> Result:
+    return statement.execute(database.environment, transaction, sql, parameters)
+
+
+def _find(savepoints: list[_NamedSavepoint], name: str) -> int:
+    for place in range(len(savepoints) - 1, -1, -1):
+        if savepoints[place].name == name:
+            return place
+    raise ProgrammingError(f'savepoint "{name}" does not exist', sqlstate="3B001")
+
+
+def _set_savepoint(savepoints: list[_NamedSavepoint], name: str, transaction: Transaction) -> None:
+    savepoints.append(_NamedSavepoint(name, transaction.savepoint()))
+
+
+def _rollback_to(savepoints: list[_NamedSavepoint], name: str, transaction: Transaction) -> None:
+    place = _find(savepoints, name)
+    transaction.rollback_to(savepoints[place].savepoint)
+    del savepoints[place + 1 :]
+
+
+def _release(savepoints: list[_NamedSavepoint], name: str, transaction: Transaction) -> None:
+    del savepoints[_find(savepoints, name) :]

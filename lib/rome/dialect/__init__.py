@@ -1,0 +1,19 @@
+"""The SQLAlchemy dialect: `create_engine("rome+lmdb:////var/lib/glance/rome")`.
+
+    dialect      what SQLAlchemy may expect, connections, isolation
+    compiler     statements as text
+    ddl          definitions as text
+    types        types as text, and the few values that need converting
+    reflection   the Inspector's questions, answered from the catalogue
+    alembic      migrations, registered when alembic is installed
+    oslo         exception filters, registered when oslo.db is installed
+    explain      EXPLAIN as a function
+"""
+
+from __future__ import annotations
+
+from rome.dialect import alembic, oslo
+from rome.dialect.dialect import RomeDialect, RomeLmdbDialect, RomeMemoryDialect
+from rome.dialect.explain import explain
+
+__all__ = ["RomeDialect", "RomeLmdbDialect", "RomeMemoryDialect", "alembic", "explain", "oslo"]

@@ -1,0 +1,145 @@
+"""Reflection: what SQLAlchemy's Inspector asks, answered from the catalogue of the current transaction, without SQL.
+
+What was declared is what is reflected: types by their declared names, defaults by their text, constraints and
+indexes apart. Hidden indexes (made for foreign keys) and the index behind a UNIQUE constraint are not listed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, exc
+from sqlalchemy.engine import reflection
+
+from rome.dialect.types import reflected
+from rome.table.schema import Action, Catalog, ForeignKey, Table
+
+
+def catalog_of(connection: Connection) -> Catalog:
+    """The catalogue that the transaction of `connection` sees."""
+    dbapi_connection: Any = connection.connection.dbapi_connection
+    catalog: Catalog = dbapi_connection.catalog()
+    return catalog
+
+
+def table_of(connection: Connection, name: str, schema: str | None) -> Table:
+    """The table called `name`; NoSuchTableError when there is none, or for any schema: ROME has none."""
+    table = None if schema else catalog_of(connection).tables.get(name.lower())
+    if table is None:
+        raise exc.NoSuchTableError(f"{schema}.{name}" if schema else name)
+    return table
+
+
+class Reflection:
+    """The reflecting methods of a Dialect."""
+
+    def get_schema_names(self, connection: Connection, **kw: Any) -> list[str]:
+        return []
+
+    def get_table_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
+        return [] if schema else sorted(table.name for table in catalog_of(connection).tables.values())
+
+    def get_view_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
+        return []
+
+    def get_temp_table_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
+        return []
+
+    def get_temp_view_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
+        return []
+
+    def has_table(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> bool:
+        self._ensure_has_table_connection(connection)  # type: ignore[attr-defined]
+        return not schema and table_name.lower() in catalog_of(connection).tables
+
+    @reflection.cache
+    def get_columns(
+        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
+    ) -> list[Any]:
+        return [
+            {
+                "name": column.name,
+                "type": reflected(column.type),
+                "nullable": column.nullable,
+                "default": column.default,
+                "autoincrement": column.autoincrement,
+                "comment": column.comment,
+            }
+            for column in table_of(connection, table_name, schema).columns
+        ]
+
+    @reflection.cache
+    def get_pk_constraint(
+        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
+    ) -> Any:
+        table = table_of(connection, table_name, schema)
+        return {"constrained_columns": list(table.names(table.primary_key)), "name": table.primary_key_name}
+
+    @reflection.cache
+    def get_foreign_keys(
+        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
+    ) -> list[Any]:
+        table = table_of(connection, table_name, schema)
+        return [
+            {
+                "name": key.name,
+                "constrained_columns": list(table.names(key.columns)),
+                "referred_schema": None,
+                "referred_table": key.target,
+                "referred_columns": list(key.target_columns),
+                "options": _actions(key),
+            }
+            for key in table.foreign_keys
+        ]
+
+    @reflection.cache
+    def get_indexes(
+        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
+    ) -> list[Any]:
+        table = table_of(connection, table_name, schema)
+        return [
+            {
+                "name": index.name,
+                "column_names": list(table.names(index.columns)),
+                "unique": index.unique,
+                "dialect_options": {},
+            }
+            for index in table.indexes
+            if not index.hidden and not index.constraint
+        ]
+
+    @reflection.cache
+    def get_unique_constraints(
+        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
+    ) -> list[Any]:
+        table = table_of(connection, table_name, schema)
+        return [
+            {"name": index.name, "column_names": list(table.names(index.columns))}
+            for index in table.indexes
+            if index.constraint
+        ]
+
+    @reflection.cache
+    def get_check_constraints(
+        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
+    ) -> list[Any]:
+        return [{"name": check.name, "sqltext": check.sql} for check in table_of(connection, table_name, schema).checks]
+
+    @reflection.cache
+    def get_table_comment(
+        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
+    ) -> Any:
+        return {"text": table_of(connection, table_name, schema).comment}
+
+    @reflection.cache
+    def get_table_options(
+        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
+    ) -> Any:
+        table_of(connection, table_name, schema)
+        return {}
+
+
+def _actions(key: ForeignKey) -> dict[str, str]:
+    """ON DELETE and ON UPDATE as SQLAlchemy's options: only those that do something."""
+    actions = {"ondelete": key.on_delete, "onupdate": key.on_update}
+    return {option: action for option, action in actions.items() if action != Action.NO_ACTION}

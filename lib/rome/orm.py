@@ -1,0 +1,45 @@
+"""SQLAlchemy's Session and Query, bound to a ROME URL.
+
+    session = Session("rome+lmdb:////var/lib/glance/rome")
+
+They are SQLAlchemy's own classes in every respect but this: a Session takes a URL (or an Engine, as `bind`), and the
+engines of one process are shared by URL.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Engine
+from sqlalchemy import orm as sqlalchemy_orm
+
+Query = sqlalchemy_orm.Query
+
+_lock = threading.Lock()
+_engines: dict[str, Engine] = {}
+
+
+def create_engine(url: str, **options: Any) -> Engine:
+    """SQLAlchemy's `create_engine`: one more engine for the store at `url`, with SQLAlchemy's own options."""
+    return sqlalchemy.create_engine(url, **options)
+
+
+def engine_of(url: str) -> Engine:
+    """The engine that the Sessions of this process share for `url`, made when first asked for."""
+    with _lock:
+        engine = _engines.get(url)
+        if engine is None:
+            engine = _engines[url] = create_engine(url)
+        return engine
+
+
+class Session(sqlalchemy_orm.Session):
+    """SQLAlchemy's Session; its first argument may be a store URL."""
+
+    def __init__(self, bind: str | Engine | sqlalchemy.Connection | None = None, **options: Any) -> None:
+        super().__init__(engine_of(bind) if isinstance(bind, str) else bind, **options)
+
+
+__all__ = ["Query", "Session", "create_engine", "engine_of"]

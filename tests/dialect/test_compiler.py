@@ -1,0 +1,252 @@
+"""The text that SQLAlchemy's statements become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import (
+    Column,
+    Double,
+    Identity,
+    Integer,
+    MetaData,
+    Numeric,
+    Sequence,
+    String,
+    Table,
+    bindparam,
+    cast,
+    column,
+    exc,
+    func,
+    insert,
+    literal,
+    schema,
+    select,
+    table,
+    text,
+    tuple_,
+)
+from sqlalchemy.sql import sqltypes
+
+from rome.dialect import RomeDialect
+from rome.dialect.compiler import RESERVED_WORDS
+from rome.sql.parse import parse
+
+DIALECT = RomeDialect(paramstyle="named")
+items = table("items", column("id", Integer), column("name", String), column("price", Numeric))
+
+
+def sql(statement: Any, **kw: Any) -> str:
+    """The text of `statement`, on one line; ROME's parser must take it."""
+    text = str(statement.compile(dialect=DIALECT, **kw))
+    parse(text)
+    return " ".join(text.split())
+
+
+def where(condition: Any, **kw: Any) -> str:
+    return sql(select(items.c.id).where(condition), **kw).split(" WHERE ")[1]
+
+
+@pytest.mark.parametrize("values", [[], [1], [1, 2, 3]])
+def test_an_in_list_is_one_parameter_whatever_its_length(values: list[int]) -> None:
+    compiled = select(items.c.id).where(items.c.id.in_(values)).compile(dialect=DIALECT)
+
+    assert str(compiled).endswith("WHERE items.id IN UNNEST(:id_1)")
+    assert compiled.params == {"id_1": values}
+
+
+def test_not_in_is_one_parameter_too() -> None:
+    assert where(items.c.name.not_in(["a", "b"])) == "(items.name NOT IN UNNEST(:name_1))"
+
+
+def test_a_named_list_is_one_parameter() -> None:
+    assert where(items.c.id.in_(bindparam("ids"))) == "items.id IN UNNEST(:ids)"
+
+
+def test_two_lists_of_one_name_are_one_parameter() -> None:
+    condition = items.c.id.in_(bindparam("ids")) & items.c.price.in_(bindparam("ids"))
+
+    assert where(condition) == "items.id IN UNNEST(:ids) AND items.price IN UNNEST(:ids)"
+
+
+def test_the_type_of_the_column_converts_each_element() -> None:
+    class Shouted(sqltypes.TypeDecorator[str]):
+        impl = String
+        cache_ok = True
+
+        def process_bind_param(self, value: Any, dialect: Any) -> Any:
+            return value.upper()
+
+    compiled = select(column("a")).where(column("a", Shouted).in_(["x", "y"])).compile(dialect=DIALECT)
+
+    assert compiled._bind_processors["a_1"](["x", "y"]) == ("X", "Y")
+
+
+def test_a_literal_list_stands_in_the_text() -> None:
+    literally = {"compile_kwargs": {"literal_binds": True}}
+
+    assert where(items.c.id.in_([1, 2]), **literally) == "items.id IN (1, 2)"
+    assert where(items.c.id.in_([]), **literally) == "items.id IN (NULL) AND (1 != 1)"
+    assert where(items.c.id.not_in([]), **literally) == "(items.id NOT IN (NULL) OR (1 = 1))"
+
+
+def test_a_list_of_tuples_is_expanded_into_the_text() -> None:
+    condition = tuple_(items.c.id, items.c.name).in_([(1, "a"), (2, "b")])
+    expanded = where(condition, compile_kwargs={"render_postcompile": True})
+
+    assert expanded == "(items.id, items.name) IN ((:param_1_1_1, :param_1_1_2), (:param_1_2_1, :param_1_2_2))"
+
+
+def test_a_list_inside_text_is_expanded_into_the_text() -> None:
+    statement = text("SELECT id FROM items WHERE id IN :ids").bindparams(bindparam("ids", [1, 2], expanding=True))
+
+    assert "IN (:ids_1, :ids_2)" in sql(statement, compile_kwargs={"render_postcompile": True})
+
+
+def test_positional_parameters_are_counted_through_a_list() -> None:
+    dialect = RomeDialect(paramstyle="qmark")
+    statement = select(items.c.id).where(items.c.name == "a", items.c.id.in_([1, 2]), items.c.price > 3)
+    compiled = statement.compile(dialect=dialect)
+
+    assert "items.name = ? AND items.id IN UNNEST(?) AND items.price > ?" in str(compiled)
+    assert compiled.positiontup == ["name_1", "id_1", "price_1"]
+
+
+def test_offset_stands_without_a_limit() -> None:
+    assert sql(select(items.c.id).offset(3)).endswith("FROM items OFFSET :param_1")
+
+
+def test_limit_and_offset_are_parameters() -> None:
+    assert sql(select(items.c.id).limit(2).offset(3)).endswith("LIMIT :param_1 OFFSET :param_2")
+
+
+def test_fetch_first_is_a_limit() -> None:
+    assert sql(select(items.c.id).fetch(2)).endswith("FROM items LIMIT :param_1")
+    with pytest.raises(exc.CompileError, match="WITH TIES"):
+        sql(select(items.c.id).order_by(items.c.id).fetch(2, with_ties=True))
+
+
+@pytest.mark.parametrize("options", [{}, {"nowait": True}, {"skip_locked": True}, {"read": True}, {"of": items.c.id}])
+def test_every_row_lock_is_for_update(options: dict[str, Any]) -> None:
+    assert sql(select(items.c.id).with_for_update(**options)).endswith("FROM items FOR UPDATE")
+
+
+def test_ilike_is_an_operator() -> None:
+    assert where(items.c.name.ilike("a%", escape="/")) == "items.name ILIKE :name_1 ESCAPE '/'"
+    assert where(items.c.name.not_ilike("a")) == "items.name NOT ILIKE :name_1"
+    assert where(items.c.name.icontains("a")).strip("()") == "items.name ILIKE '%' || :name_1 || '%'"
+
+
+def test_regular_expressions_are_refused() -> None:
+    with pytest.raises(exc.CompileError, match="LIKE"):
+        where(items.c.name.regexp_match("a"))
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        (items.c.name + "x", "items.name || :name_1"),
+        (items.c.id % 3, "items.id % :id_1"),
+        (items.c.id // 2, "items.id / :id_1"),
+        (items.c.id / 2, "items.id / CAST(:id_1 AS NUMERIC)"),
+        (items.c.name.is_distinct_from("a"), "items.name IS DISTINCT FROM :name_1"),
+        (cast(items.c.id, Double), "CAST(items.id AS DOUBLE PRECISION)"),
+        (func.now(), "now()"),
+        (func.current_timestamp(), "CURRENT_TIMESTAMP"),
+    ],
+)
+def test_expressions(expression: Any, expected: str) -> None:
+    assert sql(select(expression.label("a"))).split(" AS a")[0] == f"SELECT {expected}"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(True, "true"), (False, "false"), (None, "NULL"), ("it's", "'it''s'"), (b"\x00a", "X'0061'"), (3, "3")],
+)
+def test_literals(value: object, expected: str) -> None:
+    assert sql(select(literal(value).label("a")), compile_kwargs={"literal_binds": True}) == f"SELECT {expected} AS a"
+
+
+@pytest.mark.parametrize("name", ["a.b", "a b", "1a", "a-b", "é", "a:b", "%(a)s", "a[b]"])
+def test_a_parameter_may_have_any_name(name: str) -> None:
+    compiled = select(bindparam(name, 1), bindparam("a_b", 2)).compile(dialect=DIALECT)
+    parse(str(compiled))
+    escaped = compiled.escaped_bind_names[name]
+
+    assert escaped.isidentifier() and escaped.isascii() and f":{escaped} " in str(compiled)
+    assert compiled.construct_params() == {escaped: 1, "a_b": 2}
+
+
+def test_parameters_whose_names_look_alike_stay_apart() -> None:
+    compiled = select(bindparam("a.b", 1), bindparam("a_b", 2), bindparam("a-b", 3)).compile(dialect=DIALECT)
+
+    assert sorted(compiled.construct_params().values()) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("word", sorted(RESERVED_WORDS))
+def test_a_reserved_word_is_a_name_for_everything(word: str) -> None:
+    named = Table(word, MetaData(), Column(word, Integer))
+    sql(schema.CreateTable(named))
+    sql(select(named.c[word].label(word)).where(named.c[word] == bindparam(word)).order_by(named.c[word]))
+    sql(insert(named))
+
+
+def test_a_schema_is_refused() -> None:
+    with pytest.raises(exc.CompileError, match="no schemas"):
+        sql(select(table("items", column("id"), schema="other")))
+
+
+def test_a_definition_with_everything() -> None:
+    metadata = MetaData()
+    Table("parents", metadata, Column("id", String(36), primary_key=True))
+    defined = Table(
+        "children",
+        metadata,
+        Column("id", Integer, primary_key=True),
+        Column("order", String(20), nullable=False, comment="it's"),
+        Column("price", Numeric(10), server_default=text("0")),
+        Column("parent", schema.ForeignKey("parents.id", ondelete="CASCADE")),
+        schema.UniqueConstraint("order", name="uq"),
+        schema.CheckConstraint("price >= 0", name="ck"),
+        comment="of parents",
+    )
+
+    assert sql(schema.CreateTable(defined, if_not_exists=True)) == (
+        "CREATE TABLE IF NOT EXISTS children ( "
+        "id INTEGER NOT NULL AUTOINCREMENT, "
+        "\"order\" VARCHAR(20) NOT NULL COMMENT 'it''s', "
+        "price NUMERIC(10, 0) DEFAULT 0, "
+        "parent VARCHAR(36), "
+        "PRIMARY KEY (id), "
+        'CONSTRAINT uq UNIQUE ("order"), '
+        "CONSTRAINT ck CHECK (price >= 0), "
+        "FOREIGN KEY(parent) REFERENCES parents (id) ON DELETE CASCADE "
+        ") COMMENT 'of parents'"
+    )
+
+
+def test_an_index_is_dropped_from_its_table() -> None:
+    index = schema.Index("ix", Table("items", MetaData(), Column("a", Integer)).c.a)
+
+    assert sql(schema.CreateIndex(index)) == "CREATE INDEX ix ON items (a)"
+    assert sql(schema.DropIndex(index)) == "DROP INDEX ix ON items"
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        Column("a", Integer, schema.Computed("1 + 1")),
+        Column("a", Integer, Identity()),
+        Column("a", String(3, collation="nocase")),
+    ],
+)
+def test_what_the_engine_does_not_have_is_refused(refused: Column[Any]) -> None:
+    with pytest.raises(exc.CompileError):
+        sql(schema.CreateTable(Table("items", MetaData(), refused)))
+
+
+def test_a_sequence_cannot_be_created() -> None:
+    with pytest.raises(exc.CompileError, match="autoincrement"):
+        sql(schema.CreateSequence(Sequence("s")))

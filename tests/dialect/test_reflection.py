@@ -1,0 +1,140 @@
+"""What the Inspector sees is what was declared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Engine, schema
+from sqlalchemy.engine import Inspector
+
+
+@pytest.fixture
+def declared(engine: Engine) -> sa.MetaData:
+    metadata = sa.MetaData()
+    sa.Table(
+        "parents",
+        metadata,
+        sa.Column("a", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("b", sa.String(8), primary_key=True),
+        sa.Column("code", sa.String(4), unique=True),
+    )
+    sa.Table(
+        "children",
+        metadata,
+        sa.Column("id", sa.BigInteger, primary_key=True),
+        sa.Column("name", sa.String(20), nullable=False, server_default="it's", comment="what it's called"),
+        sa.Column("seen", sa.DateTime, server_default=sa.func.now()),
+        sa.Column("hidden", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("n", sa.Integer, server_default=sa.text("3")),
+        sa.Column("pa", sa.Integer),
+        sa.Column("pb", sa.String(8)),
+        sa.Column("order", sa.String(4), sa.ForeignKey("parents.code", name="fk_code", onupdate="CASCADE")),
+        sa.ForeignKeyConstraint(["pa", "pb"], ["parents.a", "parents.b"], name="fk_parent", ondelete="SET NULL"),
+        schema.UniqueConstraint("name", "n", name="uq_name_n"),
+        schema.CheckConstraint("n > 0", name="ck_n"),
+        schema.Index("ix_name", "name"),
+        schema.Index("ix_unique", "seen", "name", unique=True),
+        schema.PrimaryKeyConstraint("id", name="pk_children"),
+        comment="of parents",
+    )
+    metadata.create_all(engine)
+    return metadata
+
+
+@pytest.fixture
+def inspector(engine: Engine, declared: sa.MetaData) -> Inspector:
+    return sa.inspect(engine)
+
+
+def test_tables_by_name(inspector: Inspector) -> None:
+    assert inspector.get_table_names() == ["children", "parents"]
+    assert inspector.has_table("children") and not inspector.has_table("nosuch")
+    assert inspector.get_view_names() == []
+
+
+def test_columns(inspector: Inspector) -> None:
+    columns = {column["name"]: column for column in inspector.get_columns("children")}
+
+    assert list(columns) == ["id", "name", "seen", "hidden", "n", "pa", "pb", "order"]
+    assert [name for name, column in columns.items() if not column["nullable"]] == ["id", "name", "hidden"]
+    assert [name for name, column in columns.items() if column["autoincrement"]] == ["id"]
+    assert {name: column["default"] for name, column in columns.items() if column["default"]} == {
+        "name": "'it''s'",
+        "seen": "CURRENT_TIMESTAMP",
+        "hidden": "false",
+        "n": "3",
+    }
+    assert columns["name"]["comment"] == "what it's called"
+
+
+def test_keys_and_constraints(inspector: Inspector) -> None:
+    assert inspector.get_pk_constraint("children")["constrained_columns"] == ["id"]
+    assert inspector.get_pk_constraint("children")["name"] == "pk_children"
+    assert inspector.get_pk_constraint("parents")["constrained_columns"] == ["a", "b"]
+    keys: list[Any] = inspector.get_foreign_keys("children")
+    assert {(key["name"], tuple(key["constrained_columns"]), tuple(key["referred_columns"])) for key in keys} == {
+        ("fk_code", ("order",), ("code",)),
+        ("fk_parent", ("pa", "pb"), ("a", "b")),
+    }
+    assert {key["name"]: key["options"] for key in keys} == {
+        "fk_code": {"onupdate": "CASCADE"},
+        "fk_parent": {"ondelete": "SET NULL"},
+    }
+    assert {key["referred_table"] for key in keys} == {"parents"}
+    unique: list[Any] = inspector.get_unique_constraints("children")
+    assert [(each["name"], each["column_names"]) for each in unique] == [("uq_name_n", ["name", "n"])]
+    assert len(inspector.get_unique_constraints("parents")) == 1
+    checks: list[Any] = inspector.get_check_constraints("children")
+    assert [(each["name"], each["sqltext"]) for each in checks] == [("ck_n", "n > 0")]
+
+
+def test_only_indexes_that_were_declared_are_listed(inspector: Inspector) -> None:
+    indexes: list[Any] = inspector.get_indexes("children")
+
+    assert [(each["name"], each["column_names"], bool(each["unique"])) for each in indexes] == [
+        ("ix_name", ["name"], False),
+        ("ix_unique", ["seen", "name"], True),
+    ]
+    assert inspector.get_indexes("parents") == []
+
+
+def test_comments(inspector: Inspector) -> None:
+    assert inspector.get_table_comment("children") == {"text": "of parents"}
+    assert inspector.get_table_comment("parents") == {"text": None}
+
+
+@pytest.mark.parametrize("question", ["columns", "pk_constraint", "foreign_keys", "indexes", "table_comment"])
+def test_a_table_that_is_not_there_is_no_such_table(inspector: Inspector, question: str) -> None:
+    with pytest.raises(sa.exc.NoSuchTableError):
+        getattr(inspector, f"get_{question}")("nosuch")
+    with pytest.raises(sa.exc.NoSuchTableError):
+        getattr(inspector, f"get_{question}")("children", schema="other")
+
+
+def test_a_reflected_table_creates_the_same_table_again(engine: Engine, declared: sa.MetaData) -> None:
+    first = sa.MetaData()
+    first.reflect(engine)
+    declared.drop_all(engine)
+    first.create_all(engine)
+    second = sa.MetaData()
+    second.reflect(engine)
+
+    def text(metadata: sa.MetaData) -> list[str]:
+        statements: list[Any] = []
+        for table in metadata.sorted_tables:
+            statements.append(schema.CreateTable(table))
+            indexes = sorted(table.indexes, key=lambda each: str(each.name))
+            statements += [schema.CreateIndex(index) for index in indexes]
+        return [str(statement.compile(dialect=engine.dialect)) for statement in statements]
+
+    assert text(first) == text(second)
+
+
+def test_a_connection_sees_the_tables_of_its_own_transaction(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(sa.text("CREATE TABLE t (id INTEGER PRIMARY KEY)"))
+        assert sa.inspect(connection).has_table("t")
+        connection.rollback()
+        assert not sa.inspect(connection).has_table("t")
