@@ -15,7 +15,7 @@ from datetime import datetime
 from decimal import Decimal
 from time import perf_counter
 
-from rome.errors import DatabaseError, ProgrammingError
+from rome.errors import ProgrammingError
 from rome.sql import definition, explain, syntax
 from rome.sql.bind import StatementScope
 from rome.sql.bound import Array, ColumnRef, Const, Slot, array
@@ -132,20 +132,26 @@ def execute(env: Environment, tx: Transaction, sql: str, parameters: Sequence[Pa
     """
     tx.begin_statement()
     savepoint = tx.savepoint()
+    done = False
     try:
         while True:
             try:
                 compiled = _compiled(env, _planning_catalog(env, tx), sql)
-                if isinstance(compiled, Compiled):
-                    return _run(env, tx, compiled, parameters)
-                return _define(env, tx, compiled)
+                result = (
+                    _run(env, tx, compiled, parameters)
+                    if isinstance(compiled, Compiled)
+                    else _define(env, tx, compiled)
+                )
+                done = True
+                return result
             except GuardChanged:
                 tx.rollback_to(savepoint)
                 tx.run(env.catalogs.load(tx))
-    except DatabaseError:
-        if tx.active:
+    except RecursionError:
+        raise ProgrammingError("the statement is nested too deeply", sqlstate="54001") from None
+    finally:
+        if not done and tx.active:
             tx.rollback_to(savepoint)
-        raise
 
 
 def catalog(env: Environment, tx: Transaction) -> Catalog:
@@ -191,13 +197,10 @@ def _compile(
     env: Environment, catalog: Catalog, sql: str, node: syntax.Statement, explained: syntax.Explain | None
 ) -> Compiled:
     scope = StatementScope(sql, catalog)
-    try:
-        root = optimize(_planned(scope, node))
-        queries = [optimize(query) for query in scope.queries]
-        operator = build(root, env.keys)
-        operators = tuple(build(query, env.keys) for query in queries)
-    except RecursionError:
-        raise ProgrammingError("the statement is nested too deeply", sqlstate="54001") from None
+    root = optimize(_planned(scope, node))
+    queries = [optimize(query) for query in scope.queries]
+    operator = build(root, env.keys)
+    operators = tuple(build(query, env.keys) for query in queries)
     columns = None
     if explained is not None:
         columns = (ResultColumn("plan", TEXT, False),)
