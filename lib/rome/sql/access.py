@@ -92,7 +92,7 @@ class _Terms:
             elif isinstance(condition, InArray):
                 if keyable(own.type, condition.slot.type):
                     self._equal(own, (condition.slot,), condition)
-            elif condition.items and all(self._is_value(item) and keyable(own.type, item.type) for item in condition.items):
+            elif condition.items and all(self._can_be_key(own, item) for item in condition.items):
                 self._equal(own, condition.items, condition)
 
     def _equal(self, column: Column, alternatives: tuple[Expr, ...], condition: Expr) -> None:
@@ -111,6 +111,9 @@ class _Terms:
                 column = self.own[side.column]
                 if keyable(column.type, other.type):
                     yield column, op, other
+
+    def _can_be_key(self, column: Column, value: Expr) -> bool:
+        return self._is_value(value) and keyable(column.type, value.type)
 
     def _is_value(self, expression: Expr) -> bool:
         """Whether `expression` is known before the table is read."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any, NoReturn
 
 from rome.errors import DatabaseError, DataError, NotSupportedError, Place, ProgrammingError, TypeMismatch
 from rome.sql import syntax
@@ -125,7 +126,7 @@ class Binder:
         if method is None:
             self.refuse(node, f"{type(node).__name__} is not supported here")
         try:
-            return method(self, node, expected)  # type: ignore[misc]
+            return method(self, node, expected)
         except DatabaseError as error:
             raise self._placed(error, node) from None
 
@@ -139,7 +140,7 @@ class Binder:
     def place(self, node: syntax.Node) -> Place:
         return self.statement.place(node.at)
 
-    def refuse(self, node: syntax.Node, message: str) -> None:
+    def refuse(self, node: syntax.Node, message: str) -> NoReturn:
         raise NotSupportedError(self.place(node).describe(message))
 
     def _placed(self, error: DatabaseError, node: syntax.Node) -> DatabaseError:
@@ -168,7 +169,7 @@ class Binder:
         if unit not in _UNIT_SECONDS or not isinstance(value, (int, str, Decimal)):
             self.refuse(node, "intervals are literals in weeks, days, hours, minutes or seconds")
         try:
-            return Const(timedelta(seconds=float(value) * _UNIT_SECONDS[unit]), INTERVAL)  # type: ignore[arg-type]
+            return Const(timedelta(seconds=float(value) * _UNIT_SECONDS[unit]), INTERVAL)
         except (ValueError, OverflowError):
             raise DataError(f"'{value}' {unit} is not an interval", sqlstate="22007") from None
 
@@ -219,7 +220,7 @@ class Binder:
             return And(tuple(compare(node.op, a, b) for a, b in pairs))
         if node.op in ("<>", "IS NOT"):
             return Or(tuple(compare(node.op, a, b) for a, b in pairs))
-        result = compare(node.op, *pairs[-1])
+        result: Expr = compare(node.op, *pairs[-1])
         strict = node.op.rstrip("=")
         for a, b in reversed(pairs[:-1]):
             result = Or((compare(strict, a, b), And((compare("=", a, b), result))))
@@ -376,10 +377,9 @@ class Binder:
     def _misplaced(self, node: syntax.Node, expected: SqlType | None) -> Expr:
         self.refuse(node, {syntax.Star: "* cannot stand here", syntax.Row: "a row cannot stand here"}.get(
             type(node), "DEFAULT can only stand in VALUES or on the right of SET"))  # fmt: skip
-        raise AssertionError
 
 
-_METHODS: dict[type, Callable[[Binder, syntax.Expression, SqlType | None], Expr]] = {
+_METHODS: dict[type, Callable[[Binder, Any, SqlType | None], Expr]] = {
     syntax.Literal: Binder._literal,
     syntax.Parameter: Binder._parameter,
     syntax.Name: Binder._name,
@@ -399,7 +399,7 @@ _METHODS: dict[type, Callable[[Binder, syntax.Expression, SqlType | None], Expr]
     syntax.Star: Binder._misplaced,
     syntax.Row: Binder._misplaced,
     syntax.DefaultValue: Binder._misplaced,
-}  # type: ignore[assignment]
+}
 
 _LITERAL_TYPES: dict[type, SqlType] = {
     bool: BOOLEAN,

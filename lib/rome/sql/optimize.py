@@ -6,7 +6,7 @@ in its docstring. EXPLAIN shows the result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from rome.sql.access import Candidate, best, is_volatile, with_access
@@ -65,11 +65,11 @@ def push_conditions_down(plan: Plan) -> Plan:
     return _push(plan, [])
 
 
-def _push(plan: Plan, parts: list[Expr]) -> Plan:
+def _push(plan: Plan, parts: Sequence[Expr]) -> Plan:
     pusher = _PUSHERS.get(type(plan))
     if pusher is not None:
-        return pusher(plan, parts)
-    return _filtered(over_inputs(plan, push_conditions_down), parts)
+        return pusher(plan, list(parts))
+    return _filtered(over_inputs(plan, push_conditions_down), list(parts))
 
 
 def _filtered(plan: Plan, parts: list[Expr]) -> Plan:
@@ -213,8 +213,8 @@ def propagate_constants(plan: Plan) -> Plan:
 
 def _propagated(plan: Join) -> Plan:
     known_left, known_right = _constants(plan.left), _constants(plan.right)
-    to_left: list[Expr] = []
-    to_right: list[Expr] = []
+    to_left: list[Compare] = []
+    to_right: list[Compare] = []
     for a, b in _equalities(plan):
         if a.type.kind is not b.type.kind:
             continue

@@ -28,9 +28,9 @@ class Access:
     """Which keys of a table a scan reads.
 
     `index` is None for the rows themselves, ordered by primary key. `equals` fixes the first columns of that order,
-    one tuple of alternatives a column (an alternative that is an InArray's Slot stands for all its members, an IsNull for
-    NULL); `low` and `high` bound the next one. Values are Const, Slot, OuterRef or, in the inner side of a lookup join, columns of
-    the outer side.
+    one tuple of alternatives a column (an InArray's Slot stands for all its members, an IsNull for NULL); `low` and
+    `high` bound the next one. Values are constants, slots, columns of enclosing queries or, in the inner side of a
+    lookup join, columns of the outer side.
     """
 
     index: Index | None = None

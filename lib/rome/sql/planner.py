@@ -54,7 +54,8 @@ def _plan_body(statement: StatementScope, body: syntax.SetOperation | syntax.Val
     left = _nested(statement, body.left, scope)
     right = _nested(statement, body.right, scope)
     if len(left.output) != len(right.output):
-        message = f"both sides of {body.kind} need as many columns; they have {len(left.output)} and {len(right.output)}"
+        widths = f"{len(left.output)} and {len(right.output)}"
+        message = f"both sides of {body.kind} need as many columns; they have {widths}"
         raise ProgrammingError(statement.place(body.at).describe(message), sqlstate="42601")
     output = []
     for a, b in zip(left.output, right.output, strict=True):

@@ -201,7 +201,7 @@ def _compile(
     queries = [optimize(query) for query in scope.queries]
     operator = build(root, env.keys)
     operators = tuple(build(query, env.keys) for query in queries)
-    columns = None
+    columns: tuple[ResultColumn, ...] | None = None
     if explained is not None:
         columns = (ResultColumn("plan", TEXT, False),)
     elif root.output or isinstance(node, syntax.Query):
@@ -284,7 +284,7 @@ def _batches(compiled: Compiled, contexts: Sequence[Context]) -> bool:
 
 
 def _changed(compiled: Compiled, changed: Changed) -> Result:
-    return Result(compiled.columns, changed.rows, changed.count, changed.lastrowid)
+    return Result(compiled.columns, changed.rows, changed.matched, changed.lastrowid)
 
 
 def _one(compiled: Compiled, context: Context) -> Step[Result]:
@@ -334,7 +334,8 @@ def _parameter(source: SlotSource, parameters: Parameters) -> object:
 
 def _array(source: SlotSource, value: object) -> Array:
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise ProgrammingError(f'parameter ":{source.name}" must be a list: it stands in IN UNNEST(…)', sqlstate="07006")
+        message = f'parameter ":{source.name}" must be a list: it stands in IN UNNEST(…)'
+        raise ProgrammingError(message, sqlstate="07006")
     return array([_converted(item, source.column.type) for item in value])
 
 

@@ -23,7 +23,7 @@ from rome.values import Kind
 class Changed(NamedTuple):
     """What a change did: how many rows matched, the RETURNING rows, and the number that the last INSERT gave."""
 
-    count: int
+    matched: int
     rows: list[Row]
     lastrowid: int | None = None
 

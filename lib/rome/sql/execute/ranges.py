@@ -49,7 +49,9 @@ class KeyRanges:
         prefixes = self._prefixes(row, bindings)
         if self._by_key:
             return list(dict.fromkeys(self._row_key(values) for values in prefixes)), []
-        low, low_inclusive, high, high_inclusive = NO_BOUND, True, NO_BOUND, True
+        low: object = NO_BOUND
+        high: object = NO_BOUND
+        low_inclusive = high_inclusive = True
         if self._low is not None or self._high is not None:
             low, low_inclusive = None, False  # a comparison is never true of NULL, the smallest key
             if self._low is not None:
