@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
+from sqlglot import Token, TokenType
 from sqlglot.errors import ParseError, TokenError
-from sqlglot.tokens import Token, TokenType
 
 from rome.errors import NotSupportedError, Place, SyntaxError_
 from rome.sql import syntax

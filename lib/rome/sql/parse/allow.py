@@ -16,6 +16,7 @@ from rome.sql import syntax
 from rome.sql.parse.source import Source, spelled
 
 T = TypeVar("T")
+AnyReader = TypeVar("AnyReader", bound=Callable[..., Any])
 Reader = Callable[[Source, Any], T]
 
 
@@ -40,10 +41,10 @@ class Place(Generic[T]):
         self.what = what
         self.readers: dict[type[exp.Expr], tuple[frozenset[str], Reader[T]]] = {}
 
-    def takes(self, kind: type[exp.Expr], *arguments: str) -> Callable[[Reader[T]], Reader[T]]:
+    def takes(self, kind: type[exp.Expr], *arguments: str) -> Callable[[AnyReader], AnyReader]:
         """Register a reader of `kind` that consumes `arguments`."""
 
-        def register(reader: Reader[T]) -> Reader[T]:
+        def register(reader: AnyReader) -> AnyReader:
             self.readers[kind] = (frozenset(arguments), reader)
             return reader
 

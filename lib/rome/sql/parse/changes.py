@@ -33,7 +33,8 @@ def _returning(source: Source, node: exp.Expr) -> tuple[syntax.SelectItem, ...]:
 
 @STATEMENTS.takes(exp.Insert, "this", "expression", "default", "returning")
 def _insert(source: Source, node: exp.Insert) -> syntax.Insert:
-    target, columns = node.this, ()
+    target = node.this
+    columns: tuple[syntax.Name, ...] = ()
     if isinstance(target, exp.Schema):
         only(source, target, "this", "expressions")
         columns = tuple(syntax.Name((identifier(source, c),), at=source.start(c)) for c in target.expressions)

@@ -66,7 +66,8 @@ def _foreign_key(
     source: Source, name: str | None, columns: tuple[str, ...], reference: exp.Expr, outer: exp.Expr | None = None
 ) -> syntax.ForeignKeyConstraint:
     only(source, reference, "this", "options")
-    target, target_columns = reference.this, ()
+    target = reference.this
+    target_columns: tuple[str, ...] = ()
     if isinstance(target, exp.Schema):
         only(source, target, "this", "expressions")
         target_columns = _names(source, target.expressions)

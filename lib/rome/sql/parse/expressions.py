@@ -11,7 +11,7 @@ from rome.sql import syntax
 from rome.sql.parse.allow import EXPRESSIONS, QUERIES, only
 from rome.sql.parse.source import Source
 
-BINARY = {
+COMPARISONS: dict[type[exp.Expr], str] = {
     exp.EQ: "=",
     exp.NEQ: "<>",
     exp.LT: "<",
@@ -21,7 +21,7 @@ BINARY = {
     exp.NullSafeEQ: "IS",
     exp.NullSafeNEQ: "IS NOT",
 }
-ARITHMETIC = {
+ARITHMETIC: dict[type[exp.Expr], str] = {
     exp.Add: "+",
     exp.Sub: "-",
     exp.Mul: "*",
@@ -33,7 +33,7 @@ ARITHMETIC = {
     exp.BitwiseLeftShift: "<<",
     exp.BitwiseRightShift: ">>",
 }
-CONNECTORS = {exp.And: "AND", exp.Or: "OR"}
+CONNECTORS: dict[type[exp.Expr], str] = {exp.And: "AND", exp.Or: "OR"}
 
 
 def expression(source: Source, node: exp.Expr | None) -> syntax.Expression:
@@ -183,10 +183,10 @@ for _kind in ARITHMETIC:
 
 def _comparison(source: Source, node: exp.Binary) -> syntax.Expression:
     left = expression(source, node.this)
-    return syntax.Binary(BINARY[type(node)], left, expression(source, node.expression), at=left.at)
+    return syntax.Binary(COMPARISONS[type(node)], left, expression(source, node.expression), at=left.at)
 
 
-for _kind in BINARY:
+for _kind in COMPARISONS:
     EXPRESSIONS.takes(_kind, "this", "expression")(_comparison)
 
 

@@ -11,22 +11,21 @@ ALTER TABLE, COMMENT, INTERVAL, CAST) the method here reads it strictly instead.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import Token, TokenType, exp
 from sqlglot.errors import ParseError
-from sqlglot.tokens import Token, TokenType
 
 from rome.errors import NotSupportedError, Place, UndefinedObject
 from rome.sql.parse import datatypes
 
 _WORDS = """
-    ALL ALTER AND ANY ASC AS AUTOINCREMENT AUTO_INCREMENT BETWEEN CASE COLLATE COLUMN COMMENT CONSTRAINT CREATE CROSS CUBE
-    CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP CURRENT_USER DEFAULT DELETE DESC DISTINCT DROP ELSE END ESCAPE EXCEPT
-    EXISTS FALSE FETCH FILTER FIRST FOR FROM FULL FUNCTION GLOB HAVING ILIKE IN INDEX INNER INSERT INTERSECT INTERVAL
-    INTO IS ISNULL JOIN LATERAL LEFT LIKE LIMIT LOCALTIME LOCALTIMESTAMP NATURAL NEXT NOT NOTNULL NULL OFFSET ON OR
-    OUTER OVER PROCEDURE RECURSIVE REFERENCES REGEXP RENAME REPLACE RETURNING RIGHT RLIKE ROLLUP ROW ROWS SCHEMA
+    ALL ALTER AND ANY ASC AS AUTOINCREMENT AUTO_INCREMENT BETWEEN CASE COLLATE COLUMN COMMENT CONSTRAINT CREATE CROSS
+    CUBE CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP CURRENT_USER DEFAULT DELETE DESC DISTINCT DROP ELSE END ESCAPE
+    EXCEPT EXISTS FALSE FETCH FILTER FIRST FOR FROM FULL FUNCTION GLOB HAVING ILIKE IN INDEX INNER INSERT INTERSECT
+    INTERVAL INTO IS ISNULL JOIN LATERAL LEFT LIKE LIMIT LOCALTIME LOCALTIMESTAMP NATURAL NEXT NOT NOTNULL NULL OFFSET
+    ON OR OUTER OVER PROCEDURE RECURSIVE REFERENCES REGEXP RENAME REPLACE RETURNING RIGHT RLIKE ROLLUP ROW ROWS SCHEMA
     SELECT SEQUENCE SET SOME TABLE TEMP TEMPORARY THEN TRIGGER TRUE UNION UNIQUE UNNEST UPDATE USING VALUES VIEW WHEN
     WHERE WINDOW WITH DATE DATETIME TIME TIMESTAMP
 """
@@ -48,7 +47,7 @@ def _named(name: str) -> Callable[[], exp.Anonymous]:
 class Tokenizer(sqlglot.Tokenizer):
     HEX_STRINGS: ClassVar[list[str | tuple[str, str]]] = [("x'", "'"), ("X'", "'")]
     KEYWORDS: ClassVar[dict[str, TokenType]] = {word: _KEYWORDS[word] for word in (*_WORDS.split(), *_PHRASES, *_SIGNS)}
-    COMMANDS: ClassVar[set[TokenType]] = set()  # type: ignore[misc]
+    COMMANDS: ClassVar[set[TokenType]] = set()
 
 
 class Parser(sqlglot.Parser):
@@ -103,7 +102,7 @@ class Parser(sqlglot.Parser):
             exp.DefaultColumnConstraint(this=self._read_spanned(self._parse_bitwise))
         ),
     }
-    SCHEMA_UNNAMED_CONSTRAINTS: ClassVar[set[str]] = {"CHECK", "FOREIGN KEY", "PRIMARY KEY", "UNIQUE"}  # type: ignore[misc]
+    SCHEMA_UNNAMED_CONSTRAINTS: ClassVar[set[str]] = {"CHECK", "FOREIGN KEY", "PRIMARY KEY", "UNIQUE"}
     KEY_CONSTRAINT_OPTIONS: ClassVar[Any] = {
         "NOT": ("ENFORCED", "DEFERRABLE"),
         "MATCH": ("FULL", "PARTIAL", "SIMPLE"),
@@ -114,7 +113,7 @@ class Parser(sqlglot.Parser):
 
     # ---- errors ----------------------------------------------------------------------------------------------------
 
-    def raise_error(self, message: str, token: Token | None = None) -> None:
+    def raise_error(self, message: str, token: Token | None = None) -> NoReturn:
         token = token or self._curr or None
         offset = token.start if token else self._prev.end + 1 if self._prev else 0
         if message.startswith(("Invalid expression", "Expecting", "Expected", "Required keyword")):
@@ -130,6 +129,11 @@ class Parser(sqlglot.Parser):
 
     def _parse_as_command(self, start: Token) -> exp.Command:
         raise self._refuse(f"{start.text.upper()} … {self._found()}", start)
+
+    def _part(self, node: exp.Expr | None) -> exp.Expr:
+        if node is None:
+            self.raise_error(f"something is missing: {self._found()!r} is not expected here")
+        return node
 
     def _found(self) -> str:
         return self._curr.text.upper() if self._curr else "nothing"
@@ -314,7 +318,7 @@ class Parser(sqlglot.Parser):
         if self._match_text_seq("WITH", "TIME", "ZONE"):
             raise self._refuse(f"{name} WITH TIME ZONE (ROME keeps naive times: store UTC)", first)
         self._match_text_seq("WITHOUT", "TIME", "ZONE")
-        if self._match_texts({"UNSIGNED", "ZEROFILL", "ARRAY"}, advance=False) or self._match(TokenType.L_BRACKET, False):
+        if self._curr.text.upper() in ("UNSIGNED", "ZEROFILL", "ARRAY", "["):
             raise self._refuse(f"{name} {self._found()}", first)
         try:
             made = datatypes.sql_type(name, tuple(numbers))
@@ -341,7 +345,7 @@ class Parser(sqlglot.Parser):
 
     # ---- definitions -----------------------------------------------------------------------------------------------
 
-    def _read_spanned(self, read: Callable[[], exp.Expr | None]) -> exp.Expr | None:
+    def _read_spanned(self, read: Callable[[], exp.Expr | None]) -> exp.Paren:
         """What `read` reads, wrapped so that its meta "first" and "last" are the offsets of its text."""
         first = self._curr
         this = read()
@@ -374,9 +378,9 @@ class Parser(sqlglot.Parser):
         start = self._prev
         self._expect("ON")
         if self._match(TokenType.TABLE):
-            kind, this = "TABLE", self._parse_table_parts(schema=True)
+            kind, this = "TABLE", self._part(self._parse_table_parts(schema=True))
         elif self._match(TokenType.COLUMN):
-            kind, this = "COLUMN", self._parse_column()
+            kind, this = "COLUMN", self._part(self._parse_column())
         else:
             raise self._refuse(f"COMMENT ON {self._found()}")
         self._expect("IS")
@@ -411,7 +415,7 @@ class Parser(sqlglot.Parser):
         if self._curr.token_type == TokenType.CONSTRAINT or self._match_texts(
             self.SCHEMA_UNNAMED_CONSTRAINTS, advance=False
         ):
-            return self.expression(exp.AddConstraint(expressions=[self._parse_constraint()]))
+            return self.expression(exp.AddConstraint(expressions=[self._part(self._parse_constraint())]))
         self._match(TokenType.COLUMN)
         column = self._parse_field_def()
         if not isinstance(column, exp.ColumnDef):

@@ -12,7 +12,7 @@ from rome.sql.parse.expressions import expression, expressions, identifier
 from rome.sql.parse.source import Source
 
 MODIFIERS = ("with_", "order", "limit", "offset", "locks")
-SET_OPERATIONS = {exp.Union: "UNION", exp.Intersect: "INTERSECT", exp.Except: "EXCEPT"}
+SET_OPERATIONS: dict[type[exp.Expr], str] = {exp.Union: "UNION", exp.Intersect: "INTERSECT", exp.Except: "EXCEPT"}
 
 
 # ---- queries -------------------------------------------------------------------------------------------------------
@@ -110,8 +110,7 @@ def _value(source: Source, node: exp.Expr) -> syntax.Expression:
     return expression(source, node)
 
 
-for _kind in (exp.Select, *SET_OPERATIONS, exp.Subquery, exp.Values):
-    STATEMENTS.readers[_kind] = QUERIES.readers[_kind]
+STATEMENTS.readers.update(QUERIES.readers)
 
 
 # ---- clauses -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,75 @@
+"""Statements that steer a transaction: BEGIN, COMMIT, ROLLBACK and savepoints. They never reach the parser."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rome.errors import Place, SyntaxError_
+
+
+class Act(StrEnum):
+    BEGIN = "BEGIN"
+    COMMIT = "COMMIT"
+    ROLLBACK = "ROLLBACK"
+    SAVEPOINT = "SAVEPOINT"
+    RELEASE = "RELEASE SAVEPOINT"
+    ROLLBACK_TO = "ROLLBACK TO SAVEPOINT"
+    ISOLATION = "SET TRANSACTION"
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One such statement. `name` is the savepoint, or the isolation level in upper case for ISOLATION."""
+
+    act: Act
+    name: str | None = None
+
+
+# The first three letters of every such statement: all that is looked at of most others.
+_BEGINNINGS = frozenset({"BEG", "STA", "COM", "END", "ROL", "SAV", "REL", "SET"})
+
+_NAME = r"""(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[^\W\d]\w*))"""
+_LEVEL = r"ISOLATION\s+LEVEL\s+(?P<level>SERIALIZABLE|REPEATABLE\s+READ|READ\s+COMMITTED|READ\s+UNCOMMITTED)"
+_FORMS = (
+    (Act.BEGIN, r"BEGIN(?:\s+(?:TRANSACTION|WORK))?|START\s+TRANSACTION"),
+    (Act.COMMIT, r"(?:COMMIT|END)(?:\s+(?:TRANSACTION|WORK))?"),
+    (Act.ROLLBACK, r"ROLLBACK(?:\s+(?:TRANSACTION|WORK))?"),
+    (Act.SAVEPOINT, rf"SAVEPOINT\s+{_NAME}"),
+    (Act.RELEASE, rf"RELEASE\s+(?:SAVEPOINT\s+)?{_NAME}"),
+    (Act.ROLLBACK_TO, rf"ROLLBACK(?:\s+(?:TRANSACTION|WORK))?\s+TO\s+(?:SAVEPOINT\s+)?{_NAME}"),
+    (Act.ISOLATION, rf"SET\s+TRANSACTION\s+{_LEVEL}"),
+)
+_PATTERNS = tuple((act, re.compile(rf"\s*(?:{form})\s*;?\s*", re.IGNORECASE)) for act, form in _FORMS)
+_WORDS = re.compile(
+    r"\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE|SET\s+TRANSACTION)\b", re.IGNORECASE
+)
+
+
+def control(sql: str) -> Control | None:
+    """What `sql` does to the transaction; None for a statement that does nothing to it.
+
+    SyntaxError_ for a text that begins as one of these statements and goes on as none of them. Comments are not looked
+    for: SQLAlchemy and DBAPI users write none here.
+    """
+    beginning = sql[:3]
+    if not beginning.isalpha():
+        beginning = sql.lstrip()[:3]
+    if beginning.upper() not in _BEGINNINGS or _WORDS.match(sql) is None:
+        return None
+    for act, pattern in _PATTERNS:
+        found = pattern.fullmatch(sql)
+        if found is not None:
+            return Control(act, _name(found))
+    message = "after this word stands TRANSACTION, WORK, TO, a savepoint's name or ISOLATION LEVEL, or nothing"
+    raise SyntaxError_(Place.at(sql, len(sql) - len(sql.lstrip())).describe(message))
+
+
+def _name(found: re.Match[str]) -> str | None:
+    groups = found.groupdict()
+    if groups.get("quoted") is not None:
+        return groups["quoted"].replace('""', '"')
+    if groups.get("level") is not None:
+        return " ".join(groups["level"].upper().split())
+    return groups.get("plain")
