@@ -301,13 +301,11 @@ def _version(txn: Txn) -> int:
 def _check(txn: Txn, version: int, expect: Sequence[Expectation]) -> None:
     """Raise Conflict unless every expectation holds in `txn`, whose commit counter is `version`."""
     for expectation in expect:
-        if expectation.version == version:
-            continue  # nothing was committed since it was read
         if isinstance(expectation, ExpectCell):
             cell = _cells(txn, (expectation.key,))[0]
             if (0 if cell is None else cell.version) != expectation.version:
                 raise Conflict("a row that this transaction read has changed: run it again")
-        else:
+        elif expectation.version != version:  # if it is, nothing was committed since the range was read
             cells = _scan(txn, Scan(expectation.start, expectation.stop, len(expectation.keys) + 1))
             if len(cells) != len(expectation.keys) or any(cell.version > expectation.version for cell in cells):
                 raise Conflict("a range that this transaction read has changed: run it again")

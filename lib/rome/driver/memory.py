@@ -57,14 +57,12 @@ class MemoryStore:
     def check(self, expect: Sequence[Expectation]) -> None:
         """Raise Conflict unless every expectation holds."""
         for expectation in expect:
-            if expectation.version == self.version:
-                continue  # nothing was committed since it was read
             if isinstance(expectation, ExpectCell):
                 cell = self.cells.get(expectation.key)
                 if (0 if cell is None else cell.version) != expectation.version:
                     raise Conflict("a row that this transaction read has changed: run it again")
-            else:
-                cells = self.scan(Scan(expectation.start, expectation.stop))
+            elif expectation.version != self.version:  # if it is, nothing was committed since the range was read
+                cells = self.scan(Scan(expectation.start, expectation.stop, len(expectation.keys) + 1))
                 if len(cells) != len(expectation.keys) or any(cell.version > expectation.version for cell in cells):
                     raise Conflict("a range that this transaction read has changed: run it again")
 

@@ -1,0 +1,782 @@
+"""The conformance suite of drivers: every promise of `rome.driver.api`, one test each, none skipped.
+
+Derive a class whose name starts with `Test` and give it an `open_driver` fixture:
+
+    class TestMyStore(DriverSuite):
+        @pytest.fixture
+        def open_driver(self, tmp_path):
+            return lambda: MyDriver(tmp_path / "store")
+
+Every call of what the fixture returns must open one more driver on the same store, empty at the start of the test,
+also in a child process that calls it. What a store cannot do its traits declare, and the suite asserts that too.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rome.driver.api import Cell, Driver, Expectation, ExpectCell, ExpectRange, Reading, Scan, Scope, Traits
+from rome.errors import Conflict, DataError, InterfaceError, NotSupportedError
+
+OpenDriver = Callable[[], Driver]
+
+EVERYTHING = (b"", b"\xff" * 64)
+PREFIX_BYTES = (1, 499, 500, 501, 511, 512, 999, 1000, 1001, 3072)  # around what stores split or limit keys at
+
+_keys = st.one_of(
+    st.binary(max_size=3),
+    st.builds(
+        lambda byte, size, tail: bytes([byte]) * size + tail,
+        st.sampled_from([0, 97, 255]),
+        st.sampled_from(PREFIX_BYTES),
+        st.binary(max_size=2),
+    ),
+)
+
+
+def value_at(driver: Driver, key: bytes) -> bytes | None:
+    """The newest value at `key`, None for no cell."""
+    reading = driver.read([key])
+    driver.release(reading.view)
+    cell = reading.cells[0]
+    return None if cell is None else cell.value
+
+
+def scanned(driver: Driver, scan: Scan) -> list[Cell]:
+    """The newest cells of `scan`."""
+    reading = driver.read((), [scan])
+    driver.release(reading.view)
+    return reading.scans[0]
+
+
+def version_of(driver: Driver) -> int:
+    """The store's commit counter."""
+    reading = driver.read()
+    driver.release(reading.view)
+    return reading.version
+
+
+def in_child(work: Callable[[], bytes]) -> bytes:
+    """What `work` returns in a forked process; AssertionError if it raised there."""
+    context = multiprocessing.get_context("fork")
+    reader, writer = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: writer.send_bytes(work()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of forks beside threads: that is the test
+        child.start()
+    child.join(60)
+    failed = child.exitcode != 0
+    if child.exitcode is None:
+        child.kill()
+    assert not failed, f"the child process failed or hung (exit code {child.exitcode}); its error is on stderr"
+    return reader.recv_bytes()
+
+
+def in_threads(works: Sequence[Callable[[], None]]) -> None:
+    """Run `works` side by side; raise the first exception that one of them raised."""
+    failures: list[BaseException] = []
+
+    def run(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # a failed test is no Exception; it is raised again below
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(work,), daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive(), "a thread did not come back within 60 s"
+    if failures:
+        raise failures[0]
+
+
+class DriverSuite:
+    """Derive, give an `open_driver` fixture, and pytest collects the contract."""
+
+    @pytest.fixture
+    def open_driver(self) -> OpenDriver:
+        """What opens one more driver on this test's store; see the module."""
+        raise NotImplementedError("give your suite an open_driver fixture")
+
+    @pytest.fixture
+    def driver(self, open_driver: OpenDriver) -> Iterator[Driver]:
+        driver = open_driver()
+        yield driver
+        driver.close()
+
+    # Cells
+
+    def test_an_empty_store_holds_nothing_and_its_counter_is_no_version_of_a_cell(self, driver: Driver) -> None:
+        reading = driver.read([b"", b"a"], [Scan(*EVERYTHING)])
+        assert reading.cells == [None, None]
+        assert reading.scans == [[]]
+        assert reading.rows == [None]
+        assert reading.version >= 0
+
+    def test_a_committed_value_is_read_back_with_its_key_and_version(self, driver: Driver) -> None:
+        version = driver.commit((), [(b"a", b"1"), (b"b", b"")])
+        reading = driver.read([b"b", b"missing", b"a"])
+        assert reading.cells == [Cell(b"b", b"", version), None, Cell(b"a", b"1", version)]
+        assert reading.version == version
+        assert all(isinstance(cell, Cell) for cell in reading.cells if cell is not None)
+        assert [type(part) for part in reading.cells[0] or ()] == [bytes, bytes, int]
+
+    def test_the_empty_key_is_a_key_and_sorts_first(self, driver: Driver) -> None:
+        driver.commit((), [(b"\0", b"after"), (b"", b"first")])
+        assert [cell.key for cell in scanned(driver, Scan(b"", b"\xff"))] == [b"", b"\0"]
+        assert value_at(driver, b"") == b"first"
+
+    def test_any_bytes_are_a_value(self, driver: Driver) -> None:
+        value = bytes(range(256)) * 300
+        driver.commit((), [(b"a", value)])
+        assert value_at(driver, b"a") == value
+
+    def test_a_later_write_replaces_the_value_and_moves_the_version(self, driver: Driver) -> None:
+        first = driver.commit((), [(b"a", b"1"), (b"b", b"1")])
+        second = driver.commit((), [(b"a", b"2")])
+        assert second > first >= 1
+        reading = driver.read([b"a", b"b"])
+        assert reading.cells == [Cell(b"a", b"2", second), Cell(b"b", b"1", first)]
+
+    def test_a_deleted_cell_is_gone_and_deleting_nothing_is_no_error(self, driver: Driver) -> None:
+        driver.commit((), [(b"a", b"1"), (b"b", b"1")])
+        driver.commit((), [(b"a", None), (b"never", None)])
+        assert value_at(driver, b"a") is None
+        assert [cell.key for cell in scanned(driver, Scan(*EVERYTHING))] == [b"b"]
+
+    def test_a_cell_made_again_has_a_version_that_it_never_had(self, driver: Driver) -> None:
+        versions = [driver.commit((), [(b"a", value)]) for value in (b"1", None, b"1")]
+        assert all(before < after for before, after in pairwise(versions))
+        assert driver.read([b"a"]).cells == [Cell(b"a", b"1", versions[2])]
+
+    def test_a_commit_without_writes_checks_and_leaves_the_counter_alone(self, driver: Driver) -> None:
+        version = driver.commit((), [(b"a", b"1")])
+        assert driver.commit([ExpectCell(b"a", version)], ()) == version
+        with pytest.raises(Conflict):
+            driver.commit([ExpectCell(b"b", version)], ())
+        assert version_of(driver) == version
+
+    def test_the_same_key_may_be_asked_for_twice_in_one_read(self, driver: Driver) -> None:
+        version = driver.commit((), [(b"a", b"1")])
+        assert driver.read([b"a", b"a"]).cells == [Cell(b"a", b"1", version)] * 2
+
+    # Order and scans
+
+    def test_scans_are_in_bytewise_key_order_whatever_the_order_of_writing(self, driver: Driver) -> None:
+        keys = [b"\xff", b"a\0", b"b", b"a", b"", b"\x80", b"a\xff", b"ab", b"\0", b"A"]
+        driver.commit((), [(key, b"") for key in keys])
+        found = [cell.key for cell in scanned(driver, Scan(*EVERYTHING))]
+        assert found == sorted(keys)
+        assert [cell.key for cell in scanned(driver, Scan(*EVERYTHING, reverse=True))] == found[::-1]
+
+    def test_a_scan_includes_its_start_and_excludes_its_stop(self, driver: Driver) -> None:
+        driver.commit((), [(key, b"") for key in (b"a", b"b", b"b\0", b"c")])
+        for reverse in (False, True):
+            found = [cell.key for cell in scanned(driver, Scan(b"b", b"c", reverse=reverse))]
+            assert sorted(found) == [b"b", b"b\0"]
+        assert [cell.key for cell in scanned(driver, Scan(b"b", b"b\0"))] == [b"b"]
+
+    def test_a_limit_keeps_the_first_cells_in_the_direction_of_the_scan(self, driver: Driver) -> None:
+        driver.commit((), [(b"%02d" % number, b"") for number in range(20)])
+        assert [cell.key for cell in scanned(driver, Scan(b"05", b"15", 3))] == [b"05", b"06", b"07"]
+        assert [cell.key for cell in scanned(driver, Scan(b"05", b"15", 3, True))] == [b"14", b"13", b"12"]
+        assert len(scanned(driver, Scan(b"05", b"15", 100))) == 10
+        assert scanned(driver, Scan(b"05", b"15", 0)) == []
+
+    def test_an_empty_or_inverted_range_holds_nothing(self, driver: Driver) -> None:
+        driver.commit((), [(b"a", b""), (b"b", b""), (b"c", b"")])
+        for reverse in (False, True):
+            assert scanned(driver, Scan(b"b", b"b", reverse=reverse)) == []
+            assert scanned(driver, Scan(b"c", b"a", reverse=reverse)) == []
+            assert scanned(driver, Scan(b"x", b"z", reverse=reverse)) == []
+        assert driver.count([(b"b", b"b"), (b"c", b"a")]) == [0, 0]
+
+    def test_one_read_answers_many_scans_and_gets_in_the_order_asked(self, driver: Driver) -> None:
+        driver.commit((), [(b"a%d" % number, b"%d" % number) for number in range(5)])
+        reading = driver.read([b"a4", b"a0"], [Scan(b"a3", b"b"), Scan(b"x", b"y"), Scan(b"a", b"a2", reverse=True)])
+        assert [cell and cell.value for cell in reading.cells] == [b"4", b"0"]
+        assert [[cell.value for cell in cells] for cells in reading.scans] == [[b"3", b"4"], [], [b"1", b"0"]]
+        assert reading.rows == [None, None, None]
+
+    def test_a_dereferencing_scan_brings_the_cells_its_values_name(self, driver: Driver) -> None:
+        version = driver.commit(
+            (), [(b"i1", b"r2"), (b"i2", b"r1"), (b"i3", b"gone"), (b"r1", b"one"), (b"r2", b"two")]
+        )
+        reading = driver.read((), [Scan(b"i", b"j", dereference=True), Scan(b"i", b"j", 1, True, True)])
+        one, two = Cell(b"r1", b"one", version), Cell(b"r2", b"two", version)
+        assert [[cell.key for cell in cells] for cells in reading.scans] == [[b"i1", b"i2", b"i3"], [b"i3"]]
+        assert reading.rows == [[two, one, None], [None]]
+
+    def test_an_empty_dereferencing_scan_has_an_empty_list_of_rows(self, driver: Driver) -> None:
+        reading = driver.read((), [Scan(b"i", b"j", dereference=True), Scan(b"i", b"j")])
+        assert reading.rows == [[], None]
+
+    # Long keys
+
+    def test_long_keys_are_kept_whole_and_sort_bytewise(self, driver: Driver) -> None:
+        stems = [bytes([byte]) * size for byte in (0, 97, 98, 255) for size in PREFIX_BYTES]
+        keys = sorted({stem + tail for stem in stems for tail in (b"", b"\0", b"a", b"\xff")})
+        driver.commit((), [(key, b"%d" % place) for place, key in reversed(list(enumerate(keys)))])
+        beyond = b"\xff" * 4000
+        assert [cell.key for cell in scanned(driver, Scan(b"", beyond))] == keys
+        assert [cell.key for cell in scanned(driver, Scan(b"", beyond, reverse=True))] == keys[::-1]
+        assert [int(cell.value) for cell in driver.read(keys).cells if cell is not None] == list(range(len(keys)))
+
+    def test_scans_begin_and_end_inside_long_keys(self, driver: Driver) -> None:
+        stem = b"k" * 1500
+        keys = [stem[:size] for size in (499, 500, 501, 1000, 1001)]
+        keys += [stem + b"a", stem + b"b", stem + b"c", b"l"]
+        driver.commit((), [(key, b"") for key in keys])
+        for low in range(len(keys)):
+            for high in range(low, len(keys)):
+                start, stop = keys[low], keys[high]
+                assert [cell.key for cell in scanned(driver, Scan(start, stop))] == keys[low:high]
+                assert [cell.key for cell in scanned(driver, Scan(start, stop, reverse=True))] == keys[low:high][::-1]
+                assert [cell.key for cell in scanned(driver, Scan(start, stop, 2, True))] == keys[low:high][::-1][:2]
+                assert driver.count([(start, stop)]) == [high - low]
+
+    def test_a_deleted_long_key_leaves_its_neighbours(self, driver: Driver) -> None:
+        stem = b"k" * 1200
+        driver.commit((), [(stem + tail, b"") for tail in (b"a", b"b", b"c")])
+        driver.commit((), [(stem + b"b", None), (stem + b"x", None), (stem * 2, None)])
+        assert [cell.key for cell in scanned(driver, Scan(b"k", b"l"))] == [stem + b"a", stem + b"c"]
+        driver.commit((), [(stem + b"a", None), (stem + b"c", None)])
+        assert scanned(driver, Scan(b"k", b"l")) == []
+        driver.commit((), [(stem + b"d", b"")])
+        assert [cell.key for cell in scanned(driver, Scan(b"k", b"l"))] == [stem + b"d"]
+
+    def test_a_dereferencing_scan_follows_long_keys(self, driver: Driver) -> None:
+        long = b"r" * 3072
+        version = driver.commit((), [(b"i" * 2000, long), (long, b"row")])
+        reading = driver.read((), [Scan(b"i", b"j", dereference=True)])
+        assert reading.rows == [[Cell(long, b"row", version)]]
+
+    def test_the_store_agrees_with_a_sorted_map(self, driver: Driver) -> None:
+        values = st.one_of(st.none(), st.binary(max_size=2))
+        commits = st.lists(st.tuples(_keys, values), max_size=6).map(dict)
+
+        @given(
+            steps=st.lists(st.tuples(commits, _keys, _keys), min_size=1, max_size=6),
+            limit=st.one_of(st.none(), st.integers(0, 4)),
+            doomed=_keys,
+        )
+        @settings(deadline=None)
+        def agrees(
+            steps: list[tuple[dict[bytes, bytes | None], bytes, bytes]], limit: int | None, doomed: bytes
+        ) -> None:
+            driver.clear(b"")
+            model: dict[bytes, bytes] = {}
+            for changes, start, stop in steps:
+                driver.commit((), list(changes.items()))
+                model.update({key: value for key, value in changes.items() if value is not None})
+                for key in [key for key, value in changes.items() if value is None]:
+                    model.pop(key, None)
+                expected = [(key, model[key]) for key in sorted(model) if start <= key < stop]
+                for reverse in (False, True):
+                    found = [(key, value) for key, value, _ in scanned(driver, Scan(start, stop, limit, reverse))]
+                    assert found == expected[:: -1 if reverse else 1][:limit]
+                assert driver.count([(start, stop)]) == [len(expected)]
+            driver.clear(doomed)
+            left = [(key, value) for key, value in sorted(model.items()) if not key.startswith(doomed)]
+            assert [(key, value) for key, value, _ in scanned(driver, Scan(b"", b"\xff" * 4000))] == left
+
+        agrees()
+
+    # Expectations
+
+    def test_an_expected_cell_that_changed_is_a_conflict_and_nothing_is_written(self, driver: Driver) -> None:
+        version = driver.commit((), [(b"a", b"1")])
+        newer = driver.commit([ExpectCell(b"a", version)], [(b"a", b"2")])
+        for stale in (version, 0, newer + 1):
+            with pytest.raises(Conflict):
+                driver.commit([ExpectCell(b"b", 0), ExpectCell(b"a", stale)], [(b"a", b"3"), (b"b", b"3")])
+        assert value_at(driver, b"a") == b"2"
+        assert value_at(driver, b"b") is None
+        assert version_of(driver) == newer
+
+    def test_an_expected_absence_fails_once_the_cell_exists_and_holds_when_it_is_gone(self, driver: Driver) -> None:
+        driver.commit([ExpectCell(b"a", 0)], [(b"a", b"1")])
+        with pytest.raises(Conflict):
+            driver.commit([ExpectCell(b"a", 0)], [(b"b", b"1")])
+        driver.commit((), [(b"a", None)])
+        driver.commit([ExpectCell(b"a", 0)], [(b"b", b"1")])
+        assert value_at(driver, b"b") == b"1"
+
+    def test_an_expected_cell_that_was_deleted_is_a_conflict(self, driver: Driver) -> None:
+        version = driver.commit((), [(b"a", b"1")])
+        driver.commit((), [(b"a", None)])
+        with pytest.raises(Conflict):
+            driver.commit([ExpectCell(b"a", version)], [(b"b", b"1")])
+
+    def test_an_expected_range_holds_while_others_write_elsewhere(self, driver: Driver) -> None:
+        version = driver.commit((), [(b"b1", b""), (b"b2", b"")])
+        driver.commit((), [(b"a", b""), (b"c", b"")])
+        driver.commit([ExpectRange(b"b", b"c", version, (b"b1", b"b2"))], [(b"done", b"")])
+        driver.commit([ExpectRange(b"x", b"y", version, ())], [(b"done", b"")])
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            [(b"b15", b"phantom")],
+            [(b"b1", None)],
+            [(b"b2", b"other")],
+            [(b"b1", None), (b"b3", b"in its place")],
+            [(b"b", b"at the start")],
+        ],
+    )
+    def test_an_expected_range_in_which_something_changed_is_a_conflict(
+        self, driver: Driver, change: list[tuple[bytes, bytes | None]]
+    ) -> None:
+        version = driver.commit((), [(b"b1", b""), (b"b2", b"")])
+        expect = [ExpectRange(b"b", b"c", version, (b"b1", b"b2"))]
+        driver.commit(expect, [(b"first", b"")])
+        driver.commit((), change)
+        with pytest.raises(Conflict):
+            driver.commit(expect, [(b"second", b"")])
+        assert value_at(driver, b"second") is None
+
+    def test_an_expected_empty_range_conflicts_with_the_first_cell_in_it(self, driver: Driver) -> None:
+        version = driver.commit((), [(b"a", b"")])
+        driver.commit((), [(b"b1", b"")])
+        with pytest.raises(Conflict):
+            driver.commit([ExpectRange(b"b", b"c", version, ())], [(b"x", b"")])
+
+    def test_an_expected_range_of_long_keys_is_checked(self, driver: Driver) -> None:
+        stem = b"k" * 1500
+        key = stem + b"a"
+        version = driver.commit((), [(key, b"")])
+        driver.commit((), [(b"elsewhere", b"")])
+        expect: list[Expectation] = [ExpectRange(stem, stem + b"\xff", version, (key,)), ExpectCell(key, version)]
+        driver.commit(expect, [(stem + b"b", b"")])
+        with pytest.raises(Conflict):
+            driver.commit(expect, [(b"x", b"")])
+
+    def test_a_read_with_expectations_raises_conflict_when_one_does_not_hold(self, driver: Driver) -> None:
+        version = driver.commit((), [(b"a", b"1"), (b"b1", b"1")])
+        expect: list[Expectation] = [ExpectCell(b"a", version), ExpectRange(b"b", b"c", version, (b"b1",))]
+        assert driver.read([b"a"], (), expect).cells == [Cell(b"a", b"1", version)]
+        driver.commit((), [(b"elsewhere", b"1")])
+        assert driver.read([b"a"], (), expect).cells == [Cell(b"a", b"1", version)]
+        driver.commit((), [(b"b2", b"1")])
+        with pytest.raises(Conflict):
+            driver.read([b"a"], (), expect)
+
+    def test_a_conflict_leaves_the_driver_usable(self, driver: Driver) -> None:
+        for _ in range(50):
+            with pytest.raises(Conflict):
+                driver.read((), (), [ExpectCell(b"a", 7)])
+            with pytest.raises(Conflict):
+                driver.commit([ExpectCell(b"a", 7)], [(b"a", b"")])
+        driver.commit([ExpectCell(b"a", 0)], [(b"a", b"")])
+
+    # Atomicity, snapshots, threads
+
+    def test_one_commit_is_seen_whole_or_not_at_all(self, open_driver: OpenDriver) -> None:
+        writer, reader = open_driver(), open_driver()
+        writer.commit((), [(b"x", b"0"), (b"y", b"0"), (b"z", b"0")])
+        done = threading.Event()
+
+        def write() -> None:
+            try:
+                for number in range(1, 150):
+                    value = b"%d" % number
+                    writer.commit((), [(b"x", value), (b"y", value), (b"z", value)])
+            finally:
+                done.set()
+
+        def look() -> None:
+            while not done.is_set():
+                reading = reader.read([b"x", b"z"], [Scan(b"x", b"{")])
+                reader.release(reading.view)
+                values = {cell.value for cell in (*reading.cells, *reading.scans[0]) if cell is not None}
+                assert len(values) == 1, values
+
+        in_threads([write, look, look])
+        writer.close()
+        reader.close()
+
+    def test_increments_guarded_by_expectations_lose_nothing_between_threads(self, open_driver: OpenDriver) -> None:
+        drivers = [open_driver(), open_driver()]
+
+        def add(driver: Driver) -> None:
+            for _ in range(25):
+                while True:
+                    reading = driver.read([b"sum"])
+                    driver.release(reading.view)
+                    cell = reading.cells[0]
+                    total, version = (0, 0) if cell is None else (int(cell.value), cell.version)
+                    try:
+                        driver.commit([ExpectCell(b"sum", version)], [(b"sum", b"%d" % (total + 1))])
+                        break
+                    except Conflict:
+                        continue
+
+        in_threads([lambda driver=driver: add(driver) for driver in drivers * 2])  # type: ignore[misc]
+        assert value_at(drivers[0], b"sum") == b"100"
+        for driver in drivers:
+            driver.close()
+
+    def test_a_scope_of_the_whole_store_lets_one_commit_span_it_and_a_smaller_one_refuses(self, driver: Driver) -> None:
+        writes = [(bytes([byte]) + b"key", b"") for byte in range(256)]
+        if driver.traits.scope is Scope.STORE:
+            driver.commit([ExpectRange(*EVERYTHING, version_of(driver), ())], writes)
+            assert len(scanned(driver, Scan(*EVERYTHING))) == 256
+        else:
+            with pytest.raises(NotSupportedError):
+                driver.commit((), writes)
+            assert scanned(driver, Scan(*EVERYTHING)) == []
+
+    def test_a_store_with_snapshots_reads_on_at_a_view_and_one_without_gives_none(self, driver: Driver) -> None:
+        first = driver.commit((), [(b"a", b"1"), (b"i", b"a")])
+        reading = driver.read([b"a"])
+        driver.commit((), [(b"a", b"2"), (b"b", b"new")])
+        if not driver.traits.snapshots:
+            assert reading.view is None
+            return
+        assert reading.view is not None
+        for _ in range(2):
+            later = driver.read([b"a", b"b"], [Scan(b"a", b"z", dereference=True)], (), reading.view)
+            assert later.version == reading.version == first
+            assert later.cells == [Cell(b"a", b"1", first), None]
+            assert [cell.key for cell in later.scans[0]] == [b"a", b"i"]
+            assert later.rows == [[None, Cell(b"a", b"1", first)]]
+        assert driver.read([b"a"], (), [ExpectCell(b"a", 99)], reading.view).cells[0] is not None
+        assert value_at(driver, b"a") == b"2"
+        driver.release(reading.view)
+
+    def test_a_view_serves_any_thread_and_many_at_once(self, driver: Driver) -> None:
+        driver.commit((), [(b"%03d" % number, b"old") for number in range(200)])
+        view = driver.read().view
+        if driver.traits.snapshots:
+            driver.commit((), [(b"%03d" % number, b"new") for number in range(200)])
+
+        def look() -> None:
+            for number in range(100):
+                reading = driver.read([b"%03d" % number], [Scan(b"", b"z")], (), view)
+                assert {cell.value for cell in (*reading.cells, *reading.scans[0]) if cell} == {b"old"}
+
+        in_threads([look] * 3)
+        driver.release(view)
+
+    def test_a_released_view_is_released_once_and_refused_afterwards(self, driver: Driver) -> None:
+        view = driver.read().view
+        driver.release(view)
+        driver.release(view)
+        driver.release(None)
+        if driver.traits.snapshots:
+            with pytest.raises(InterfaceError):
+                driver.read([b"a"], view=view)
+
+    def test_readings_whose_views_are_dropped_do_not_pile_up(self, driver: Driver) -> None:
+        driver.commit((), [(b"a", b"1")])
+        for _ in range(5000):
+            assert driver.read([b"a"]).cells[0] is not None
+
+    def test_a_reading_stays_as_it_was_whatever_is_written_later(self, driver: Driver) -> None:
+        version = driver.commit((), [(b"a", b"1")])
+        reading = driver.read([b"a"], [Scan(b"a", b"b")])
+        driver.commit((), [(b"a", b"2")])
+        driver.clear(b"")
+        assert isinstance(reading, Reading)
+        assert (reading.cells, reading.scans) == ([Cell(b"a", b"1", version)], [[Cell(b"a", b"1", version)]])
+
+    # Counts, counters, clear
+
+    def test_a_count_of_few_cells_is_exact_and_one_of_many_is_about_right(self, driver: Driver) -> None:
+        driver.commit((), [(b"few%d" % number, b"") for number in range(7)])
+        source = random.Random(1)
+        driver.commit((), [(b"many" + source.randbytes(8), b"") for _ in range(20_000)])
+        few, none, many = driver.count([(b"few", b"fex"), (b"none", b"nonf"), (b"many", b"manz")])
+        assert (few, none) == (7, 0)
+        assert 10_000 < many < 40_000
+        assert driver.count(()) == []
+
+    def test_a_counter_starts_at_zero_and_every_increment_gives_the_next_number(self, driver: Driver) -> None:
+        assert [driver.increment(b"c", 1) for _ in range(3)] == [1, 2, 3]
+        assert driver.increment(b"c", 10) == 13
+        assert driver.increment(b"c", -3) == 10
+        assert driver.increment(b"c", 0) == 10
+        assert driver.increment(b"other", 1) == 1
+
+    def test_a_counter_is_raised_to_at_least_what_is_asked_before_it_is_added_to(self, driver: Driver) -> None:
+        assert driver.increment(b"c", 1, at_least=100) == 101
+        assert driver.increment(b"c", 1, at_least=50) == 102
+        assert driver.increment(b"c", 0, at_least=-5) == 102
+
+    def test_a_counter_holds_64_bits_and_refuses_more(self, driver: Driver) -> None:
+        assert driver.increment(b"c", (1 << 63) - 1) == (1 << 63) - 1
+        with pytest.raises(DataError):
+            driver.increment(b"c", 1)
+        assert driver.increment(b"c", 0) == (1 << 63) - 1
+
+    def test_counters_and_cells_do_not_see_each_other(self, driver: Driver) -> None:
+        driver.commit((), [(b"c", b"cell")])
+        version = version_of(driver)
+        assert driver.increment(b"c", 5) == 5
+        assert driver.increment(b"d" * 600, 5) == 5
+        assert [cell.value for cell in scanned(driver, Scan(*EVERYTHING))] == [b"cell"]
+        assert driver.count([EVERYTHING]) == [1]
+        driver.commit([ExpectRange(*EVERYTHING, version, (b"c",))], [(b"c", None)])
+        assert driver.increment(b"c", 1) == 6
+        assert driver.increment(b"d" * 600, 1) == 6
+
+    def test_increments_of_many_threads_give_every_number_once(self, open_driver: OpenDriver) -> None:
+        drivers = [open_driver(), open_driver()]
+        drawn: list[int] = []
+
+        def draw(driver: Driver) -> None:
+            for _ in range(40):
+                drawn.append(driver.increment(b"c", 1))
+
+        in_threads([lambda driver=driver: draw(driver) for driver in drivers * 2])  # type: ignore[misc]
+        assert sorted(drawn) == list(range(1, 161))
+        for driver in drivers:
+            driver.close()
+
+    def test_clear_removes_the_cells_and_counters_of_a_prefix_and_no_others(self, driver: Driver) -> None:
+        long = b"p" * 1300
+        keys = [b"o\xff", b"p", b"p\0", b"pa", b"p\xff\xff", long, long + b"x", b"q"]
+        driver.commit((), [(key, b"") for key in keys])
+        for key in keys:
+            driver.increment(key, 5)
+        driver.clear(b"p" * 1250)
+        assert [cell.key for cell in scanned(driver, Scan(*EVERYTHING))] == [k for k in keys if len(k) < 9]
+        assert [driver.increment(key, 0) for key in (long, b"pa")] == [0, 5]
+        driver.clear(b"p")
+        assert [cell.key for cell in scanned(driver, Scan(*EVERYTHING))] == [b"o\xff", b"q"]
+        assert [driver.increment(key, 0) for key in keys] == [5, 0, 0, 0, 0, 0, 0, 5]
+
+    def test_clearing_everything_leaves_an_empty_store_whose_versions_go_on(self, driver: Driver) -> None:
+        before = driver.commit((), [(b"a", b"1"), (b"k" * 700, b"1")])
+        driver.increment(b"c", 5)
+        driver.clear(b"")
+        assert scanned(driver, Scan(*EVERYTHING)) == []
+        assert driver.increment(b"c", 1) == 1
+        assert version_of(driver) > before
+        with pytest.raises(Conflict):
+            driver.commit([ExpectCell(b"a", before)], [(b"a", b"2")])
+        assert driver.commit([ExpectCell(b"a", 0)], [(b"k" * 700, b"2")]) > before + 1
+
+    def test_clearing_is_a_change_to_every_range_it_emptied(self, driver: Driver) -> None:
+        version = driver.commit((), [(b"a1", b""), (b"b1", b"")])
+        driver.clear(b"a")
+        driver.commit([ExpectRange(b"b", b"c", version, (b"b1",))], [(b"b2", b"")])
+        with pytest.raises(Conflict):
+            driver.commit([ExpectRange(b"a", b"b", version, (b"a1",))], [(b"b3", b"")])
+
+    # Sizes
+
+    def test_keys_up_to_the_limit_are_taken_and_longer_ones_refused(self, driver: Driver) -> None:
+        longest = b"k" * driver.traits.max_key_bytes
+        driver.commit((), [(longest, b"1")])
+        driver.increment(longest, 1)
+        assert value_at(driver, longest) == b"1"
+        with pytest.raises(DataError):
+            driver.commit((), [(b"a", b""), (longest + b"k", b"")])
+        with pytest.raises(DataError):
+            driver.commit((), [(longest + b"k", None)])
+        with pytest.raises(DataError):
+            driver.read([longest + b"k"])
+        with pytest.raises(DataError):
+            driver.increment(longest + b"k", 1)
+        assert value_at(driver, b"a") is None
+
+    def test_values_up_to_the_limit_are_taken_and_longer_ones_refused(self, driver: Driver) -> None:
+        largest = b"v" * driver.traits.max_value_bytes
+        driver.commit((), [(b"a", largest)])
+        assert value_at(driver, b"a") == largest
+        with pytest.raises(DataError):
+            driver.commit((), [(b"b", b""), (b"a", largest + b"v")])
+        assert value_at(driver, b"b") is None
+
+    def test_a_commit_over_the_limit_is_refused_whole(self, driver: Driver) -> None:
+        value = b"v" * min(driver.traits.max_value_bytes, driver.traits.max_commit_bytes)
+        writes = [(b"%d" % number, value) for number in range(driver.traits.max_commit_bytes // len(value) + 1)]
+        with pytest.raises(DataError):
+            driver.commit((), writes)
+        assert value_at(driver, b"0") is None
+
+    def test_traits_are_sound(self, driver: Driver) -> None:
+        traits = driver.traits
+        assert [type(getattr(traits, field.name)) for field in fields(Traits)] == [Scope, *[bool] * 4, *[int] * 3]
+        assert traits.max_key_bytes >= 3072 + 64
+        assert traits.max_value_bytes <= traits.max_commit_bytes
+
+    # Processes
+
+    def test_a_driver_opened_before_a_fork_works_in_the_child_and_still_in_the_parent(self, driver: Driver) -> None:
+        driver.commit((), [(b"a", b"parent")])
+        reading = driver.read([b"a"])  # a view that is open at the fork must not hurt
+
+        def child() -> bytes:
+            before = value_at(driver, b"a") or b""
+            driver.commit((), [(b"b", b"child")])
+            assert driver.increment(b"c", 1) == 1
+            return before + (value_at(driver, b"b") or b"")
+
+        assert in_child(child) == b"parentchild"
+        assert value_at(driver, b"b") == (b"child" if driver.traits.shared else None)
+        driver.commit((), [(b"a", b"again")])
+        if driver.traits.snapshots:
+            assert driver.read([b"a"], view=reading.view).cells == reading.cells
+        driver.release(reading.view)
+        assert value_at(driver, b"a") == b"again"
+
+    def test_a_fork_while_threads_read_and_write_leaves_both_processes_working(self, driver: Driver) -> None:
+        driver.commit((), [(b"a", b"1")])
+        done = threading.Event()
+
+        def write() -> None:
+            while not done.is_set():
+                driver.commit((), [(b"w", b"x" * 100)])
+
+        def look() -> None:
+            while not done.is_set():
+                driver.release(driver.read([b"a"], [Scan(b"", b"z")]).view)
+
+        def child() -> bytes:
+            driver.commit((), [(b"child", b"1")])
+            return value_at(driver, b"a") or b""
+
+        def fork() -> None:
+            try:
+                for _ in range(8):
+                    assert in_child(child) == b"1"
+            finally:
+                done.set()
+
+        in_threads([write, look, look, fork])
+        assert value_at(driver, b"a") == b"1"
+
+    def test_a_shared_store_is_seen_by_another_process_and_any_other_is_not(self, open_driver: OpenDriver) -> None:
+        driver = open_driver()
+        shared = driver.traits.shared
+
+        def child() -> bytes:
+            other = open_driver()
+            other.commit((), [(b"a", b"from the child")])
+            other.close()
+            return b""
+
+        in_child(child)
+        assert value_at(driver, b"a") == (b"from the child" if shared else None)
+        driver.close()
+
+    def test_what_a_killed_process_committed_stays_if_the_store_is_durable_and_is_gone_if_not(
+        self, open_driver: OpenDriver
+    ) -> None:
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            driver = open_driver()
+            version = driver.commit((), [(b"a", b"1")])
+            driver.increment(b"c", 7)
+            os.write(writer, b"%d %d" % (driver.traits.durable, version))
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as pipe:
+            durable, version = map(int, pipe.read().split())
+        os.waitpid(child, 0)
+        driver = open_driver()
+        assert value_at(driver, b"a") == (b"1" if durable else None)
+        assert driver.increment(b"c", 1) == (8 if durable else 1)
+        if durable:
+            assert driver.commit([ExpectCell(b"a", version)], [(b"a", b"2")]) > version
+        driver.close()
+
+    def test_a_remote_store_applies_a_marked_commit_once_and_any_other_keeps_no_marks(self, driver: Driver) -> None:
+        if not driver.traits.remote:
+            with pytest.raises(NotSupportedError):
+                driver.outcome(b"mark" * 4)
+            return
+        expect = [ExpectCell(b"a", 0)]
+        version = driver.commit(expect, [(b"a", b"1")], b"first mark" * 2)
+        assert driver.commit(expect, [(b"a", b"1")], b"first mark" * 2) == version
+        assert driver.outcome(b"first mark" * 2) == version
+        assert driver.read([b"a"]).cells == [Cell(b"a", b"1", version)]
+
+    def test_a_mark_that_was_asked_for_and_not_found_is_never_applied(self, driver: Driver) -> None:
+        if not driver.traits.remote:
+            driver.commit((), [(b"a", b"1")], b"ignored mark" * 2)
+            assert value_at(driver, b"a") == b"1"
+            return
+        assert driver.outcome(b"lost mark" * 2) is None
+        with pytest.raises(Conflict):
+            driver.commit((), [(b"a", b"1")], b"lost mark" * 2)
+        assert value_at(driver, b"a") is None
+        assert driver.outcome(b"lost mark" * 2) is None
+
+    # Closing
+
+    def test_a_closed_driver_refuses_every_call_and_closes_again_without_harm(self, open_driver: OpenDriver) -> None:
+        driver = open_driver()
+        view = driver.read().view
+        driver.close()
+        driver.close()
+        driver.release(view)
+        calls: list[Callable[[], object]] = [
+            lambda: driver.read([b"a"]),
+            lambda: driver.read((), view=view),
+            lambda: driver.commit((), [(b"a", b"")]),
+            lambda: driver.commit((), ()),
+            lambda: driver.outcome(b"mark" * 4),
+            lambda: driver.count([EVERYTHING]),
+            lambda: driver.increment(b"c", 1),
+            lambda: driver.clear(b""),
+        ]
+        for call in calls:
+            with pytest.raises(InterfaceError):
+                call()
+
+    def test_closing_one_driver_leaves_another_on_the_same_store_open(self, open_driver: OpenDriver) -> None:
+        one, other = open_driver(), open_driver()
+        one.commit((), [(b"a", b"1")])
+        reading = other.read([b"a"])
+        one.close()
+        assert value_at(other, b"a") == b"1"
+        if other.traits.snapshots:
+            assert other.read([b"a"], view=reading.view).cells == reading.cells
+        other.close()
+
+    def test_a_store_opened_again_still_holds_what_was_committed(self, open_driver: OpenDriver) -> None:
+        driver = open_driver()
+        version = driver.commit((), [(b"a", b"1")])
+        driver.close()
+        driver = open_driver()
+        assert driver.read([b"a"]).cells == [Cell(b"a", b"1", version)]
+        assert driver.commit((), [(b"b", b"1")]) > version
+        driver.close()
+
+    def test_closing_while_other_threads_read_ends_their_reads_with_one_clear_error(
+        self, open_driver: OpenDriver
+    ) -> None:
+        for _ in range(10):
+            driver = open_driver()
+            driver.commit((), [(b"%03d" % number, b"") for number in range(100)])
+            started = threading.Barrier(3)
+
+            def look(driver: Driver = driver, started: threading.Barrier = started) -> None:
+                started.wait()
+                with pytest.raises(InterfaceError):
+                    while True:
+                        driver.read([b"001"], [Scan(*EVERYTHING)])
+
+            def close(driver: Driver = driver, started: threading.Barrier = started) -> None:
+                started.wait()
+                driver.close()
+
+            in_threads([look, look, close])
