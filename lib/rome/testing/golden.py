@@ -17,10 +17,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from rome import dbapi
+from rome import config, dbapi
+from rome.database import Database, open_database
 
 REWRITE_VARIABLE = "GOLDEN"
 
@@ -50,7 +52,9 @@ def check(path: Path, url: str) -> None:
 def replay(script: str, url: str) -> str:
     """The script as it would be recorded now, on the store at `url`."""
     setup, cases = parse(script)
-    connection = dbapi.connect(url, isolation_level="AUTOCOMMIT")
+    store = config.parse(url)
+    database = open_database(store)
+    connection = dbapi.connect(store, isolation_level="AUTOCOMMIT")
     try:
         cursor = connection.cursor()
         for sql in setup:
@@ -60,10 +64,11 @@ def replay(script: str, url: str) -> str:
             text += f"\n== {case.title}\n{case.sql};\n"
             if case.parameters:
                 text += f"with {json.dumps(case.parameters)}\n"
-            text += "".join(f"{line}\n" for line in _outcome(connection, case))
+            text += "".join(f"{line}\n" for line in _outcome(connection, database, case))
         return text
     finally:
         connection.close()
+        database.release()
 
 
 def parse(script: str) -> tuple[list[str], list[Case]]:
@@ -81,13 +86,13 @@ def _case(part: str) -> Case:
     return Case(title, sql, parameters)
 
 
-def _outcome(connection: dbapi.Connection, case: Case) -> Iterator[str]:
+def _outcome(connection: dbapi.Connection, database: Database, case: Case) -> Iterator[str]:
     cursor = connection.cursor()
-    database = connection.database
-    try:
-        if case.sql.split(None, 1)[0].upper() in ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "VALUES", "("):
+    if case.sql.split(None, 1)[0].upper() in ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "VALUES", "("):
+        with suppress(dbapi.Error):  # the statement itself will say it, with the right place
             cursor.execute(f"EXPLAIN {case.sql}", case.parameters)
             yield from (f"| {row[0]}" for row in cursor.fetchall())
+    try:
         before = database.counters
         cursor.execute(case.sql, case.parameters)
         after = database.counters
