@@ -30,3 +30,7 @@ if __name__ != "rome":
         f"ROME is being imported as {__name__!r}; its source root is the directory `lib`, "
         "so put `lib` on sys.path (or run `pip install .`) and import `rome`."
     )
+
+from rome.dbapi import connect  # noqa: E402 - the check above must come first
+
+__all__ = ["__version__", "connect"]
