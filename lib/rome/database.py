@@ -17,14 +17,14 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
+from functools import partial
 from typing import Literal, NamedTuple, TypeVar
 
 from rome.config import StoreURL
 from rome.driver.open import open_store
 from rome.errors import Conflict, InactiveTransaction, InterfaceError, ProgrammingError
-from rome.sql import control as transaction_control
 from rome.sql import statement
+from rome.sql.control import Act, Control, control
 from rome.sql.statement import Environment, Result
 from rome.table.catalog import CatalogCache
 from rome.table.keys import Keys
@@ -41,9 +41,15 @@ ISOLATION_LEVELS: tuple[IsolationLevel, ...] = ("SERIALIZABLE", "READ COMMITTED"
 NOTHING = Result(None, [], -1, None)
 """What a statement without rows or counts answers: BEGIN, COMMIT, SAVEPOINT."""
 
-_EPOCH = datetime(1970, 1, 1)
+_STRONGER = {
+    "READ UNCOMMITTED": Isolation.READ_COMMITTED,
+    "READ COMMITTED": Isolation.READ_COMMITTED,
+    "REPEATABLE READ": Isolation.SERIALIZABLE,
+    "SERIALIZABLE": Isolation.SERIALIZABLE,
+    "AUTOCOMMIT": Isolation.SERIALIZABLE,
+}
 
-control = lru_cache(maxsize=1024)(transaction_control.control)
+_EPOCH = datetime(1970, 1, 1)
 
 
 @dataclass(slots=True)
@@ -190,6 +196,7 @@ class Conversation:
         self._savepoints: list[_NamedSavepoint] = []
         self._statements = 0
         self._explicit = False  # BEGIN was said
+        self._this_transaction: Isolation | None = None  # SET TRANSACTION was said
         self._failed = False
         self.isolation = isolation
 
@@ -316,8 +323,7 @@ class Conversation:
 
     def _begin(self) -> Transaction:
         """Begin a transaction, or another try of the current one."""
-        isolation = Isolation.READ_COMMITTED if self._isolation == "READ COMMITTED" else Isolation.SERIALIZABLE
-        self._transaction = self.database.begin(isolation)
+        self._transaction = self.database.begin(self._this_transaction or _STRONGER[self._isolation])
         self._begun.append(self._transaction)
         self._savepoints.clear()
         return self._transaction
@@ -332,6 +338,7 @@ class Conversation:
         self._transaction = None
         self._statements = 0
         self._explicit = False
+        self._this_transaction = None
         self._failed = False
 
     def _fail(self) -> None:
@@ -373,21 +380,36 @@ class Conversation:
 
     # ---- control
 
-    def _obey(self, command: transaction_control.Control) -> Result:
-        match command.kind:
-            case "BEGIN":
+    def _obey(self, command: Control) -> Result:
+        name = command.name or ""
+        match command.act:
+            case Act.BEGIN:
                 self.begin()
-            case "COMMIT":
+            case Act.COMMIT:
                 self.commit()
-            case "ROLLBACK":
+            case Act.ROLLBACK:
                 self.rollback()
-            case "SAVEPOINT":
-                self.savepoint(command.name)
-            case "ROLLBACK TO":
-                self.rollback_to(command.name)
-            case "RELEASE":
-                self.release(command.name)
+            case Act.SAVEPOINT:
+                self.savepoint(name)
+            case Act.ROLLBACK_TO:
+                self.rollback_to(name)
+            case Act.RELEASE:
+                self.release(name)
+            case Act.ISOLATION:
+                self.set_transaction(name)
         return NOTHING
+
+    def set_transaction(self, level: str) -> None:
+        """SET TRANSACTION ISOLATION LEVEL: for this transaction only, before its first statement.
+
+        The levels that ROME has not are answered by the next stronger one.
+        """
+        self._check_usable()
+        if self._isolation == "AUTOCOMMIT" and not self._explicit:
+            raise ProgrammingError("SET TRANSACTION needs a transaction: BEGIN one first", sqlstate="25P01")
+        if self._statements:
+            raise ProgrammingError("SET TRANSACTION must come before the transaction's statements", sqlstate="25001")
+        self._this_transaction = _STRONGER[level]
 
 
 def _journal() -> Journal:

@@ -14,7 +14,7 @@ from rome import dbapi
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty store that several connections can open."""
     if request.param == "memory":
-        return f"rome+memory:///{request.node.nodeid}"
+        return f"rome+memory:///{tmp_path.name}"
     return f"rome+lmdb:///{tmp_path}/store"
 
 

@@ -71,8 +71,8 @@ CHANGES: dict[str, tuple[Change, Seen]] = {
         lambda c: "owner" not in columns(c),
     ),
     "rename a column": (
-        lambda batch: batch.alter_column("size", new_column_name="bytes", existing_type=sa.Integer()),
-        lambda c: rows(c, "SELECT name, bytes FROM images ORDER BY id") == [("a", 1), ("b", 2)],
+        lambda batch: batch.alter_column("owner", new_column_name="tenant", existing_type=sa.Integer()),
+        lambda c: sorted(columns(c)) == ["id", "name", "size", "tenant"],
     ),
     "change a type": (
         lambda batch: batch.alter_column("size", type_=sa.BigInteger(), existing_type=sa.Integer()),
@@ -137,8 +137,7 @@ def test_a_change_in_a_batch(connection: Connection, op: Operations, change: str
         make(batch)
 
     assert seen(connection)
-    if change != "rename a column":
-        assert rows(connection) == [("a", 1), ("b", 2)]
+    assert rows(connection) == [("a", 1), ("b", 2)]
 
 
 def test_a_batch_makes_no_copy_of_the_table(connection: Connection, op: Operations) -> None:

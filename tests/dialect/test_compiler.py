@@ -153,7 +153,7 @@ def test_regular_expressions_are_refused() -> None:
         (items.c.id / 2, "items.id / CAST(:id_1 AS NUMERIC)"),
         (items.c.name.is_distinct_from("a"), "items.name IS DISTINCT FROM :name_1"),
         (cast(items.c.id, Double), "CAST(items.id AS DOUBLE PRECISION)"),
-        (func.now(), "now()"),
+        (func.now(), "CURRENT_TIMESTAMP"),
         (func.current_timestamp(), "CURRENT_TIMESTAMP"),
     ],
 )

@@ -93,7 +93,7 @@ def test_keys_and_constraints(inspector: Inspector) -> None:
 def test_only_indexes_that_were_declared_are_listed(inspector: Inspector) -> None:
     indexes: list[Any] = inspector.get_indexes("children")
 
-    assert [(each["name"], each["column_names"], bool(each["unique"])) for each in indexes] == [
+    assert sorted((each["name"], each["column_names"], bool(each["unique"])) for each in indexes) == [
         ("ix_name", ["name"], False),
         ("ix_unique", ["seen", "name"], True),
     ]

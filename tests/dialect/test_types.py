@@ -82,7 +82,11 @@ def test_every_type_keeps_its_values(engine: Engine) -> None:
 
 
 def test_every_type_finds_its_values(engine: Engine) -> None:
-    findable = [(type_, given) for type_, given, _ in ROUND_TRIPS if type(type_) not in (sa.JSON, sa.PickleType)]
+    findable = [
+        (type_, expected if isinstance(type_, sa.Numeric) else given)
+        for type_, given, expected in ROUND_TRIPS
+        if type(type_) not in (sa.JSON, sa.PickleType) and getattr(type_, "native", True)
+    ]
     metadata = sa.MetaData()
     columns = [sa.Column(f"c{number}", type_) for number, (type_, _) in enumerate(findable)]
     table = sa.Table("t", metadata, sa.Column("id", sa.Integer, primary_key=True), *columns)
@@ -156,3 +160,14 @@ def test_every_type_name_the_parser_takes_is_reflected() -> None:
 
     assert from_parser.kind is Kind.INTERVAL
     assert isinstance(reflected(from_parser), sa.types.TypeEngine)
+
+
+def test_json_is_written_and_read_as_the_engine_says(store_url: str) -> None:
+    engine = sa.create_engine(store_url, json_serializer=lambda value: '["written"]', json_deserializer=lambda text: text)
+    metadata = sa.MetaData()
+    table = sa.Table("t", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("a", sa.JSON))
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(table.insert(), {"a": 1})
+        assert connection.scalar(sa.select(table.c.a)) == '["written"]'
+    engine.dispose()

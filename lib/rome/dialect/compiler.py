@@ -143,6 +143,9 @@ class RomeCompiler(compiler.SQLCompiler):
 
     # ---- operators and functions
 
+    def visit_now_func(self, function: Any, **kw: Any) -> str:
+        return "CURRENT_TIMESTAMP"
+
     def visit_ilike_case_insensitive_operand(self, element: Any, **kw: Any) -> str:
         return str(element.element._compiler_dispatch(self, **kw))
 
