@@ -92,10 +92,12 @@ class Generator:
         pending: list[tuple[Expr, bool]] = [(root, False)]
         while pending:
             node, seen = pending.pop()
+            if id(node) in self._nodes:
+                continue
             if not seen:
                 pending.append((node, True))
                 pending.extend((child, False) for child in children(node))
-            elif id(node) not in self._nodes:
+            else:
                 height = 1 + max((self._nodes[id(child)][1] for child in children(node)), default=0)
                 self._nodes[id(node)] = (node, height, self._can_be_null(node))
                 if height % LIFT_EVERY == 0:

@@ -207,7 +207,7 @@ def coerce_value(value: object, sql_type: SqlType) -> object:
     type_ = type_of_value(value)
     result = _COERCIONS[sql_type.kind](value)
     if result is None:
-        raise TypeMismatch(f"a {sql_type.kind.upper()} is expected here, not {type_}: {_shown(value)}")
+        raise TypeMismatch(f"{sql_type} is expected here, not {type_}: {_shown(value)}")
     return result
 
 

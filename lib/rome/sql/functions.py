@@ -244,7 +244,7 @@ _NUMBER_FUNCTIONS = (
     _function("log", [NUMBER, NUMBER], values.FLOAT, number.logarithm,
               "The logarithm to base 10; of the second to the base of the first.", ((2, 8), 3.0), minimum=1),
     _function("log10", [NUMBER], values.FLOAT, number.logarithm, "The logarithm to base 10.", ((1000,), 3.0)),
-    _function("random", [], values.FLOAT, float, "A random number, 0 <= it < 1.", binding="draw",
+    _function("random", [], values.FLOAT, lambda draw: draw(), "A random number, 0 <= it < 1.", binding="draw",
               volatility="volatile"),
 )  # fmt: skip
 

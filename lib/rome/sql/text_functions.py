@@ -22,7 +22,7 @@ def substring(value: _Text, start: int, length: int | None = None) -> _Text:
     Places before the first count, as in SQLite: substr('abc', 0, 2) is 'a'.
     """
     if length is None:
-        length = len(value) + abs(start)
+        length = len(value) + abs(start) + 1
     if length < 0:
         raise DataError(f"substr(): {length} is a negative length", sqlstate="22011")
     first = start - 1 if start > 0 else start + len(value) if start < 0 else -1
