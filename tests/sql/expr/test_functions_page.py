@@ -95,7 +95,8 @@ def page() -> str:
     for name, aggregate in AGGREGATES.items():
         lines.append(f"| `{name}` | {aggregate.what} | {aggregate.doc} |")
     lines += ["", "NULLs are left out, `DISTINCT` and `FILTER (WHERE …)` are taken by all. Of no values an aggregate"]
-    lines += ["is NULL, but `count` is 0 and `total` 0.0. A sum of floats does not depend on the order of the rows.", "", NOTES]
+    lines += ["is NULL, but `count` is 0 and `total` 0.0. A sum of floats does not depend on the order of the rows."]
+    lines += ["", NOTES]
     return "\n".join(lines)
 
 
