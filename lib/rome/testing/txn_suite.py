@@ -6,6 +6,7 @@ Subclass `TransactionSuite`, give it a fixture `driver` (an open, empty store), 
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,8 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rome.driver.api import Cell, Driver, Scan
-from rome.errors import Conflict, InactiveTransaction, InternalError
+from rome.errors import Conflict, InactiveTransaction, InternalError, Unavailable
 from rome.testing.anomalies import ANOMALIES, FOUR, ONE, ROWS, THREE, TWO, Begin, cells, now, scanned
+from rome.testing.instruments import Fault, Faulty
+from rome.txn.commit import OneRoundTrip
 from rome.txn.retry import Journal, Policy, Replay
 from rome.txn.transaction import GuardChanged, Isolation, Transaction
 from rome.txn.wave import Step, Wave, WaveResult
@@ -644,6 +647,22 @@ class TransactionSuite:
         transaction.write(TWO, b"2")
         assert replay.commit(journal, transaction, begin) is transaction
         assert now(begin, TWO) == [b"2"]
+
+    def test_over_a_faulty_network_every_acknowledged_commit_stands_once(self, driver: Driver) -> None:
+        rates = {Fault.DROP_BEFORE: 0.1, Fault.LOSE: 0.1, Fault.DROP_AFTER: 0.1, Fault.DUPLICATE: 0.1}
+        network = Faulty(driver, rates=rates, chance=random.Random(7))
+        protocol = OneRoundTrip(sleep=lambda seconds: None)
+        acknowledged = 0
+        for _ in range(150):
+            transaction = Transaction(network, protocol=protocol)
+            try:
+                _increment(transaction)
+                transaction.commit()
+                acknowledged += 1
+            except Unavailable:
+                transaction.rollback()  # nothing was written
+        assert now(lambda: Transaction(driver), ONE) == [b"%d" % acknowledged]
+        assert min(network.injected[fault] for fault in rates) > 10
 
     def test_a_contended_counter_loses_nothing_and_refuses_no_one(self, driver: Driver, begin: Begin) -> None:
         replay = Replay(Policy(max_tries=100))

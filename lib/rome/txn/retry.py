@@ -140,7 +140,7 @@ class Policy:
     enabled: bool = True
     max_tries: int = 10
     max_time_s: float = 5.0
-    first_wait_s: float = 0.001
+    first_wait_s: float = 0.002
     max_wait_s: float = 0.1
 
 
