@@ -44,6 +44,7 @@ from rome.table.schema import Catalog, Table
 from rome.values import BIGINT, BOOLEAN, INTERVAL, NULL, NUMERIC_KINDS, TEXT, Kind, SqlType
 
 _UNIT_SECONDS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
+_ALIKE = frozenset({"coalesce", "ifnull", "nullif"})  # arguments of one type, computed only as far as needed
 _COMPARISONS = frozenset({"=", "<>", "<", "<=", ">", ">=", "IS", "IS NOT"})
 
 
@@ -349,7 +350,7 @@ class Binder:
         if node.star or node.distinct or node.filter is not None:
             self.refuse(node, f"{node.name} is not an aggregate: *, DISTINCT and FILTER mean nothing to it")
         function = lookup(node.name)
-        if function.common:
+        if function.common or node.name in _ALIKE:
             arguments, _ = self._alike(node.arguments, expected)
         else:
             arguments = [self.bind(node, function.untyped(place)) for place, node in enumerate(node.arguments)]
@@ -415,6 +416,8 @@ def constant(value: object, expected: SqlType | None) -> Const:
     """A literal, converted to the kind that its context expects."""
     if value is None:
         return Const(None, expected or NULL)
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        value = Decimal(value)
     own = _LITERAL_TYPES[type(value)]
     if expected is None or expected.kind in (own.kind, Kind.NULL) or {own.kind, expected.kind} <= NUMERIC_KINDS:
         return Const(value, own)

@@ -15,7 +15,7 @@ from datetime import datetime
 from decimal import Decimal
 from time import perf_counter
 
-from rome.errors import ProgrammingError
+from rome.errors import ProgrammingError, TypeMismatch
 from rome.sql import definition, explain, syntax
 from rome.sql.bind import StatementScope
 from rome.sql.bound import Array, ColumnRef, Const, Slot, array
@@ -75,8 +75,8 @@ class Result:
 class Compiled:
     """A statement ready to run: operators for its subqueries and for itself, and the slots they share.
 
-    `levels` are the places in `queries` that can run side by side, in order. It holds while the catalogue has the very
-    same `tables`.
+    `levels` are the places in `queries` that can run side by side, in order. `positional` counts the `?` in the text,
+    `lock` says FOR UPDATE. It holds while the catalogue has the very same `tables`.
     """
 
     root: Operator
@@ -85,6 +85,8 @@ class Compiled:
     slots: tuple[SlotSource, ...]
     columns: tuple[ResultColumn, ...] | None
     tables: tuple[Table, ...]
+    positional: int
+    lock: bool
     explain: syntax.Explain | None = None
 
     def holds(self, catalog: Catalog) -> bool:
@@ -208,7 +210,9 @@ def _compile(
         columns = tuple(ResultColumn(column.name, column.type, column.nullable) for column in root.output)
     levels = _levels(queries, scope.slots)
     tables = tuple(scope.tables.values())
-    return Compiled(operator, operators, levels, tuple(scope.slots), columns, tables, explained)
+    positional = sum(name.startswith("?") for name in scope.parameters)
+    lock = isinstance(node, syntax.Query) and node.lock
+    return Compiled(operator, operators, levels, tuple(scope.slots), columns, tables, positional, lock, explained)
 
 
 def _planned(scope: StatementScope, node: syntax.Statement) -> Plan:
@@ -251,6 +255,19 @@ def _slots_in(node: object) -> set[int]:
 
 
 def _run(env: Environment, tx: Transaction, compiled: Compiled, parameters: Sequence[Parameters]) -> Result:
+    try:
+        return _run_typed(env, tx, compiled, parameters)
+    except TypeError as error:
+        if not any(source.column.type.kind is Kind.NULL for source in compiled.slots):
+            raise
+        # The types of parameters that no context settles are known only by their values, and these do not fit.
+        message = f"the parameters' types do not go together: {error}; write CAST(:parameter AS type)"
+        raise TypeMismatch(message) from error
+
+
+def _run_typed(env: Environment, tx: Transaction, compiled: Compiled, parameters: Sequence[Parameters]) -> Result:
+    if compiled.lock:
+        tx.hold_statement()
     if compiled.explain is not None:
         return _explained(env, tx, compiled, parameters[0] if parameters else {})
     if len(parameters) == 1:
@@ -312,6 +329,9 @@ def _context(
     env: Environment, tx: Transaction, compiled: Compiled, parameters: Parameters, profile: Profile | None = None
 ) -> Context:
     assert isinstance(tx.context, Catalog)
+    if len(parameters) > compiled.positional and "?1" in parameters:
+        message = f"the statement has {compiled.positional} ? but {len(parameters)} parameters were given"
+        raise ProgrammingError(message, sqlstate="07001")
     slots = [_parameter(source, parameters) for source in compiled.slots]
     bindings = Bindings(slots, tx.draw(env.clock), lambda: tx.draw(env.draw))
     return Context(tx, env.keys, tx.context, env.sequences, bindings, profile)

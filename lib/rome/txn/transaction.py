@@ -75,8 +75,8 @@ class Transaction:
     """
 
     __slots__ = (
-        "_commits", "_conflict", "_driver", "_increments", "_isolation", "_overlay", "_protocol", "_statement", "_view",
-        "active", "committed_at", "context", "tape",
+        "_commits", "_conflict", "_driver", "_hold", "_increments", "_isolation", "_overlay", "_protocol", "_statement",
+        "_view", "active", "committed_at", "context", "tape",
     )  # fmt: skip
 
     def __init__(
@@ -98,6 +98,7 @@ class Transaction:
         self._protocol = protocol
         self._view = View(driver, guard)
         self._overlay = Overlay()
+        self._hold = False  # keep what the statement reads
         self._statement = 0  # the overlay's mark at the beginning of the statement
         self._conflict = ""  # why the view is lost; its message
         self._increments = 0
@@ -159,8 +160,13 @@ class Transaction:
         the uniqueness and references it checked still hold at commit.
         """
         if self._isolation is Isolation.READ_COMMITTED:
-            self._view.begin_statement(keep=self._overlay.mark > self._statement)
+            self._view.begin_statement(keep=self._hold or self._overlay.mark > self._statement)
             self._statement = self._overlay.mark
+            self._hold = False
+
+    def hold_statement(self) -> None:
+        """READ COMMITTED: what this statement reads stays expected until the commit, as FOR UPDATE asks for."""
+        self._hold = True
 
     def write(self, key: bytes, value: bytes | None) -> None:
         """Buffer a write; None deletes. Seen by this transaction at once, by others after `commit`."""
