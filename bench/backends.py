@@ -17,6 +17,7 @@ from oslo_db.sqlalchemy import enginefacade
 from bench import replay
 from bench.catalogue import Catalogue, load
 from bench.servers import STARTERS, Server, ServerMissing
+from rome.database import Counters
 
 FLOOR, ROME, SQLITE, MARIADB, POSTGRESQL = "floor", "rome", "sqlite", "mariadb", "postgresql"
 TITLES = {
@@ -50,6 +51,16 @@ class Backend:
         api._main_context_manager = self.manager
         api._context = threading.local()
         yield api
+
+    def rome_counters(self) -> Counters | None:
+        """What ROME has done for this process so far; None on another database."""
+        if self.name != ROME:
+            return None
+        connection = self.manager.writer.get_engine().raw_connection()
+        try:
+            return connection.driver_connection.counters
+        finally:
+            connection.close()
 
     def server_cpu_ns(self) -> int:
         return self.server.cpu_ns() if self.server else 0

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.backends import FLOOR, Backend, tape_in_hand
+from bench.backends import FLOOR, ROME, Backend, tape_in_hand
 from bench.catalogue import SEED, Catalogue
 from bench.glance_calls import Call, Contexts
 from bench.replay import Tape
+from rome.database import Counters
 
 WARM_UP_ROUNDS = 3
 
@@ -38,13 +39,26 @@ class Samples:
         return statistics.median(self.wall_ns) / 1e6
 
 
-@dataclass
+@dataclass(frozen=True)
+class Work:
+    """What ROME did for the calls of all rounds together, warming up included."""
+
+    rounds: int
+    before: Counters
+    after: Counters
+
+    def per_call(self, counter: str) -> float:
+        return (getattr(self.after, counter) - getattr(self.before, counter)) / self.rounds
+
+
+@dataclass(frozen=True)
 class Measured:
-    """One call: how many SQL statements it was in its last round, and its samples by database."""
+    """One call: how many SQL statements it was in its last round, its samples by database, and ROME's work."""
 
     call: Call
     statements: int
     samples: dict[str, Samples]
+    work: Work | None
 
 
 @dataclass(frozen=True)
@@ -81,6 +95,8 @@ def measure(
         ]
         order = [replaying, *backends]
         samples = {backend.name: Samples() for backend in order}
+        rome = next((backend for backend in backends if backend.name == ROME), None)
+        before = rome.rome_counters() if rome else None
         gc.collect()
         gc.disable()
         try:
@@ -94,7 +110,9 @@ def measure(
                 gc.collect(0)
         finally:
             gc.enable()
-        measured.append(Measured(call, _statements(turns[-1].tape), samples))
+        after = rome.rome_counters() if rome else None
+        work = Work(len(turns), before, after) if before and after else None
+        measured.append(Measured(call, _statements(turns[-1].tape), samples, work))
     return measured
 
 

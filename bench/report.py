@@ -31,7 +31,7 @@ class Grid:
 
 
 def grids(measured: Sequence[Measured], backends: Sequence[Backend]) -> list[Grid]:
-    """The tables: processor time, time on the wall, and ROME's ratios to the others."""
+    """The tables: processor time, ROME's ratios to the others, elapsed time, ROME's waves."""
     names = [FLOOR, *(backend.name for backend in backends)]
     tables = [
         _times("CPU, client and server, ms (median)", measured, names, lambda samples: samples.cpu_ms),
@@ -39,6 +39,7 @@ def grids(measured: Sequence[Measured], backends: Sequence[Backend]) -> list[Gri
     ]
     if ROME in names:
         tables.insert(1, _ratios(measured, [name for name in names if name != ROME]))
+        tables.append(_work(measured))
     return tables
 
 
@@ -118,6 +119,17 @@ def _ratios(measured: Sequence[Measured], others: Sequence[str]) -> Grid:
         for each in measured
     ]
     return Grid("CPU of ROME ÷ the other's", ("call", *(TITLES[name] for name in others)), rows)
+
+
+def _work(measured: Sequence[Measured]) -> Grid:
+    """What a call asks of ROME's store, on average."""
+    counters = ("waves", "round_trips", "keys", "bytes_read")
+    rows = [
+        (each.call.name, str(each.statements), *(f"{each.work.per_call(counter):.1f}" for counter in counters))
+        for each in measured
+        if each.work
+    ]
+    return Grid("ROME's work a call (mean)", ("call", "SQL", "waves", "round trips", "keys", "bytes read"), rows)
 
 
 def _figure(milliseconds: float) -> str:

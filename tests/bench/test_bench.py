@@ -67,8 +67,9 @@ def test_every_call_has_the_same_answer_on_rome_on_sqlite_and_in_the_replay(
         assert all(len(samples.cpu_ns) == len(samples.wall_ns) == ROUNDS for samples in each.samples.values())
         assert all(min(samples.cpu_ns) > 0 for samples in each.samples.values())
         assert each.statements > 0
-    times, ratios, _ = report.grids(measured, backends)
-    assert [row[0] for row in times.rows] == [call.name for call in CALLS]
+        assert each.work and each.work.per_call("waves") > 0
+    times, ratios, _, work = report.grids(measured, backends)
+    assert [row[0] for row in times.rows] == [row[0] for row in work.rows] == [call.name for call in CALLS]
     assert ratios.head == ("call", "replay floor", "SQLite")
 
 
