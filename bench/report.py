@@ -95,8 +95,10 @@ def surroundings(backends: Sequence[Backend]) -> list[str]:
     return [
         f"machine: {_processor()}, {os.cpu_count()} cores, Linux {platform.release().split('-')[0]}",
         f"Python {platform.python_version()}, {', '.join(installed)}",
-        f"SQLite {sqlite3.sqlite_version}, "
-        + ", ".join(f"{TITLES[each.name]} {each.version}" for each in backends if each.server),
+        ", ".join(
+            [f"SQLite {sqlite3.sqlite_version}"]
+            + [f"{TITLES[each.name]} {each.version}" for each in backends if each.server]
+        ),
         "every database with its shipped settings and synced commits; servers on a local socket",
         f"revision {_revision()}",
     ]
