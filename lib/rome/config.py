@@ -26,16 +26,16 @@ OptionValue = str | int | float | bool
 
 _PREFIX = "rome+"
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{0,64}")
+_MOST = 65536
 _private_numbers = itertools.count(1)
 
 
 class Option(NamedTuple):
-    """An option of a URL: what it is when not given, how its text is read, and what it takes, in words."""
+    """An option of a URL: what it is when not given, how its text is read, and what that takes, in words."""
 
     default: OptionValue
     read: Callable[[str], OptionValue]  # raises ValueError
     takes: str
-    meaning: str
 
 
 def _choice(*values: str) -> Callable[[str], str]:
@@ -47,14 +47,14 @@ def _choice(*values: str) -> Callable[[str], str]:
     return read
 
 
-def _positive_int(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
+def _whole_number(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) <= _MOST:
         raise ValueError
     return int(text)
 
 
-def _positive_number(text: str) -> float:
-    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) or float(text) == 0:
+def _number(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,9})?", text) or not 0 < float(text) <= _MOST:
         raise ValueError
     return float(text)
 
@@ -67,10 +67,10 @@ def _flag(text: str) -> bool:
 
 SCHEMES: dict[str, dict[str, Option]] = {
     "lmdb": {
-        "sync": Option("full", _choice("full", "meta", "none"), "full, meta or none", "what a commit waits for"),
-        "map_size_gib": Option(1024.0, _positive_number, "a number above 0", "the most that the file may grow to"),
-        "max_readers": Option(1024, _positive_int, "a whole number above 0", "open snapshots, all processes together"),
-        "readonly": Option(False, _flag, "0 or 1", "refuse every write"),
+        "sync": Option("full", _choice("full", "meta", "none"), "full, meta or none"),  # what a commit waits for
+        "map_size_gib": Option(1024.0, _number, "a number above 0, at most 65536"),  # the most the file may grow to
+        "max_readers": Option(1024, _whole_number, "a whole number from 1 to 65536"),  # of all processes together
+        "readonly": Option(False, _flag, "0 or 1"),
     },
     "memory": {},
 }

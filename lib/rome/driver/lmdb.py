@@ -28,7 +28,7 @@ import os
 import struct
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
@@ -81,36 +81,41 @@ NETWORK_FILE_SYSTEMS = frozenset(
 Txn: TypeAlias = "lmdb.Transaction[bytes]"
 Cursor: TypeAlias = "lmdb.Cursor[bytes]"
 Failure = tuple[type[DatabaseError], str]
-_DAMAGED = "the file is damaged: restore it from a backup"
-_DEFECT = "LMDB refused a call that ROME should not have made; please report it"
+_DAMAGED = (OperationalError, "the file is damaged: restore it from a backup")
+_DISTURBED = (OperationalError, "a failure left LMDB unusable: restart this process and look at the disk")
+_ENCRYPTED = (OperationalError, "the file is encrypted, which no file of ROME is")
+_DEFECT = (InternalError, "LMDB refused a call that ROME should not have made; please report it")
+_DISK_FULL = (StoreFull, "the disk is full: make room")
+_NO_MEMORY = (Unavailable, "no memory or address space: lower map_size_gib or open fewer stores")
+_NOT_WRITABLE = (ReadOnlyStore, "this user cannot write the file: grant it, or open with readonly=1")
 
 FAILURES: dict[str, Failure] = {
-    "BadChecksumError": (OperationalError, _DAMAGED),
-    "BadDbiError": (InternalError, _DEFECT),
-    "BadRslotError": (InternalError, _DEFECT),
-    "BadTxnError": (InternalError, _DEFECT),
-    "BadValsizeError": (InternalError, _DEFECT),
-    "CorruptedError": (OperationalError, _DAMAGED),
-    "CryptoFailError": (OperationalError, "the file is encrypted; ROME keeps none that is"),
-    "CursorFullError": (OperationalError, _DAMAGED),
-    "DbsFullError": (InternalError, _DEFECT),
-    "DiskError": (StoreFull, "the disk is full: make room"),
-    "EnvEncryptionError": (OperationalError, "the file is encrypted; ROME keeps none that is"),
-    "IncompatibleError": (OperationalError, "the file was not made by ROME"),
-    "InvalidError": (OperationalError, "the file is not an LMDB file or is damaged"),
-    "InvalidParameterError": (InternalError, _DEFECT),
-    "KeyExistsError": (InternalError, _DEFECT),
+    "BadChecksumError": _DAMAGED,
+    "BadDbiError": _DEFECT,
+    "BadRslotError": _DEFECT,
+    "BadTxnError": _DEFECT,
+    "BadValsizeError": _DEFECT,
+    "CorruptedError": _DAMAGED,
+    "CryptoFailError": _ENCRYPTED,
+    "CursorFullError": _DAMAGED,
+    "DbsFullError": _DEFECT,
+    "DiskError": _DISK_FULL,
+    "EnvEncryptionError": _ENCRYPTED,
+    "IncompatibleError": (OperationalError, "the file was not made by ROME: name another directory"),
+    "InvalidError": (OperationalError, "the file is no LMDB file, or damaged: name another directory"),
+    "InvalidParameterError": _DEFECT,
+    "KeyExistsError": _DEFECT,
     "LockError": (Unavailable, "another process keeps the file locked"),
     "MapFullError": (StoreFull, "the store has grown to its map_size_gib: reopen it with a larger one"),
     "MapResizedError": (Unavailable, "another process gave the store a larger map_size_gib: reopen it with the same"),
-    "MemoryError": (Unavailable, "no memory or address space: lower map_size_gib or open fewer stores"),
-    "NotFoundError": (InternalError, _DEFECT),
-    "PageFullError": (OperationalError, _DAMAGED),
-    "PageNotFoundError": (OperationalError, _DAMAGED),
-    "PanicError": (OperationalError, "a disk error left LMDB unusable: restart this process and look at the disk"),
-    "ProblemError": (OperationalError, "LMDB met something unforeseen: restart this process and look at the disk"),
+    "MemoryError": _NO_MEMORY,
+    "NotFoundError": _DEFECT,
+    "PageFullError": _DAMAGED,
+    "PageNotFoundError": _DAMAGED,
+    "PanicError": _DISTURBED,
+    "ProblemError": _DISTURBED,
     "ReadersFullError": (Unavailable, "max_readers snapshots are open: end transactions left open, or raise it"),
-    "ReadonlyError": (ReadOnlyStore, "the file cannot be written by this user: grant it, or open with readonly=1"),
+    "ReadonlyError": _NOT_WRITABLE,
     "TlsFullError": (Unavailable, "too many thread keys are in use in this process"),
     "TxnFullError": (DataError, "the commit changes too many pages at once: change fewer rows"),
     "VersionMismatchError": (OperationalError, "another version of LMDB made the file: update the lmdb package"),
@@ -118,13 +123,13 @@ FAILURES: dict[str, Failure] = {
 """What becomes of each exception class of the client, by name: newer versions of it have more."""
 
 ERRNO_FAILURES: dict[int, Failure] = {
-    errno.EACCES: FAILURES["ReadonlyError"],
-    errno.EPERM: FAILURES["ReadonlyError"],
+    errno.EACCES: _NOT_WRITABLE,
+    errno.EPERM: _NOT_WRITABLE,
     errno.EROFS: (ReadOnlyStore, "the file system is mounted read-only: open with readonly=1"),
-    errno.ENOSPC: FAILURES["DiskError"],
+    errno.ENOSPC: _DISK_FULL,
     errno.EDQUOT: (StoreFull, "the disk quota is used up: make room"),
     errno.EFBIG: (StoreFull, "the file system or a limit of this process allows no larger file"),
-    errno.ENOMEM: FAILURES["MemoryError"],
+    errno.ENOMEM: _NO_MEMORY,
     errno.EMFILE: (Unavailable, "this process has too many files open"),
     errno.ENFILE: (Unavailable, "the machine has too many files open"),
     errno.EIO: (OperationalError, "the disk reports an error: look at the system's log"),
@@ -144,14 +149,21 @@ def failure(error: lmdb.Error | OSError, path: str) -> DatabaseError:
 # Keys: cells, counters and the rest of long keys
 
 
-def _descend(txn: Txn, space: bytes, key: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]] | None:
-    """The physical key of `key` and the (pointing entry, child space) pairs on the way; None if the way ends."""
-    way = []
+Way = list[tuple[bytes, bytes]]  # from the outside in: an entry that leads to a child, and the child's space
+
+
+def _descend(txn: Txn, space: bytes, key: bytes, make: bool = False) -> tuple[bytes, Way]:
+    """The physical key of `key` and the way to it; b"" if the way ends before and `make` does not lengthen it."""
+    way: Way = []
     while len(key) > _DIRECT:
         pointer = space + key[:_DIRECT] + _MARK
         child = txn.get(pointer)
         if child is None:
-            return None
+            if not make:
+                return b"", way
+            child = _NUMBER.pack(_NUMBER.unpack(txn.get(_CHILDREN_KEY, bytes(8)))[0] + 1)
+            txn.put(_CHILDREN_KEY, child)
+            txn.put(pointer, child)
         space = _CHILD + child
         way.append((pointer, space))
         key = key[_DIRECT:]
@@ -159,31 +171,22 @@ def _descend(txn: Txn, space: bytes, key: bytes) -> tuple[bytes, list[tuple[byte
 
 
 def _get(txn: Txn, space: bytes, key: bytes) -> bytes | None:
-    found = _descend(txn, space, key)
-    return None if found is None else txn.get(found[0])
+    physical, _ = _descend(txn, space, key)
+    return txn.get(physical) if physical else None
 
 
 def _put(txn: Txn, space: bytes, key: bytes, stored: bytes) -> None:
-    while len(key) > _DIRECT:
-        pointer = space + key[:_DIRECT] + _MARK
-        child = txn.get(pointer)
-        if child is None:
-            last = txn.get(_CHILDREN_KEY)
-            child = _NUMBER.pack((0 if last is None else _NUMBER.unpack(last)[0]) + 1)
-            txn.put(_CHILDREN_KEY, child)
-            txn.put(pointer, child)
-        space = _CHILD + child
-        key = key[_DIRECT:]
-    txn.put(space + key, stored)
+    physical, _ = _descend(txn, space, key, make=True)
+    txn.put(physical, stored)
 
 
 def _delete(txn: Txn, space: bytes, key: bytes) -> None:
-    found = _descend(txn, space, key)
-    if found is not None and txn.delete(found[0]):
-        _prune(txn, found[1])
+    physical, way = _descend(txn, space, key)
+    if physical and txn.delete(physical):
+        _prune(txn, way)
 
 
-def _prune(txn: Txn, way: list[tuple[bytes, bytes]]) -> None:
+def _prune(txn: Txn, way: Way) -> None:
     """Remove, from the end of `way`, the entries that lead to empty children."""
     for pointer, space in reversed(way):
         with txn.cursor() as cursor:
@@ -194,12 +197,10 @@ def _prune(txn: Txn, way: list[tuple[bytes, bytes]]) -> None:
 
 def _delete_prefix(txn: Txn, space: bytes, prefix: bytes) -> None:
     """Remove every key of `space` that starts with `prefix`."""
-    found = _descend(txn, space, prefix)
-    if found is None:
-        return
-    physical, way = found
-    _delete_range(txn, len(way[-1][1]) if way else len(space), physical)
-    _prune(txn, way)
+    physical, way = _descend(txn, space, prefix)
+    if physical:
+        _delete_range(txn, len(way[-1][1]) if way else len(space), physical)
+        _prune(txn, way)
 
 
 def _delete_range(txn: Txn, space_bytes: int, prefix: bytes) -> None:
@@ -214,19 +215,12 @@ def _delete_range(txn: Txn, space_bytes: int, prefix: bytes) -> None:
         _delete_range(txn, len(child), child)
 
 
-def _walk(cursor: Cursor, low: bytes, high: bytes, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
-    """The physical entries of low <= key < high."""
-    if not reverse:
-        if cursor.set_range(low):
-            for entry in cursor.iternext():
-                if entry[0] >= high:
-                    return
-                yield entry
-    elif cursor.prev() if cursor.set_range(high) else cursor.last():
-        for entry in cursor.iterprev():
-            if entry[0] < low:
-                return
-            yield entry
+def _entries(cursor: Cursor, low: bytes, high: bytes, reverse: bool) -> Iterable[tuple[bytes, bytes]]:
+    """Physical entries from the first of low <= key < high on, in the direction asked: stop where one is outside."""
+    if reverse:
+        found = cursor.prev() if cursor.set_range(high) else cursor.last()
+        return cursor.iterprev() if found else ()
+    return cursor.iternext() if cursor.set_range(low) else ()
 
 
 def _scan_long(
@@ -248,7 +242,9 @@ def _scan_long(
         if len(stop) > _DIRECT:
             high_pointer = high + _MARK
             high = high_pointer + b"\0"  # the entry itself is walked: a part of its child is below `stop`
-    for physical, stored in _walk(txn.cursor(), low, high, reverse):
+    for physical, stored in _entries(txn.cursor(), low, high, reverse):
+        if not low <= physical < high:
+            return
         part = physical[len(space) :]
         if len(part) <= _DIRECT:
             yield head + part, stored
@@ -279,8 +275,11 @@ def _scan(txn: Txn, scan: Scan) -> list[Cell]:
     cells: list[Cell] = []
     version_of, new, append = _NUMBER.unpack_from, tuple.__new__, cells.append
     if len(start) <= _DIRECT and len(stop) <= _DIRECT:
-        entries = _walk(txn.cursor(), _CELLS + start, _CELLS + stop, scan.reverse)
+        low, high = _CELLS + start, _CELLS + stop
+        entries = _entries(txn.cursor(), low, high, scan.reverse)
         for physical, stored in entries if limit is None else islice(entries, limit):
+            if not low <= physical < high:
+                return cells
             if len(physical) > _LONGEST_CELL:
                 cells.clear()
                 break  # a long key: once more, the long way
@@ -319,10 +318,10 @@ def _count(txn: Txn, start: bytes, stop: bytes) -> int:
     if start >= stop:
         return 0
     if len(start) > _DIRECT or len(stop) > _DIRECT:
-        return sum(1 for _ in islice(_scan_long(txn, _CELLS, start, stop, False), COUNTED_EXACTLY))
-    high = _CELLS + stop
+        return _count_long(txn, start, stop)
+    low, high = _CELLS + start, _CELLS + stop
     cursor = txn.cursor()
-    if not cursor.set_range(_CELLS + start):
+    if not cursor.set_range(low):
         return 0
     first = reached = cursor.key()
     counted = 0
@@ -330,18 +329,21 @@ def _count(txn: Txn, start: bytes, stop: bytes) -> int:
         if reached >= high or counted == COUNTED_EXACTLY:
             break
         if len(reached) > _LONGEST_CELL:
-            return sum(1 for _ in islice(_scan_long(txn, _CELLS, start, stop, False), COUNTED_EXACTLY))
+            return _count_long(txn, start, stop)
         counted += 1
     if counted < COUNTED_EXACTLY or reached >= high:
         return counted
-    cursor.prev() if cursor.set_range(high) else cursor.last()
-    last = cursor.key()
+    last = next(iter(_entries(cursor, low, high, True)))[0]
     shared = next((place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), 0)
     at_first, at_reached, at_last = (
         int.from_bytes(key[shared : shared + 8].ljust(8, b"\0"), "big") for key in (first, reached, last)
     )
     estimate = counted * (at_last - at_first) // max(1, at_reached - at_first)
     return max(counted, min(estimate, txn.stat()["entries"]))
+
+
+def _count_long(txn: Txn, start: bytes, stop: bytes) -> int:
+    return sum(1 for _ in islice(_scan_long(txn, _CELLS, start, stop, False), COUNTED_EXACTLY))
 
 
 # The environment: one per path and process
@@ -369,10 +371,10 @@ class Environment:
         self.opening = threading.Lock()
         self.writing = threading.Lock()
         self.views: list[dict[int, weakref.ref[View]]] = []
-        self.identity: tuple[int, int] | None = None  # of the data file
         self._closed = False
         self._writes = 0
         self._env: lmdb.Environment | None = self._open()
+        self._file = self._find_file()
 
     def opened(self) -> lmdb.Environment:
         """The environment of this process; call it with `opening` held."""
@@ -403,7 +405,7 @@ class Environment:
             raise failure(error, path) from error
         try:
             env.reader_check()
-            self._check_file(env)
+            _check_whole(env, path)
             _check_format(env, path, settings.readonly)
         except lmdb.Error as error:
             env.close()
@@ -413,24 +415,17 @@ class Environment:
             raise
         return env
 
-    def _check_file(self, env: lmdb.Environment) -> None:
-        """Refuse a file that was cut off: reading behind its end would kill the process with SIGBUS."""
-        found = os.stat(os.path.join(self.path, "data.mdb"))
-        self.identity = (found.st_dev, found.st_ino)
-        expected = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
-        # LMDB does not write pages that a transaction took and gave back, so a few may lack at the end of a sound file.
-        if found.st_size < expected - _LOOSE_BYTES:
-            raise OperationalError(
-                f"{self.path}: the file has {found.st_size} bytes of {expected}: restore it from a backup"
-            )
-
-    def replaced(self) -> bool:
-        """Whether the directory was removed, or made anew, since the environment was opened."""
+    def _find_file(self) -> tuple[int, int] | None:
+        """What tells the data file at the path from any other; None if there is none."""
         try:
             found = os.stat(os.path.join(self.path, "data.mdb"))
         except FileNotFoundError:
-            return True
-        return (found.st_dev, found.st_ino) != self.identity
+            return None
+        return found.st_dev, found.st_ino
+
+    def replaced(self) -> bool:
+        """Whether the directory was removed, or made anew, since the environment was opened."""
+        return self._find_file() != self._file
 
     def close(self) -> None:
         """Close it once no thread writes; reads under way end with InterfaceError."""
@@ -454,13 +449,7 @@ class Environment:
         self._writes += 1
         if self._writes % _STALE_READERS_EVERY == 0:
             env.reader_check()
-        try:
-            with env.begin(write=True) as txn:
-                return change(txn)
-        except lmdb.MapFullError:
-            if not env.reader_check():
-                raise
-        with env.begin(write=True) as txn:  # a reader that died had kept pages back
+        with env.begin(write=True) as txn:
             return change(txn)
 
     def live_views(self) -> list[View]:
@@ -479,18 +468,14 @@ class Environment:
 
 def _check_place(path: str, readonly: bool) -> None:
     """InterfaceError if LMDB cannot keep a store in the directory `path`."""
-    if os.path.isdir(path):
-        place = path
-        if readonly and not os.path.exists(os.path.join(path, "data.mdb")):
-            raise InterfaceError(f"{path} holds no store to open with readonly=1")
-    else:
-        place = os.path.dirname(path)
-        if os.path.lexists(path):
-            raise InterfaceError(f"{path} is a file; an LMDB store is a directory: name another")
-        if not os.path.isdir(place):
-            raise InterfaceError(f"the directory {place} does not exist: make it, and the store is made in it")
-        if readonly:
-            raise InterfaceError(f"there is no store at {path} to open with readonly=1")
+    made = os.path.isdir(path)
+    place = path if made else os.path.dirname(path)
+    if not made and os.path.lexists(path):
+        raise InterfaceError(f"{path} is a file; an LMDB store is a directory: name another")
+    if not os.path.isdir(place):
+        raise InterfaceError(f"there is no directory {place} that this user may enter: make it first")
+    if readonly and not os.path.exists(os.path.join(path, "data.mdb")):
+        raise InterfaceError(f"there is no store at {path} to open with readonly=1")
     kind = file_system_of(os.path.realpath(place), _mounts())
     if kind in NETWORK_FILE_SYSTEMS:
         raise InterfaceError(f"{path} lies on {kind}, but LMDB needs a local file system: its locks fail on others")
@@ -521,16 +506,23 @@ def file_system_of(path: str, mounts: str) -> str:
     return kind
 
 
+def _check_whole(env: lmdb.Environment, path: str) -> None:
+    """Refuse a file that was cut off: reading behind its end would kill the process with SIGBUS."""
+    expected = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+    found = os.stat(os.path.join(path, "data.mdb")).st_size
+    # LMDB does not write pages that a transaction took and gave back: a few may lack at the end of a sound file.
+    if found < expected - _LOOSE_BYTES:
+        raise OperationalError(f"{path}: the file has {found} bytes of {expected}: restore it from a backup")
+
+
 def _check_format(env: lmdb.Environment, path: str, readonly: bool) -> None:
     """Write the format cell of a new store; InterfaceError if another format or another program wrote the file."""
-    with env.begin() as txn:
-        found, empty = txn.get(_FORMAT_KEY), txn.stat()["entries"] == 0
-    if found is None and empty and not readonly:
-        with env.begin(write=True) as txn:  # another process may be making the same store
-            if txn.stat()["entries"] == 0:
-                txn.put(_FORMAT_KEY, FORMAT.encode())
-                txn.put(_COMMITS_KEY, _NUMBER.pack(0))
-            found = txn.get(_FORMAT_KEY)
+    new = env.stat()["entries"] == 0 and not readonly
+    with env.begin(write=new) as txn:
+        if new and txn.stat()["entries"] == 0:  # no other process was making the same store
+            txn.put(_FORMAT_KEY, FORMAT.encode())
+            txn.put(_COMMITS_KEY, _NUMBER.pack(0))
+        found = txn.get(_FORMAT_KEY)
     if found is None:
         raise InterfaceError(f"{path} holds an LMDB file that is no store of ROME: name another directory")
     if found != FORMAT.encode():
@@ -540,7 +532,7 @@ def _check_format(env: lmdb.Environment, path: str, readonly: bool) -> None:
         )
 
 
-_registry = threading.Lock()
+_registry = threading.RLock()  # what the collector finalises meanwhile may close a driver
 _environments: dict[str, Environment] = {}  # by real path
 _every_environment: weakref.WeakSet[Environment] = weakref.WeakSet()
 
@@ -621,6 +613,12 @@ class View:
         self._views = views
         views[id(self)] = weakref.ref(self)
 
+    def live(self) -> Txn:
+        """The transaction; call it with `lock` held."""
+        if self.txn is None:
+            raise InterfaceError("this view was released, its store closed, or the process forked: read without it")
+        return self.txn
+
     def give_back(self) -> None:
         """End the transaction; call it with `lock` held."""
         txn, self.txn = self.txn, None
@@ -629,6 +627,21 @@ class View:
 
     def __del__(self) -> None:
         self._views.pop(id(self), None)
+
+
+def _answer(view: View, gets: Sequence[bytes], scans: Sequence[Scan], expect: Sequence[Expectation]) -> Reading:
+    txn = view.live()
+    if expect:
+        _check(txn, view.version, expect)
+    cells = _cells(txn, gets)
+    scanned: list[list[Cell]] = []
+    rows: list[list[Cell | None] | None] = []
+    for scan in scans:
+        found = _scan(txn, scan)
+        scanned.append(found)
+        rows.append(_cells(txn, [cell[1] for cell in found]) if scan.dereference else None)
+    # Past the constructor, which takes longer than LMDB does to find a row.
+    return tuple.__new__(Reading, (view.version, view, cells, scanned, rows))
 
 
 def open_url(url: StoreURL) -> LmdbDriver:
@@ -667,16 +680,13 @@ class LmdbDriver:
             return self._begin(environment)
 
     def _begin(self, environment: Environment) -> View:
+        env = environment.opened()
         try:
-            env = environment.opened()
-            try:
-                txn = env.begin()
-            except lmdb.ReadersFullError:
-                env.reader_check()
-                txn = env.begin()
-            return View(txn, _version(txn), self._views)
-        except lmdb.Error as error:
-            raise self._failure(error) from error
+            txn = env.begin()
+        except lmdb.ReadersFullError:
+            env.reader_check()
+            txn = env.begin()
+        return View(txn, _version(txn), self._views)
 
     def _failure(self, error: lmdb.Error) -> Exception:
         """What `error` becomes; InterfaceError if another thread closed the store meanwhile."""
@@ -691,39 +701,27 @@ class LmdbDriver:
         expect: Sequence[Expectation] = (),
         view: api.View | None = None,
     ) -> Reading:
-        check_keys(TRAITS, gets)
-        if view is not None:
-            self._opened()
-            if not isinstance(view, View):
-                raise InterfaceError("this view is not of an LMDB store")
-            with view.lock:
-                return self._answer(view, gets, scans)
-        fresh = self._view()
+        for key in gets:
+            if len(key) > _DIRECT:  # most calls have none, and this is the hottest path of all
+                check_keys(TRAITS, gets)
+                break
+        fresh = None
         try:
-            with fresh.lock:
-                return self._answer(fresh, gets, scans, expect)
+            if view is None:
+                view = fresh = self._view()
+            else:
+                self._opened()
+                expect = ()
+                if not isinstance(view, View):
+                    raise InterfaceError("this view is not of an LMDB store")
+            with view.lock:
+                return _answer(view, gets, scans, expect)
+        except lmdb.Error as error:
+            self.release(fresh)
+            raise self._failure(error) from error
         except DatabaseError:
             self.release(fresh)
             raise
-
-    def _answer(
-        self, view: View, gets: Sequence[bytes], scans: Sequence[Scan], expect: Sequence[Expectation] = ()
-    ) -> Reading:
-        txn = view.txn
-        if txn is None:
-            raise InterfaceError("this view was released, its store closed, or the process forked: read without it")
-        try:
-            if expect:
-                _check(txn, view.version, expect)
-            cells = _cells(txn, gets)
-            scanned = [_scan(txn, scan) for scan in scans]
-            rows = [
-                _cells(txn, [cell.value for cell in found]) if scan.dereference else None
-                for scan, found in zip(scans, scanned, strict=True)
-            ]
-        except lmdb.Error as error:
-            raise self._failure(error) from error
-        return Reading(view.version, view, cells, scanned, rows)
 
     def commit(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes = b"") -> int:
         if not writes:
@@ -738,15 +736,10 @@ class LmdbDriver:
             version = before + 1
             stamp = _NUMBER.pack(version)
             for key, value in writes:
-                if len(key) > _DIRECT:
-                    if value is None:
-                        _delete(txn, _CELLS, key)
-                    else:
-                        _put(txn, _CELLS, key, stamp + value)
-                elif value is None:
-                    txn.delete(_CELLS + key)
+                if value is None:
+                    _delete(txn, _CELLS, key)
                 else:
-                    txn.put(_CELLS + key, stamp + value)
+                    _put(txn, _CELLS, key, stamp + value)
             txn.put(_COMMITS_KEY, stamp)
             return version
 
@@ -767,21 +760,15 @@ class LmdbDriver:
         raise NotSupportedError("an LMDB store loses no reply, so it keeps no marks")
 
     def count(self, ranges: Sequence[tuple[bytes, bytes]]) -> list[int]:
-        view = self._view()
+        view = None
         try:
+            view = self._view()
             with view.lock:
-                return self._counted(view, ranges)
-        finally:
-            self.release(view)
-
-    def _counted(self, view: View, ranges: Sequence[tuple[bytes, bytes]]) -> list[int]:
-        txn = view.txn
-        if txn is None:
-            raise InterfaceError("this store was closed while it was used: open it again")
-        try:
-            return [_count(txn, start, stop) for start, stop in ranges]
+                return [_count(view.live(), start, stop) for start, stop in ranges]
         except lmdb.Error as error:
             raise self._failure(error) from error
+        finally:
+            self.release(view)
 
     def increment(self, key: bytes, by: int, at_least: int = 0) -> int:
         check_keys(TRAITS, (key,))
