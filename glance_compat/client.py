@@ -29,12 +29,11 @@ class Upload(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        count = min(self._left, len(self.PATTERN))
-        if size >= 0:
-            count = min(count, size)
-        self._left -= count
-        self._advance(count)
-        return self.PATTERN[:count]
+        begin = (self._length - self._left) % len(self.PATTERN)
+        piece = self.PATTERN[begin : begin + min(self._left, len(self.PATTERN) if size < 0 else size)]
+        self._left -= len(piece)
+        self._advance(len(piece))
+        return piece
 
     @classmethod
     def content(cls, length: int) -> bytes:

@@ -52,8 +52,8 @@ def run_suite(
 ) -> Outcome:
     """Run the tests at `paths`, relative to the root of Glance's mirror or absolute, on the store at `base_url`.
 
-    `directory` is an empty one for the mirror and the report. `import_first` is a directory that goes first on the path of every
-    process, also of those that the tests start.
+    `directory` is an empty one for the mirror and the report. `import_first` is a directory that goes first on the
+    path of every process, also of those that the tests start.
     """
     mirror = make_mirror(directory / "glance")
     report = directory / "report.xml"
@@ -62,7 +62,8 @@ def run_suite(
         sys.executable, "-m", "pytest", *paths,
         "-p", "tests.glance.inside.plugin", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(mirror),
         "-o", "python_classes=",  # unittest's classes only: by name, pytest would take Glance's mixins for tests too
-        "-q", "-W", "ignore", "--tb=short", f"--junitxml={report}", *(["-n", str(processes)] if processes > 1 else []),
+        "-q", "-W", "ignore", "--tb=short", "--durations=20", f"--junitxml={report}",
+        *(["-n", str(processes)] if processes > 1 else []),
     ]  # fmt: skip
     clean = {name: value for name, value in os.environ.items() if not CLEAR.match(name)}
     finished = subprocess.run(

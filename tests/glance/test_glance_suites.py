@@ -21,9 +21,9 @@ class TestGlance:
     def test_every_database_test_of_glance_passes(self, store: str, tmp_path: Path) -> None:
         url = store_url(store, tmp_path)
         outcome = run_suite(["glance/tests/functional/db/test_sqlalchemy.py"], tmp_path, url, timeout_s=900)
-        assert len(outcome.passed) == outcome.total == DATABASE_TESTS, outcome
+        assert len(outcome.passed) == outcome.total == DATABASE_TESTS, str(outcome)
 
     def test_every_alembic_revision_runs_and_leaves_what_the_models_say(self, store: str, tmp_path: Path) -> None:
         url = store_url(store, tmp_path)
         outcome = run_suite([str(INSIDE / "migrations_on_store.py")], tmp_path, url, timeout_s=300)
-        assert len(outcome.passed) == outcome.total == MIGRATION_TESTS, outcome
+        assert len(outcome.passed) == outcome.total == MIGRATION_TESTS, str(outcome)

@@ -37,8 +37,12 @@ class NamespaceProvision(provision.BackendImpl):
     def database_exists(self, engine: sqlalchemy.Engine, ident: str) -> bool:
         return True
 
-    def drop_additional_objects(self, conn: sqlalchemy.Connection) -> None:
-        """Tables, with their indexes and constraints, are all there is."""
+    def drop_all_objects(self, engine: sqlalchemy.Engine) -> None:
+        """Drop the tables, those that refer to others first; oslo.db's own way is to drop foreign keys by their names."""
+        metadata = sqlalchemy.MetaData()
+        with engine.begin() as connection:
+            metadata.reflect(connection)
+            metadata.drop_all(connection)
 
     def provisioned_database_url(self, base_url: URL, ident: str) -> URL:
         return database_url(base_url.render_as_string(hide_password=False), ident)

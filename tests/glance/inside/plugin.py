@@ -3,10 +3,12 @@
 It makes three allowances, none of which touches a test:
 
 * Each process gets a database of its own on the store at ROME_GLANCE_BASE_URL, through oslo.config's environment
-  source, which Glance reads as it reads its configuration file.
+  source, which Glance reads as it reads its configuration file. The REST suite, whose tests write their own
+  configuration and start commands that read it, is redirected instead (`sitecustomize`): the environment would win.
 * Classes without tests are not collected. Glance's test runner passes them over; pytest would instantiate them.
-* A host name that this machine cannot resolve gets an address of the documentation network (RFC 5737). Glance checks
-  the host of an import URL before it is fetched, and some tests only need that check to hold.
+* A host name that this machine cannot resolve gets the unspecified address, where a connection is refused at once.
+  Glance looks a host up before it fetches from it, and most of the tests only need that look-up to succeed.
+  `localhost.`, which some name servers do not know, is this machine.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from oslo_db import options
 
 from tests.glance.inside.databases import database_url
 
-UNREACHABLE_ADDRESS = "198.51.100.1"
+LOCAL_NAMES = ("localhost", "localhost.")
+LOCAL_ADDRESS = "127.0.0.1"
+UNREACHABLE_ADDRESS = "0.0.0.0"
 
 _resolve = socket.getaddrinfo
 
@@ -31,13 +35,15 @@ def _resolve_or_invent(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         return _resolve(host, port, *args, **kwargs)
     except socket.gaierror:
-        return _resolve(UNREACHABLE_ADDRESS, port, *args, **kwargs)
+        address = LOCAL_ADDRESS if host in LOCAL_NAMES else UNREACHABLE_ADDRESS
+        return _resolve(address, port, *args, **kwargs)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    process = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    url = database_url(os.environ["ROME_GLANCE_BASE_URL"], process)
-    os.environ["OS_DATABASE__CONNECTION"] = url.render_as_string(hide_password=False)
+    if "ROME_GLANCE_REST_URL" not in os.environ:
+        process = os.environ.get("PYTEST_XDIST_WORKER", "main")
+        url = database_url(os.environ["ROME_GLANCE_BASE_URL"], process)
+        os.environ["OS_DATABASE__CONNECTION"] = url.render_as_string(hide_password=False)
     options.set_defaults(cfg.CONF)  # some modules of Glance's tests rely on another one having done it
     socket.getaddrinfo = _resolve_or_invent
 

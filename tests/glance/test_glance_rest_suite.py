@@ -1,0 +1,51 @@
+"""Glance's in-process REST and integration tests pass on a store, all but those listed in `rest_exceptions.toml`.
+
+Each listed test must fail or be skipped: one that passes has no place in the list, and fails the run.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.glance.inside.databases import database_url
+from tests.glance.stores import URLS, store_url
+from tests.glance.suite import INSIDE, run_suite
+
+MODULES = (
+    "glance/tests/functional/v2",
+    "glance/tests/functional/test_api.py",
+    "glance/tests/functional/test_cache_middleware.py",
+    "glance/tests/functional/test_glance_manage.py",
+    "glance/tests/functional/test_healthcheck_middleware.py",
+    "glance/tests/functional/test_sqlite.py",
+    "glance/tests/functional/test_staging_cleanup.py",
+    "glance/tests/functional/serial",
+    "glance/tests/integration",
+)
+REST_TESTS = 282
+EXCEPTIONS = tomllib.loads(Path(__file__).with_name("rest_exceptions.toml").read_text())
+SHARED_BY_PROCESSES = [name for name in URLS if name != "memory"]  # some tests run a command on their database
+
+
+@pytest.mark.nightly
+@pytest.mark.serial
+@pytest.mark.parametrize("store", SHARED_BY_PROCESSES)
+def test_every_rest_test_of_glance_passes_that_is_not_excepted(store: str, tmp_path: Path) -> None:
+    url = store_url(store, tmp_path)
+    redirected = database_url(url, "rest").render_as_string(hide_password=False)
+    outcome = run_suite(
+        MODULES,
+        tmp_path,
+        url,
+        environment={"ROME_GLANCE_REST_URL": redirected},
+        import_first=INSIDE / "startup",
+        processes=int(os.environ.get("ROME_GLANCE_PROCESSES", "2")),
+        timeout_s=3600,
+    )
+    excepted = {name for cases in EXCEPTIONS.values() for name in cases["tests"]}
+    assert outcome.total == REST_TESTS, str(outcome)
+    assert (outcome.failed.keys() | outcome.skipped.keys()) == excepted, str(outcome)
