@@ -62,8 +62,13 @@ def _operator(operator: Operator, depth: int, profile: Profile | None) -> list[s
     for child in operator.children:
         found += _operator(child, depth + 1, profile)
     if isinstance(operator, LookupJoin):
-        found.append("  " * (depth + 1) + _describe(operator.scan))
+        found += ["  " * (depth + 1) + _looked_up(lookup.node) for lookup in operator.lookups]
     return found
+
+
+def _looked_up(node: plan.Join) -> str:
+    condition = f" ON {show(node.condition)}" if node.condition is not None else ""
+    return f"{node.kind} {_describe(node.right)}{condition}"
 
 
 def _describe(node: plan.Plan) -> str:
@@ -77,8 +82,9 @@ def _describe(node: plan.Plan) -> str:
         case plan.Project():
             return f"Project {_listed(node.expressions)}"
         case plan.Join():
-            how = "Lookup" if node.lookup else "Hash"
-            return f"{how} join {node.kind}" + (f" ON {show(node.condition)}" if node.condition is not None else "")
+            if node.lookup:
+                return "Lookup join, all in one wave"
+            return f"Hash join {node.kind}" + (f" ON {show(node.condition)}" if node.condition is not None else "")
         case plan.Apply():
             operand = f" {show(node.operand)} IN" if node.operand is not None else ""
             return f"Apply {node.kind}{operand} as #{node.column.column}"

@@ -359,6 +359,8 @@ def _derived(
         for column, name in zip(plan.output, names or [column.name for column in plan.output], strict=True)
     )
     scope.add(Relation(alias, [(column.name.lower(), column) for column in output]), item.at)
+    if isinstance(plan, Project):
+        return replace(plan, output=output)
     return Project(plan, plan.output, output)
 
 

@@ -7,7 +7,7 @@ from rome.sql import plan
 from rome.sql.execute.apply import ApplyQuery
 from rome.sql.execute.change import DeleteRows, InsertRows, UpdateRows
 from rome.sql.execute.combine import GroupRows, SetOperationRows
-from rome.sql.execute.joins import HashJoin, LookupJoin
+from rome.sql.execute.joins import HashJoin, LookupJoin, base_of
 from rome.sql.execute.operator import Operator
 from rome.sql.execute.scan import ScanRows
 from rome.sql.execute.simple import DistinctRows, FilterRows, LimitRows, ProjectRows, SortRows, Values
@@ -32,7 +32,8 @@ def _build(node: plan.Plan, keys: Keys) -> Operator:
         case plan.Project():
             return ProjectRows(node, build(node.child, keys))
         case plan.Join(lookup=True):
-            return LookupJoin(node, build(node.left, keys), keys)
+            chain, base = base_of(node)
+            return LookupJoin(chain, build(base, keys), keys)
         case plan.Join():
             return HashJoin(node, build(node.left, keys), build(node.right, keys))
         case plan.Apply():

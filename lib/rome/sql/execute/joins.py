@@ -2,61 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from operator import itemgetter
 
+from rome.driver.api import Cell, Scan
 from rome.sql import plan
 from rome.sql.bound import ColumnRef, Compare, Expr, columns_of, conjunction, conjuncts, walk
 from rome.sql.execute.operator import Context, Operator, Row, layout_of
 from rome.sql.execute.ranges import KeyRanges
-from rome.sql.expr import predicate, projection
+from rome.sql.expr import Bindings, predicate, projection
 from rome.table.keys import Keys
 from rome.txn.wave import Step, Wave, together
 
-_Match = Callable[[list[Row], "object"], list[Row]]
-
 
 class LookupJoin(Operator):
-    """For every left row the right rows under a key that it gives; equal keys are read once."""
+    """For every row of `base` the rows of one table or several under keys that it gives, all read in one wave.
 
-    def __init__(self, node: plan.Join, left: Operator, keys: Keys) -> None:
+    A chain of lookup joins whose keys all come from the same rows is one operator: its reads do not wait for each
+    other.
+    """
+
+    def __init__(self, nodes: Sequence[plan.Join], base: Operator, keys: Keys) -> None:
+        self.output = nodes[-1].output
+        self.children = (base,)
+        self.lookups = [Lookup(node, layout_of(base.output), keys) for node in nodes]
+        self._base = base
+        self._outer = all(node.kind == "LEFT" for node in nodes)
+
+    def run(self, context: Context, need: int | None) -> Step[list[Row]]:
+        rows = yield from self._base.rows(context, need if self._outer else None)
+        if not rows:
+            return []
+        found = yield from together([lookup.find(context.bindings, rows) for lookup in self.lookups])
+        for lookup, matches in zip(self.lookups, found, strict=True):
+            rows = lookup.joined(context.bindings, rows, matches)
+        return rows
+
+
+def base_of(node: plan.Join) -> tuple[list[plan.Join], plan.Plan]:
+    """The chain of lookup joins that ends in `node` and can be read in one wave, and what it looks up from."""
+    chain = [node]
+    base = node.left
+    while isinstance(base, plan.Join) and base.lookup:
+        within = {column.column for column in base.left.output}
+        if not all(outer_columns(each.right) <= within for each in chain):
+            break
+        chain.insert(0, base)
+        base = base.left
+    return chain, base
+
+
+class Lookup:
+    """One table looked up by keys from rows that begin with those of the base."""
+
+    def __init__(self, node: plan.Join, layout: dict[int, int], keys: Keys) -> None:
         assert isinstance(node.right, plan.Scan)
-        self.output = node.output
-        self.children = (left,)
+        self.node = node
         self.scan = node.right
-        self._left = left
-        layout = layout_of(left.output)
         self._ranges = KeyRanges(node.right, keys, layout)
-        places = sorted(layout[number] for number in _outer_columns(node.right) if number in layout)
+        places = sorted(layout[number] for number in outer_columns(node.right) if number in layout)
         self._key = itemgetter(*places)
         residual = node.right.residual
-        self._right_filter = predicate(residual, layout_of(node.right.output)) if residual is not None else None
+        self._filter = predicate(residual, layout_of(node.right.output)) if residual is not None else None
         condition = node.condition
         self._condition = predicate(condition, layout_of(node.output)) if condition is not None else None
         self._padding = (None,) * len(node.right.output) if node.kind == "LEFT" else None
 
-    def run(self, context: Context, need: int | None) -> Step[list[Row]]:
-        left = yield from self._left.rows(context, need if self._padding is not None else None)
-        if not left:
-            return []
-        found = yield from self._look_up(context, left)
-        joined: list[Row] = []
-        key, padding, condition, bindings = self._key, self._padding, self._condition, context.bindings
-        for row in left:
-            matches = [row + other for other in found[key(row)]]
-            if condition is not None and matches:
-                matches = condition(matches, bindings)
-            if matches:
-                joined += matches
-            elif padding is not None:
-                joined.append(row + padding)
-        return joined
-
-    def _look_up(self, context: Context, left: list[Row]) -> Step[dict[object, list[Row]]]:
-        """The right rows for each distinct key of the left rows, all read in one wave."""
-        bindings, ranges = context.bindings, self._ranges
+    def find(self, bindings: Bindings, base: list[Row]) -> Step[dict[object, list[Row]]]:
+        """The table's rows for each distinct key of the base rows; equal keys are read once."""
+        ranges = self._ranges
         reads = {}
-        for row in left:
+        for row in base:
             key = self._key(row)
             if key not in reads:
                 reads[key] = ranges.reads(row, bindings)
@@ -66,11 +82,11 @@ class LookupJoin(Operator):
             return {key: [] for key in reads}
         answer = yield Wave(gets, scans)
         by_get = dict(zip(gets, answer.cells, strict=True))
-        by_scan = {
+        by_scan: dict[Scan, Sequence[Cell | None]] = {
             scan: cells if rows is None else rows
             for scan, cells, rows in zip(scans, answer.scans, answer.rows, strict=True)
         }
-        keep = self._right_filter
+        keep = self._filter
         found: dict[object, list[Row]] = {}
         for key, (own_gets, own_scans) in reads.items():
             cells = [by_get[get] for get in own_gets]
@@ -80,9 +96,24 @@ class LookupJoin(Operator):
             found[key] = keep(rows, bindings) if keep is not None and rows else rows
         return found
 
+    def joined(self, bindings: Bindings, rows: list[Row], found: dict[object, list[Row]]) -> list[Row]:
+        """`rows` with what was found for each of them."""
+        joined: list[Row] = []
+        key, padding, condition = self._key, self._padding, self._condition
+        for row in rows:
+            matches = [row + other for other in found[key(row)]]
+            if condition is not None and matches:
+                matches = condition(matches, bindings)
+            if matches:
+                joined += matches
+            elif padding is not None:
+                joined.append(row + padding)
+        return joined
 
-def _outer_columns(scan: plan.Scan) -> set[int]:
+
+def outer_columns(scan: plan.Plan) -> set[int]:
     """The columns of the outer side that the access path of `scan` uses."""
+    assert isinstance(scan, plan.Scan)
     values: list[Expr] = [value for alternatives in scan.access.equals for value in alternatives]
     values += [bound.value for bound in (scan.access.low, scan.access.high) if bound is not None]
     own = {column.column for column in scan.output}
