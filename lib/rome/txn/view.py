@@ -62,7 +62,7 @@ class View:
 
     __slots__ = (
         "_bytes_read", "_driver", "_expect", "_guarded", "_handle", "_keys", "_known", "_seen", "_statement",
-        "_valid_at", "guard", "waves",
+        "_tallied", "_valid_at", "guard", "waves",
     )  # fmt: skip
 
     def __init__(self, driver: Driver, guard: Guard | None) -> None:
@@ -76,6 +76,7 @@ class View:
         self._known: set[bytes | tuple[bytes, bytes]] = set()  # what _expect speaks of: a key, or a range's ends
         self._statement = 0  # where in _expect the current statement begins
         self._valid_at = 0  # a commit counter at which every expectation is known to hold; 0: none is known
+        self._tallied = 0  # how many of _seen are in the figures below
         self._keys = 0
         self._bytes_read = 0
 
@@ -163,29 +164,33 @@ class View:
 
     def stats(self, increments: int, commits: int) -> Stats:
         """What the reads so far have cost."""
-        self._fold()
+        self._tally()
         return Stats(self.waves, self._keys, self._bytes_read, increments, commits)
+
+    def _tally(self) -> None:
+        """Count what has come back and was not counted yet."""
+        for _, _, reading in self._seen[self._tallied :]:
+            for cells in (reading.cells, *reading.scans, *reading.rows):
+                if cells:
+                    sizes = [len(cell.key) + len(cell.value) for cell in cells if cell is not None]
+                    self._keys += len(sizes)
+                    self._bytes_read += sum(sizes)
+        self._tallied = len(self._seen)
 
     def _fold(self) -> None:
         """Turn readings into expectations and figures, and let go of their values."""
-        seen, self._seen = self._seen, []
+        self._tally()
+        seen, self._seen, self._tallied = self._seen, [], 0
         for gets, scans, reading in seen:
             self._expect_cells(gets, reading.cells)
             for scan, cells, rows in zip(scans, reading.scans, reading.rows, strict=True):
-                self._keys += len(cells)
-                self._bytes_read += sum([len(cell.key) + len(cell.value) for cell in cells])
                 self._expect_range(scan, cells, reading.version)
                 if rows is not None:
                     self._expect_cells([entry.value for entry in cells], rows)
 
     def _expect_cells(self, keys: Sequence[bytes], cells: Sequence[Cell | None]) -> None:
         for key, cell in zip(keys, cells, strict=True):
-            if cell is None:
-                self._expect_cell(key, 0)
-            else:
-                self._keys += 1
-                self._bytes_read += len(key) + len(cell.value)
-                self._expect_cell(key, cell.version)
+            self._expect_cell(key, 0 if cell is None else cell.version)
 
     def _expect_cell(self, key: bytes, version: int) -> None:
         # The first version seen is the one that counts: should a later one differ, the commit must fail.
