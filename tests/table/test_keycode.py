@@ -133,7 +133,9 @@ def test_a_value_that_no_type_has_is_a_defect() -> None:
         encode(([],))
 
 
-@pytest.mark.parametrize("data", [b"\x00", b"\xff", b"\x16\x01", b"\x07abc", b"\x21\x00", b"\x30" + b"\xff" * 8, b"\x1d"])
+@pytest.mark.parametrize(
+    "data", [b"\x00", b"\xff", b"\x16\x01", b"\x07abc", b"\x21\x00", b"\x30" + b"\xff" * 8, b"\x1d"]
+)
 def test_bytes_that_are_no_key_are_refused(data: bytes) -> None:
     with pytest.raises(InternalError, match="not a key"):
         decode(data)

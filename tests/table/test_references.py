@@ -187,6 +187,15 @@ def test_a_whole_tree_can_be_renumbered_at_once(bench: Workbench) -> None:
     assert bench.stored("tree") == [(11, None), (12, 11), (13, 11), (14, 12)]
 
 
+def test_a_reference_to_a_row_that_the_same_statement_takes_away_is_refused(bench: Workbench) -> None:
+    key = ForeignKey("fk_up", (2,), "tree", ("id",))
+    bench.create(draft("tree", "id int!, up int", "id", references=[key]))
+    bench.insert("tree", (1, None), (2, None))
+    with pytest.raises(ForeignKeyViolation, match=r"value 1\): no such row"):
+        bench.update("tree", lambda row: (5, None) if row[0] == 1 else (2, 1))
+    bench.update("tree", lambda row: (5, None) if row[0] == 1 else (2, 5))
+
+
 def test_a_row_that_two_actions_reach_is_deleted_once(bench: Workbench) -> None:
     one = ForeignKey("fk_one", (2,), "one", ("id",), Action.SET_NULL)
     two = ForeignKey("fk_two", (3,), "two", ("id",), Action.CASCADE)

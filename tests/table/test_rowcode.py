@@ -73,7 +73,9 @@ def test_the_codec_is_made_once_for_a_table() -> None:
     assert encoder(EVERY_KIND) is encoder(EVERY_KIND)
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00\x01", b"\x00\x01\x91\x05", b"\x00\x01\x92\xa1a\xa1b", b"\x00\x09\x91\xa1a"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\x00\x01", b"\x00\x01\x91\x05", b"\x00\x01\x92\xa1a\xa1b", b"\x00\x09\x91\xa1a"]
+)
 def test_bytes_that_are_no_row_of_the_table_are_refused(data: bytes) -> None:
     with pytest.raises(InternalError, match="table t"):
         decoder(table_of(column(1)))(data)

@@ -22,7 +22,7 @@ from rome.values import Kind, SqlType
 
 VARCHAR = SqlType(Kind.STRING, "VARCHAR", 36)
 
-_TYPES = {"int": values.INTEGER, "str": VARCHAR, "text": values.TEXT, "dec": SqlType(Kind.DECIMAL, "NUMERIC", None, 8, 2)}
+_TYPES = {"int": values.INTEGER, "str": VARCHAR, "text": values.TEXT}
 
 
 def draft(
@@ -74,7 +74,7 @@ class Workbench:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """A transaction that plans on the latest catalogue; committed, and the store checked, unless an error passes."""
+        """A transaction that plans on the latest catalogue; committed and the store checked, unless it fails."""
         tx = self.begin()
         try:
             yield tx

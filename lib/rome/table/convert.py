@@ -78,11 +78,10 @@ class _Refusal:
     """Makes the errors of one column."""
 
     def __init__(self, sql_type: SqlType, column: str) -> None:
-        self.sql_type = sql_type
-        self.where = f' in column "{column}"' if column else ""
+        self.where = f'(column "{column}", type {sql_type})' if column else f"(type {sql_type})"
 
     def __call__(self, sqlstate: str, why: str) -> DataError:
-        return DataError(f"{why}{self.where} of type {self.sql_type}", sqlstate=sqlstate)
+        return DataError(f"{why} {self.where}", sqlstate=sqlstate)
 
     def kind(self, value: object) -> DataError:
         return self("22018", f"{_shown(value)} ({type(value).__name__}) cannot be stored")
@@ -91,7 +90,7 @@ class _Refusal:
         return self("22003", f"{_shown(value)} is out of range")
 
     def zone(self, value: object) -> DataError:
-        return self("22007", f"{_shown(value)} has a time zone: convert it to UTC and drop its tzinfo first; stored")
+        return self("22007", f"{_shown(value)} has a time zone: convert it to UTC and drop its tzinfo first")
 
 
 def _shown(value: object) -> str:
@@ -287,7 +286,7 @@ def _date(sql_type: SqlType, refuse: _Refusal) -> Convert:
             if day.tzinfo is not None:
                 raise refuse.zone(value)
             if day.time() != _MIDNIGHT:
-                raise refuse("22008", f"{_shown(value)} has a time of day, which would be lost,")
+                raise refuse("22008", f"{_shown(value)} has a time of day, which would be lost")
         if isinstance(day, date):
             return _plain_date(day)
         raise refuse.kind(value)
