@@ -72,7 +72,7 @@ _LONGEST_CELL = len(_CELLS) + _DIRECT
 _NUMBER = struct.Struct(">Q")
 _SIGNED = struct.Struct(">q")
 _STALE_READERS_EVERY = 1024  # commits between two searches for readers that died; a dead one lets the file grow
-_LOOSE_BYTES = 1 << 20
+_LOOSE_BYTES = _NO_ROOM_BYTES = 1 << 20
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"afs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "fuse.sshfs", "lustre", "nfs", "nfs4", "smb3", "smbfs"}
@@ -132,7 +132,7 @@ ERRNO_FAILURES: dict[int, Failure] = {
     errno.ENOMEM: _NO_MEMORY,
     errno.EMFILE: (Unavailable, "this process has too many files open"),
     errno.ENFILE: (Unavailable, "the machine has too many files open"),
-    errno.EIO: (OperationalError, "the disk reports an error: look at the system's log"),
+    errno.EIO: (OperationalError, "the disk reports an error, or a quota is used up: look at the system's log"),
 }
 """What becomes of an operating system's error that LMDB or the opening of its files passes on."""
 
@@ -140,6 +140,8 @@ ERRNO_FAILURES: dict[int, Failure] = {
 def failure(error: lmdb.Error | OSError, path: str) -> DatabaseError:
     """The error of ours that says what `error`, met at the store at `path`, means and what to do."""
     code = error.errno if isinstance(error, OSError) else getattr(error, "code", 0)
+    if code == errno.EIO and (disk := os.statvfs(path)).f_bavail * disk.f_frsize < _NO_ROOM_BYTES:
+        code = errno.ENOSPC  # LMDB calls a write that a full disk cut short an I/O error
     kind, advice = FAILURES.get(type(error).__name__) or ERRNO_FAILURES.get(
         code or 0, (OperationalError, "an unforeseen failure")
     )
@@ -293,8 +295,7 @@ def _scan(txn: Txn, scan: Scan) -> list[Cell]:
 
 def _version(txn: Txn) -> int:
     """The commit counter."""
-    version: int = _NUMBER.unpack(txn.get(_COMMITS_KEY, b""))[0]
-    return version
+    return int.from_bytes(txn.get(_COMMITS_KEY, b""), "big")
 
 
 def _check(txn: Txn, version: int, expect: Sequence[Expectation]) -> None:
@@ -323,22 +324,22 @@ def _count(txn: Txn, start: bytes, stop: bytes) -> int:
     cursor = txn.cursor()
     if not cursor.set_range(low):
         return 0
-    first = reached = cursor.key()
-    counted = 0
-    for reached in cursor.iternext(values=False):
-        if reached >= high or counted == COUNTED_EXACTLY:
-            break
+    first = cursor.key()
+    for counted, reached in enumerate(cursor.iternext(values=False)):
+        if reached >= high:
+            return counted
         if len(reached) > _LONGEST_CELL:
             return _count_long(txn, start, stop)
-        counted += 1
-    if counted < COUNTED_EXACTLY or reached >= high:
-        return counted
+        if counted == COUNTED_EXACTLY:
+            break
+    else:
+        return counted + 1
     last = next(iter(_entries(cursor, low, high, True)))[0]
     shared = next((place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), 0)
     at_first, at_reached, at_last = (
         int.from_bytes(key[shared : shared + 8].ljust(8, b"\0"), "big") for key in (first, reached, last)
     )
-    estimate = counted * (at_last - at_first) // max(1, at_reached - at_first)
+    estimate = counted * (at_last - at_first) // max(1, at_reached - at_first) + 1
     return max(counted, min(estimate, txn.stat()["entries"]))
 
 

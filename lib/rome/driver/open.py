@@ -16,16 +16,16 @@ from rome.errors import InterfaceError
 
 
 class Registration(NamedTuple):
-    """`module` offers `open_url(url) -> Driver`; it needs `client`, which pip installs with ROME's `extra`."""
+    """`module` offers `open_url(url) -> Driver`; ROME's `extra` installs `client`, the library it needs ("": none)."""
 
     module: str
-    client: str
-    extra: str
+    client: str = ""
+    extra: str = ""
 
 
 REGISTRY: dict[str, Registration] = {
     "lmdb": Registration("rome.driver.lmdb", "lmdb", "lmdb"),
-    "memory": Registration("rome.driver.memory", "sortedcontainers", "memory"),
+    "memory": Registration("rome.driver.memory"),
 }
 
 
