@@ -12,7 +12,7 @@ from rome.driver.api import Driver
 from rome.driver.open import open_store
 from rome.errors import Conflict
 from rome.testing.anomalies import cells
-from rome.txn.retry import Journal, Replay
+from rome.txn.retry import Journal, Policy, Replay
 from rome.txn.transaction import Transaction
 
 ACCOUNTS = 6
@@ -30,9 +30,9 @@ def on_call(turn: int, number: int) -> bytes:
 
 
 def transfer(driver: Driver, number: int, of: int) -> None:
-    """Move money between accounts at random; every transfer goes through, by replay if it must."""
+    """Move money between accounts at random; every transfer goes through, by as many replays as it takes."""
     draw = random.Random(number)
-    replay = Replay()
+    replay = Replay(Policy(max_tries=1000, max_time_s=60))
     mine = b"moves/%d" % number
     for _ in range(TRANSFERS):
         source, target = draw.sample(range(ACCOUNTS), 2)

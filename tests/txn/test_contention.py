@@ -15,7 +15,7 @@ from rome.driver.api import Driver, Scan
 from rome.driver.open import open_store
 from rome.errors import Conflict
 from rome.testing.anomalies import cells, now, scanned
-from rome.txn.retry import Journal, Replay
+from rome.txn.retry import Journal, Policy, Replay
 from rome.txn.transaction import Transaction
 from tests.txn.rival import ACCOUNTS, OPENING, ROUNDS, TRANSFERS, account, on_call
 
@@ -45,7 +45,7 @@ def increment(transaction: Transaction) -> int:
 
 
 def test_sixteen_threads_increment_one_cell_and_none_is_refused(driver: Driver) -> None:
-    replay = Replay()
+    replay = Replay(Policy(max_time_s=60))  # a slow disk is no refusal; the tries are bounded as ever
     refused: list[str] = []
 
     def begin() -> Transaction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -12,7 +13,7 @@ from rome.driver.open import open_store
 from rome.errors import Conflict, InterfaceError, Unavailable, UniqueViolation
 from rome.testing.anomalies import ONE, TWO, cells, now
 from rome.txn.retry import Entry, Failure, Journal, Policy, Replay, weigh
-from rome.txn.transaction import Transaction
+from rome.txn.transaction import Diverged, Tape, Transaction
 
 
 @pytest.fixture
@@ -198,6 +199,71 @@ def test_draws_of_one_entry_are_not_read_back_by_another(driver: Driver, begin: 
     disturb(driver)
     with pytest.raises(Conflict, match="another course"):
         replay.commit(journal, transaction, begin)
+
+
+def test_a_drawn_value_is_never_read_back_as_one_of_another_source(
+    driver: Driver, begin: Callable[[], Transaction]
+) -> None:
+    def draws(transaction: Transaction) -> object:
+        touch(transaction)
+        absent = transaction.run(cells(ONE)) == [None]
+        transaction.increment(b"orders" if absent else b"invoices", 1)
+        return 1
+
+    replay, journal, transaction = Replay(), Journal(), begin()
+    journal.perform(transaction, draws)
+    disturb(driver)
+    with pytest.raises(Conflict, match="another course"):
+        replay.commit(journal, transaction, begin)
+    tape = Tape()
+    for make in (partial(int, "1"), partial(int, "2"), tape.rewind, tape.rewind):
+        transaction = Transaction(driver, tape=tape)
+        tape.rewind()
+        if make == tape.rewind:
+            with pytest.raises(Diverged):
+                transaction.draw(make)
+        else:
+            assert transaction.draw(make) == 1
+
+
+def test_draws_by_the_same_code_are_told_apart_by_what_they_are_of(driver: Driver) -> None:
+    tape = Tape()
+    for of, number in (("orders", 1), ("orders", 2), ("invoices", 3)):
+        tape.rewind()
+        transaction = Transaction(driver, tape=tape)
+        if of == "orders":
+            assert transaction.draw(partial(int, number), of=of) == 1
+        else:
+            with pytest.raises(Diverged):
+                transaction.draw(partial(int, number), of=of)
+
+
+def test_a_statement_that_is_run_again_draws_afresh(driver: Driver, begin: Callable[[], Transaction]) -> None:
+    replay, journal, transaction = Replay(), Journal(), begin()
+    journal.perform(transaction, lambda tx: tx.draw(lambda: "seen"))
+    transaction.draw(lambda: "not seen")
+    transaction = replay.recover(journal, transaction, begin)
+    assert transaction.draw(lambda: "afresh") == "afresh"
+    assert transaction.tape.values == ["seen", "afresh"]
+
+
+def test_waits_are_measured_by_the_time_a_try_takes(driver: Driver) -> None:
+    clock = Clock()
+    replay = Replay(
+        Policy(max_tries=3, first_wait_s=0.001, max_wait_s=1), clock=clock, sleep=clock.sleep, jitter=lambda: 0.5
+    )
+
+    def slow(transaction: Transaction) -> int:
+        touch(transaction)
+        clock.now_s += 0.1
+        disturb(driver)
+        return 1
+
+    journal, transaction = Journal(), Transaction(driver)
+    journal.perform(transaction, slow)
+    with pytest.raises(Conflict):
+        replay.commit(journal, transaction, lambda: Transaction(driver))
+    assert clock.slept_s == pytest.approx([0.1, 0.2])
 
 
 def test_a_try_that_took_another_course_leaves_no_draw_behind(driver: Driver, begin: Callable[[], Transaction]) -> None:

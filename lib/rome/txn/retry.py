@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
 from rome.errors import Conflict, Error, OperationalError
-from rome.txn.transaction import Transaction
+from rome.txn.transaction import Diverged, Transaction
 
 T = TypeVar("T")
 
@@ -48,6 +48,7 @@ class Weight(NamedTuple):
 
 ROW_SAMPLES: Final = 8
 SCALAR_BYTES: Final = 32
+ANOTHER_COURSE: Final = "it would now take another course"
 STARVING_TRIES: Final = 3  # lost this often, a replay holds newcomers up
 
 
@@ -133,8 +134,8 @@ class Journal:
 class Policy:
     """Bounds of the replays of one transaction.
 
-    `enabled` False raises every conflict at once. Before try n (from 0) a replay waits up to
-    min(`first_wait_s` * 2**n, `max_wait_s`), at random.
+    `enabled` False raises every conflict at once. Before try n (from 0, which waits for nothing) a replay waits up to
+    min(t * 2**n, `max_wait_s`), at random; t is the time a try takes, but at least `first_wait_s`.
     """
 
     enabled: bool = True
@@ -197,9 +198,12 @@ class Replay:
     ) -> Transaction:
         """After a `conflict` in the middle of a statement: a fresh transaction in which all before it has been run.
 
-        The caller then runs the statement again; it reads back what it had drawn. Raises as `commit` does.
+        The caller then runs the statement again, with fresh draws. Raises as `commit` does.
         """
         cause = conflict if conflict is not None else Conflict("what this transaction read has changed")
+        drawn = journal.entries[-1].drawn if journal.entries else 0
+        if drawn is not None:
+            tx.tape.cut(drawn)  # nothing that the application has seen depends on what the statement drew
         return self._until_done(journal, tx, begin, cause, lambda fresh: None)
 
     def _until_done(
@@ -212,15 +216,22 @@ class Replay:
     ) -> Transaction:
         tx.rollback()
         drawn = len(tx.tape.values)
+        slot_s = self.policy.first_wait_s
         while True:
             self._check_bounds(journal, conflict)
             started = self._clock()
             try:
-                with self._turns(journal):
+                with self._turns(journal, slot_s):
                     tx.tape.cut(drawn)  # a try that took another course may have drawn more
-                    return self._once(journal, tx, begin, finish)
+                    tried = self._clock()
+                    try:
+                        return self._once(journal, tx, begin, finish)
+                    finally:
+                        slot_s = max(slot_s, self._clock() - tried)
             except _Different as different:
                 raise self._refuse(str(different), conflict) from conflict
+            except Diverged:
+                raise self._refuse(ANOTHER_COURSE, conflict) from conflict
             except Conflict as again:
                 conflict = again
             finally:
@@ -248,7 +259,7 @@ class Replay:
         )
 
     @contextmanager
-    def _turns(self, journal: Journal) -> Iterator[None]:
+    def _turns(self, journal: Journal, slot_s: float) -> Iterator[None]:
         """Wait before a try: at random, and from the second on for this process's turn."""
         policy = self.policy
         tries = journal.tries
@@ -264,7 +275,7 @@ class Replay:
             if held:
                 self._starving = tries >= STARVING_TRIES
             if tries:
-                self._sleep(min(policy.first_wait_s * 2**tries, policy.max_wait_s) * self._jitter())
+                self._sleep(min(slot_s * 2**tries, policy.max_wait_s) * self._jitter())
             yield
         finally:
             if held:
@@ -293,7 +304,7 @@ class Replay:
 
 def _commit_whole(fresh: Transaction) -> None:
     if fresh.tape.position != len(fresh.tape.values):
-        raise _Different("it would now take another course")
+        raise _Different(ANOTHER_COURSE)
     fresh.commit()
 
 
@@ -312,4 +323,4 @@ def _replay(entry: Entry, fresh: Transaction) -> None:
     if result != entry.result:
         raise _Different("its answers would now be different")
     if entry.drawn is not None and fresh.tape.position != entry.drawn:
-        raise _Different("it would now take another course")
+        raise _Different(ANOTHER_COURSE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from rome.driver.api import Driver
@@ -12,7 +13,7 @@ from rome.txn.commit import CommitProtocol, OneRoundTrip
 from rome.txn.view import Guard, GuardChanged, Overlay, Stats, View
 from rome.txn.wave import Step, Wave, WaveResult
 
-__all__ = ["GuardChanged", "Isolation", "Savepoint", "Stats", "Tape", "Transaction"]
+__all__ = ["Diverged", "GuardChanged", "Isolation", "Savepoint", "Stats", "Tape", "Transaction"]
 
 T = TypeVar("T")
 
@@ -26,23 +27,36 @@ class Isolation(enum.StrEnum):
     READ_COMMITTED = "READ COMMITTED"
 
 
+class Diverged(Conflict):
+    """A replay takes another course than the first run did: it draws what was not drawn then."""
+
+
 class Tape:
-    """The values a transaction drew from elsewhere than the store's cells, in order.
+    """The values a transaction drew from elsewhere than the store's cells, in order, and where each came from.
 
     A transaction that is replayed reads the same values back, then goes on drawing.
     """
 
-    __slots__ = ("position", "values")
+    __slots__ = ("_sources", "position", "values")
 
     def __init__(self) -> None:
         self.values: list[Any] = []
         self.position = 0  # of the next value to be read back or drawn
+        self._sources: list[object] = []
 
-    def draw(self, make: Callable[[], T]) -> T:
-        """The next value of the tape, made now if it has not been drawn before."""
+    def draw(self, make: Callable[[], T], source: object) -> T:
+        """The next value of the tape, made now if it has not been drawn before.
+
+        Raises Diverged if the value there came from another `source`: a time must not be read back as a number.
+        """
         if self.position == len(self.values):
-            self.values.append(make())
-        value: T = self.values[self.position]
+            value = make()
+            self.values.append(value)
+            self._sources.append(source)
+        elif self._sources[self.position] != source:
+            raise Diverged("this transaction was replayed and took another course; nothing was written, run it again")
+        else:
+            value = self.values[self.position]
         self.position += 1
         return value
 
@@ -52,7 +66,7 @@ class Tape:
 
     def cut(self, position: int) -> None:
         """Forget what was drawn from `position` on."""
-        del self.values[position:]
+        del self.values[position:], self._sources[position:]
         self.position = min(self.position, position)
 
 
@@ -189,13 +203,16 @@ class Transaction:
         self._statement = min(self._statement, savepoint.mark)
         self.context = savepoint.context
 
-    def draw(self, make: Callable[[], T]) -> T:
-        """A value that is not a function of what was read: the time, a random number. A replay gets the same."""
-        return self.tape.draw(make)
+    def draw(self, make: Callable[[], T], of: object = None) -> T:
+        """A value that is not a function of what was read: the time, a random number. A replay gets the same.
+
+        `of` tells apart what the same code draws for different purposes (two tables' numbers); compared with ==.
+        """
+        return self.tape.draw(make, (_source(make), of))
 
     def increment(self, key: bytes, by: int, at_least: int = 0) -> int:
         """`driver.increment`, drawn: outside the transaction, never undone, the same again in a replay."""
-        return self.tape.draw(lambda: self._increment(key, by, at_least))
+        return self.tape.draw(lambda: self._increment(key, by, at_least), (key, by, at_least))
 
     def _increment(self, key: bytes, by: int, at_least: int) -> int:
         self._increments += 1
@@ -229,3 +246,10 @@ class Transaction:
         """Forget everything. May be called again, and after `commit`."""
         self.active = False
         self._view.close()
+
+
+def _source(make: Callable[[], object]) -> object:
+    """What tells `make` from the makers of other values: the code it runs, whatever it was made with."""
+    while isinstance(make, partial):
+        make = make.func
+    return getattr(make, "__code__", make)
