@@ -36,7 +36,7 @@ from rome.errors import (
     StoreFull,
     Unavailable,
 )
-from rome.testing.driver_suite import in_child, scanned, value_at
+from rome.testing.driver_life import in_child, scanned, value_at
 
 
 def open_at(path: Path, options: str = "") -> Driver:

@@ -17,7 +17,7 @@ from rome.config import StoreURL, parse
 from rome.driver.api import Cell, ExpectCell, ExpectRange, Scan
 from rome.driver.open import open_store
 from rome.errors import Conflict
-from rome.testing.driver_suite import scanned, value_at
+from rome.testing.driver_life import scanned, value_at
 
 PROCESSES = 4
 FORK = multiprocessing.get_context("fork")

@@ -13,7 +13,7 @@ import pytest
 from rome.config import parse
 from rome.driver.open import open_store
 from rome.errors import InterfaceError
-from rome.testing.driver_suite import value_at
+from rome.testing.driver_life import value_at
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,7 +10,8 @@ import pytest
 
 from rome.config import parse
 from rome.driver.open import open_store
-from rome.testing.driver_suite import DriverSuite, OpenDriver
+from rome.testing.driver_life import OpenDriver
+from rome.testing.driver_suite import DriverSuite
 from rome.testing.instruments import Fault, Faulty, Mirror, Recorder, Turn
 
 
