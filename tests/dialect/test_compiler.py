@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -154,6 +155,7 @@ def test_regular_expressions_are_refused() -> None:
         (items.c.name.is_distinct_from("a"), "items.name IS DISTINCT FROM :name_1"),
         (cast(items.c.id, Double), "CAST(items.id AS DOUBLE PRECISION)"),
         (func.now(), "CURRENT_TIMESTAMP"),
+        (func.aggregate_strings(items.c.name, ","), "string_agg(items.name, :aggregate_strings_1)"),
         (func.current_timestamp(), "CURRENT_TIMESTAMP"),
     ],
 )
@@ -163,7 +165,15 @@ def test_expressions(expression: Any, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(True, "true"), (False, "false"), (None, "NULL"), ("it's", "'it''s'"), (b"\x00a", "X'0061'"), (3, "3")],
+    [
+        (True, "true"),
+        (False, "false"),
+        (None, "NULL"),
+        ("it's", "'it''s'"),
+        (b"\x00a", "X'0061'"),
+        (3, "3"),
+        (timedelta(days=-1, microseconds=1), "INTERVAL '-86399.999999' SECOND"),
+    ],
 )
 def test_literals(value: object, expected: str) -> None:
     assert sql(select(literal(value).label("a")), compile_kwargs={"literal_binds": True}) == f"SELECT {expected} AS a"
@@ -239,12 +249,20 @@ def test_an_index_is_dropped_from_its_table() -> None:
     [
         Column("a", Integer, schema.Computed("1 + 1")),
         Column("a", Integer, Identity()),
+        Column("a", Integer, Identity(start=7), primary_key=True),
+        Column("a", Integer, Identity(always=True), primary_key=True),
         Column("a", String(3, collation="nocase")),
     ],
 )
 def test_what_the_engine_does_not_have_is_refused(refused: Column[Any]) -> None:
     with pytest.raises(exc.CompileError):
         sql(schema.CreateTable(Table("items", MetaData(), refused)))
+
+
+def test_a_plain_identity_column_is_an_autoincrement_column() -> None:
+    defined = Table("items", MetaData(), Column("a", Integer, Identity(), primary_key=True))
+
+    assert "a INTEGER NOT NULL AUTOINCREMENT" in sql(schema.CreateTable(defined))
 
 
 def test_a_sequence_cannot_be_created() -> None:

@@ -163,7 +163,9 @@ def test_every_type_name_the_parser_takes_is_reflected() -> None:
 
 
 def test_json_is_written_and_read_as_the_engine_says(store_url: str) -> None:
-    engine = sa.create_engine(store_url, json_serializer=lambda value: '["written"]', json_deserializer=lambda text: text)
+    engine = sa.create_engine(
+        store_url, json_serializer=lambda value: '["written"]', json_deserializer=lambda text: text
+    )
     metadata = sa.MetaData()
     table = sa.Table("t", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("a", sa.JSON))
     metadata.create_all(engine)

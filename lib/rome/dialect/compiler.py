@@ -143,6 +143,9 @@ class RomeCompiler(compiler.SQLCompiler):
 
     # ---- operators and functions
 
+    def visit_aggregate_strings_func(self, fn: Any, **kw: Any) -> str:
+        return f"string_agg{self.function_argspec(fn, **kw)}"
+
     def visit_now_func(self, function: Any, **kw: Any) -> str:
         return "CURRENT_TIMESTAMP"
 

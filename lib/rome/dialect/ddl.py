@@ -19,7 +19,7 @@ class RomeDDLCompiler(compiler.DDLCompiler):
         if column.computed is not None:
             _refuse(f"the computed column {column.name}", "compute it in the application or in the query")
         if column.identity is not None:
-            _refuse(f"the identity column {column.name}", "use autoincrement=True")
+            _check_identity(column)
         text = (
             f"{self.preparer.format_column(column)} "
             f"{self.dialect.type_compiler_instance.process(column.type, type_expression=column)}"
@@ -29,8 +29,7 @@ class RomeDDLCompiler(compiler.DDLCompiler):
             text += f" DEFAULT {default}"
         if not column.nullable:
             text += " NOT NULL"
-        table = column.table
-        if table is not None and column is table._autoincrement_column and column.server_default is None:
+        if _is_numbered(column):
             text += " AUTOINCREMENT"
         if column.comment is not None:
             text += f" COMMENT {self._quoted(column.comment)}"
@@ -80,6 +79,24 @@ class RomeDDLCompiler(compiler.DDLCompiler):
 
     def visit_drop_constraint_comment(self, drop: Any, **kw: Any) -> NoReturn:
         _refuse("a comment on a constraint", "comment on its table")
+
+
+def _is_numbered(column: Column[Any]) -> bool:
+    """Whether an INSERT that leaves the column out gives it the next number."""
+    table = column.table
+    plain = column.server_default is None or column.identity is not None
+    return table is not None and column is table._autoincrement_column and plain
+
+
+def _check_identity(column: Column[Any]) -> None:
+    """An identity column is one more way to say AUTOINCREMENT, as long as it asks for nothing that this is not."""
+    identity = column.identity
+    assert identity is not None
+    asked = (identity.minvalue, identity.maxvalue, identity.nominvalue, identity.nomaxvalue, identity.cycle)
+    if not _is_numbered(column):
+        _refuse(f"the identity column {column.name}, which is not an integer primary key", "give it values")
+    if identity.always or identity.start not in (None, 1) or identity.increment not in (None, 1) or any(asked):
+        _refuse(f"an option of the identity column {column.name}", "numbers count from 1 and may be given")
 
 
 def _refuse(what: str, instead: str) -> NoReturn:

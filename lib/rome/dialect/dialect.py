@@ -58,7 +58,7 @@ class RomeDialect(Reflection, DefaultDialect):
     tuple_in_values = False
 
     supports_default_values = True
-    supports_default_metavalue = True
+    supports_default_metavalue = False
     supports_empty_insert = False
     supports_multivalues_insert = True
     postfetch_lastrowid = True
@@ -113,9 +113,6 @@ class RomeDialect(Reflection, DefaultDialect):
 
     def get_isolation_level(self, dbapi_connection: Any) -> Any:
         return dbapi_connection.isolation_level
-
-    def get_default_isolation_level(self, dbapi_conn: Any) -> Any:
-        return "SERIALIZABLE"
 
     def set_isolation_level(self, dbapi_connection: Any, level: Any) -> None:
         dbapi_connection.isolation_level = level

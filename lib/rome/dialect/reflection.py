@@ -36,6 +36,7 @@ class Reflection:
     def get_schema_names(self, connection: Connection, **kw: Any) -> list[str]:
         return []
 
+    @reflection.cache
     def get_table_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
         return [] if schema else sorted(table.name for table in catalog_of(connection).tables.values())
 
@@ -48,14 +49,13 @@ class Reflection:
     def get_temp_view_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
         return []
 
+    @reflection.cache
     def has_table(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> bool:
         self._ensure_has_table_connection(connection)  # type: ignore[attr-defined]
         return not schema and table_name.lower() in catalog_of(connection).tables
 
     @reflection.cache
-    def get_columns(
-        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
-    ) -> list[Any]:
+    def get_columns(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> list[Any]:
         return [
             {
                 "name": column.name,
@@ -69,9 +69,7 @@ class Reflection:
         ]
 
     @reflection.cache
-    def get_pk_constraint(
-        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
-    ) -> Any:
+    def get_pk_constraint(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> Any:
         table = table_of(connection, table_name, schema)
         return {"constrained_columns": list(table.names(table.primary_key)), "name": table.primary_key_name}
 
@@ -93,9 +91,7 @@ class Reflection:
         ]
 
     @reflection.cache
-    def get_indexes(
-        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
-    ) -> list[Any]:
+    def get_indexes(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> list[Any]:
         table = table_of(connection, table_name, schema)
         return [
             {
@@ -126,15 +122,11 @@ class Reflection:
         return [{"name": check.name, "sqltext": check.sql} for check in table_of(connection, table_name, schema).checks]
 
     @reflection.cache
-    def get_table_comment(
-        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
-    ) -> Any:
+    def get_table_comment(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> Any:
         return {"text": table_of(connection, table_name, schema).comment}
 
     @reflection.cache
-    def get_table_options(
-        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
-    ) -> Any:
+    def get_table_options(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> Any:
         table_of(connection, table_name, schema)
         return {}
 

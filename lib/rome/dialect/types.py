@@ -62,6 +62,15 @@ class INTERVAL(type_api.NativeForEmulated, sqltypes._AbstractInterval):
     def python_type(self) -> type[datetime.timedelta]:
         return datetime.timedelta
 
+    def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+        return _seconds
+
+
+def _seconds(value: datetime.timedelta) -> str:
+    microseconds = value // datetime.timedelta(microseconds=1)
+    whole, fraction = divmod(abs(microseconds), 1_000_000)
+    return f"INTERVAL '{'-' if microseconds < 0 else ''}{whole}.{fraction:06}' SECOND"
+
 
 class RomeLargeBinary(types.LargeBinary):
     """BLOB, written as a literal in hexadecimal."""
