@@ -226,7 +226,8 @@ class Mirror:
         )
         self._turn = turn or Turn()
         self._process = os.getpid()
-        self._versions: dict[int, int] = {0: 0}  # of cells: the first store's and the second's for the same commit
+        self._versions: dict[int, int] = {0: 0}  # of cells: the second store's by the first's for the same commit
+        self._back: dict[int, int] = {0: 0}  # and the other way round
         self._states: dict[int, int] = {}  # of readings, likewise
 
     def _alone(self) -> bool:
@@ -254,6 +255,11 @@ class Mirror:
             for each in expect
         ]
 
+    def _pair(self, one: int, other: int) -> None:
+        """Note that `one` and `other` are versions of one commit."""
+        if self._versions.setdefault(one, other) != other or self._back.setdefault(other, one) != one:
+            raise Disagreement(f"the versions {one} and {other} belong to two commits")
+
     def _compare(self, one: Reading, other: Reading) -> None:
         answers = [[reading.cells, *reading.scans, *reading.rows] for reading in (one, other)]
         for cells, twins in zip(*answers, strict=True):
@@ -261,12 +267,8 @@ class Mirror:
             if mine != theirs or (cells is None) != (twins is None):
                 raise Disagreement(f"first: {cells!r}; second: {twins!r}")
             for cell, twin in zip(cells or (), twins or (), strict=True):
-                if (
-                    cell is not None
-                    and twin is not None
-                    and self._versions.setdefault(cell.version, twin.version) != twin.version
-                ):
-                    raise Disagreement(f"two cells of one commit have two versions: {cell!r} and {twin!r}")
+                if cell is not None and twin is not None:
+                    self._pair(cell.version, twin.version)
 
     def read(
         self,
@@ -304,7 +306,7 @@ class Mirror:
                 lambda: self.second.commit(self._for_second(expect), writes, mark),
             )
             if writes:
-                self._versions[one] = other
+                self._pair(one, other)
             return one
 
     def outcome(self, mark: bytes) -> int | None:
