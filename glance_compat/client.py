@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import requests
 from glance_compat.failure import Failure
 
 TIMEOUT_S = 60.0
+TAGS = re.compile(r"<[^>]*>")  # Glance's error pages are HTML
 
 
 class Upload(io.RawIOBase):
@@ -83,6 +85,6 @@ class Client:
         except requests.RequestException as error:
             raise Failure(f"{method} {path} got no answer: {error}") from None
         if answer.status_code != expected:
-            body = " ".join(answer.text.split())[:300]
-            raise Failure(f"{method} {path} answered {answer.status_code} where {expected} was due: {body}")
+            said = " ".join(TAGS.sub(" ", answer.text).split())[:300]
+            raise Failure(f"{method} {path} answered {answer.status_code} where {expected} was due: {said}")
         return answer

@@ -144,8 +144,11 @@ def _prove(console: Console, server: Server) -> str:
             for step in proof.run():
                 table.add_row(step.name, step.seen, f"{step.milliseconds:.1f}")
                 progress.update(bar, description=f"proof: {step.name}")
+    except Failure as failure:
+        raise Failure(f"the proof did not hold: {failure} (see {server.log.path})") from None
     finally:
-        console.print(table)
+        if table.row_count:
+            console.print(table)
     console.print(f"the proof held: {table.row_count} of {table.row_count} steps")
     return proof.image_id
 

@@ -63,7 +63,7 @@ def run_suite(
         "-p", "tests.glance.inside.plugin", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(mirror),
         "-o", "python_classes=",  # unittest's classes only: by name, pytest would take Glance's mixins for tests too
         "-q", "-W", "ignore", "--tb=short", "--durations=20", f"--junitxml={report}",
-        *(["-n", str(processes)] if processes > 1 else []),
+        *(["-n", str(processes), "--dist", "loadfile"] if processes > 1 else []),
     ]  # fmt: skip
     clean = {name: value for name, value in os.environ.items() if not CLEAR.match(name)}
     finished = subprocess.run(

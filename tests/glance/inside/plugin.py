@@ -1,6 +1,6 @@
 """The pytest plugin of the processes that run Glance's own tests.
 
-It makes three allowances, none of which touches a test:
+It makes four allowances, none of which touches a test:
 
 * Each process gets a database of its own on the store at ROME_GLANCE_BASE_URL, through oslo.config's environment
   source, which Glance reads as it reads its configuration file. The REST suite, whose tests write their own
@@ -9,6 +9,8 @@ It makes three allowances, none of which touches a test:
 * A host name that this machine cannot resolve gets the unspecified address, where a connection is refused at once.
   Glance looks a host up before it fetches from it, and most of the tests only need that look-up to succeed.
   `localhost.`, which some name servers do not know, is this machine.
+* The integration tests keep the first one's SQLite file as a template for the others and pass its name on in the
+  environment. It is forgotten between tests, so that each migrates a database of its own.
 """
 
 from __future__ import annotations
@@ -27,8 +29,10 @@ from tests.glance.inside.databases import database_url
 LOCAL_NAMES = ("localhost", "localhost.")
 LOCAL_ADDRESS = "127.0.0.1"
 UNREACHABLE_ADDRESS = "0.0.0.0"
+TEMPLATE = "GLANCE_DB_TEST_SQLITE_FILE"
 
 _resolve = socket.getaddrinfo
+_templates: list[str] = []
 
 
 def _resolve_or_invent(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
@@ -52,3 +56,14 @@ def pytest_pycollect_makeitem(collector: object, name: str, obj: object) -> list
     if isinstance(obj, type) and issubclass(obj, unittest.TestCase):
         return None if unittest.TestLoader().getTestCaseNames(obj) else []
     return None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    template = os.environ.pop(TEMPLATE, None)
+    if template is not None:
+        _templates.append(template)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _templates:  # Glance's tests delete the template at exit, by this name
+        os.environ.setdefault(TEMPLATE, _templates[-1])

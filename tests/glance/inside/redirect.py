@@ -2,6 +2,7 @@
 
 Glance's REST tests write the URL of an SQLite file into their configuration, each its own. Wrapping the one function
 with which oslo.db opens engines moves them all, and two processes that name the same file meet in the same database.
+The file itself stays, empty: the integration tests copy it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def _redirected(create_engine: Callable[..., Any], base: str) -> Callable[..., A
         url = make_url(sql_connection)
         if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
             name = hashlib.sha256(str(Path(url.database).resolve()).encode()).hexdigest()[:16]
+            Path(url.database).touch()
             sql_connection = database_url(base, name).render_as_string(hide_password=False)
         return create_engine(sql_connection, *args, **kwargs)
 
