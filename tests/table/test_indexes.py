@@ -143,7 +143,7 @@ def test_a_new_check_looks_at_every_row(filled: Workbench) -> None:
     check = Check("ck", "id < 5")
     with pytest.raises(CheckViolation) as caught:
         filled.define(add_check, filled["c"], check, lambda row: row[0] < 5)
-    assert str(caught.value) == '[23514] CHECK constraint failed: table "c" check "ck" (id < 5)'
+    assert str(caught.value) == '[23514] CHECK constraint failed: c (check ck, condition id < 5)'
     assert (caught.value.table, caught.value.constraint) == ("c", "ck")
     filled.define(add_check, filled["c"], check, lambda row: row[0] < 6)
     with pytest.raises(DuplicateObject, match='constraint "ck"'):

@@ -10,7 +10,7 @@ holds, less what the statement takes away, plus what it brings. Then the writes 
     ForeignKeyViolation  FOREIGN KEY constraint failed: table "tags" key "fk_x" references "images"
                          (columns image_id, value 'a'): no such row            [one line]
     ForeignKeyViolation  the same, ending with: the row is still referenced
-    CheckViolation       CHECK constraint failed: table "images" check "ck_size" (size >= 0)
+    CheckViolation       CHECK constraint failed: images (check ck_size, condition size >= 0)
 
 An unnamed key is called `-`, an unnamed primary key PRIMARY. docs/keys.md lists the shapes.
 """
@@ -385,7 +385,7 @@ def duplicate(table: Table, path: KeyPath, row: Row) -> UniqueViolation:
 def check_violation(table: Table, check: Check) -> CheckViolation:
     """What the floor that evaluates CHECKs raises."""
     return CheckViolation(
-        f'CHECK constraint failed: table "{table.name}" check "{check.name or "-"}" ({check.sql})',
+        f"CHECK constraint failed: {table.name} (check {check.name or '-'}, condition {check.sql})",
         table=table.name,
         constraint=check.name,
     )

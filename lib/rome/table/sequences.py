@@ -51,13 +51,13 @@ class Sequences:
 
         Costs a round trip when the block is used up. DataError (22003) past the column's type.
         """
-        numbers: list[int] = tx.draw(lambda: self._from_block(table, count))
+        numbers: list[int] = tx.draw(lambda: self._from_block(table, count), (table.id, count))
         missing = count - len(numbers)
         if missing:
             size = max(BLOCK_NUMBERS, missing)
             stop = tx.increment(self._keys.sequence_key(table), size) + 1
             fresh = stop - size
-            tx.draw(lambda: self._keep(table, _Block(fresh + missing, stop)))
+            tx.draw(lambda: self._keep(table, _Block(fresh + missing, stop)), (table.id, stop))
             numbers = [*numbers, *range(fresh, fresh + missing)]
         limit = min((integer_range(c.type) for c in table.columns if c.autoincrement), default=1 << 63)
         if numbers and numbers[-1] >= limit:
@@ -66,7 +66,7 @@ class Sequences:
 
     def note(self, tx: Transaction, table: Table, value: int) -> None:
         """An explicit value was given: later numbers lie above it. Costs a round trip only above the known block."""
-        if value > 0 and tx.draw(lambda: self._passes(table, value)):
+        if value > 0 and tx.draw(lambda: self._passes(table, value), (table.id, value)):
             tx.increment(self._keys.sequence_key(table), 0, at_least=value)
 
     def discard(self, table: Table) -> None:
