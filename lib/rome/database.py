@@ -11,6 +11,7 @@ transaction that was open when the process forked belongs to the parent.
 from __future__ import annotations
 
 import os
+import random
 import threading
 import time
 import weakref
@@ -86,7 +87,9 @@ class Database:
         self._totals = Counters()
         self._counting = threading.Lock()
         self.replay = Replay()
-        self.environment = Environment(self._keys, CatalogCache(self._keys), Sequences(self._keys), self._utc_now)
+        self.environment = Environment(
+            self._keys, CatalogCache(self._keys), Sequences(self._keys), self._utc_now, random.random, time.perf_counter
+        )
 
     def _utc_now(self) -> datetime:
         return _EPOCH + timedelta(microseconds=self._clock_ns() // 1000)

@@ -6,14 +6,12 @@ for each execution is to fill the slots and run the operators.
 
 from __future__ import annotations
 
-import random
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from decimal import Decimal
-from time import perf_counter
 
 from rome.errors import ProgrammingError, TypeMismatch
 from rome.sql import definition, explain, syntax
@@ -116,13 +114,17 @@ class Plans:
 
 @dataclass(slots=True)
 class Environment:
-    """What the statements of one opened database share. `clock` gives the time in UTC, without tzinfo."""
+    """What the statements of one opened database share.
+
+    `clock` gives the time in UTC, without tzinfo; `draw` a random number from 0 to below 1; `timer` counts seconds.
+    """
 
     keys: Keys
     catalogs: CatalogCache
     sequences: Sequences
     clock: Callable[[], datetime]
-    draw: Callable[[], float] = random.random
+    draw: Callable[[], float]
+    timer: Callable[[], float]
     plans: Plans = field(default_factory=Plans)
 
 
@@ -373,13 +375,13 @@ def _converted(value: object, type_: SqlType) -> object:
 def _explained(env: Environment, tx: Transaction, compiled: Compiled, parameters: Parameters) -> Result:
     """EXPLAIN: the plan; EXPLAIN ANALYZE: run it too, and say what each operator did."""
     assert compiled.explain is not None
-    profile, before, started = None, tx.stats, perf_counter()
+    profile, before, started = None, tx.stats, env.timer()
     if compiled.explain.analyze:
-        profile = Profile()
+        profile = Profile(env.timer)
         tx.run(_one(compiled, _context(env, tx, compiled, parameters, profile)))
     lines = explain.lines(compiled.root, compiled.queries, profile)
     if profile is not None:
-        lines.append(explain.total(before, tx.stats, (perf_counter() - started) * 1000))
+        lines.append(explain.total(before, tx.stats, (env.timer() - started) * 1000))
     return Result(compiled.columns, [(line,) for line in lines], len(lines))
 
 
