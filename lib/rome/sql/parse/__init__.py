@@ -11,12 +11,13 @@ import re
 from sqlglot import Token, TokenType
 from sqlglot.errors import ParseError, TokenError
 
-from rome.errors import NotSupportedError, Place, SyntaxError_
+from rome.errors import Place, SyntaxError_
 from rome.sql import syntax
 from rome.sql.parse import changes, definitions, expressions, queries
 from rome.sql.parse.allow import STATEMENTS
-from rome.sql.parse.grammar import DIALECT
+from rome.sql.parse.nesting import room_for
 from rome.sql.parse.source import Source
+from rome.sql.parse.statements import DIALECT
 
 # Imported so that their readers stand on the allow-list.
 READERS = (expressions, queries, changes, definitions)
@@ -33,8 +34,9 @@ OTHER_STATEMENTS = frozenset(
 def parse(sql: str) -> syntax.Statement:
     """The syntax tree of the one statement in `sql`; a semicolon may end it.
 
-    Raises SyntaxError_ when the text is not SQL, NotSupportedError when it is SQL that ROME does not take (SQLSTATE
-    54001 when it is nested too deeply), and UndefinedObject for an unknown type; each shows the place with a caret.
+    Raises SyntaxError_ when the text is not SQL, NotSupportedError when it is SQL that ROME does not take, and
+    UndefinedObject for an unknown type, each with the place and a caret; ProgrammingError (54001) for a text nested
+    too deeply.
     """
     source = Source(sql, _tokens(sql))
     tokens = source.tokens
@@ -52,10 +54,8 @@ def parse(sql: str) -> syntax.Statement:
         raise source.refuse(tokens[0].start, f"the statement {word}")
     if word not in STATEMENT_WORDS:
         raise source.wrong(tokens[0].start, f"a statement begins with {', '.join(STATEMENT_WORDS[:-2])} or COMMENT ON")
-    try:
+    with room_for(tokens):
         statement = _statement(source, tokens)
-    except RecursionError:
-        raise NotSupportedError("statement nested too deeply", sqlstate="54001") from None
     source.check_all_taken()
     return syntax.Explain(statement, analyze) if explain else statement
 
@@ -68,9 +68,16 @@ def _tokens(sql: str) -> list[Token]:
         raise _unreadable(sql, error) from None
     while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
         tokens.pop()
+    end = -1  # of the number before, if there is one
     for token in tokens:
-        if token.token_type is TokenType.SEMICOLON:
+        kind = token.token_type
+        if kind is TokenType.SEMICOLON:
             raise Source(sql, tokens).refuse(token.start, "more than one statement in a text")
+        if token.start == end and kind is TokenType.VAR:  # 1_000 is not 1 AS _000
+            raise Source(sql, tokens).wrong(token.start, f"{token.text!r} is not part of a number")
+        if kind is TokenType.HEX_STRING and sql[token.start] == "0":  # 0x1F: a number to some, bytes to others
+            raise Source(sql, tokens).refuse(token.start, "a number that begins with 0x")
+        end = token.end + 1 if kind is TokenType.NUMBER else -1
     return tokens
 
 
@@ -79,7 +86,9 @@ def _unreadable(sql: str, error: TokenError) -> SyntaxError_:
     # sqlglot says where only in the text of the error below: "Missing ' from <line>:<offset of the opening quote>"
     opened = re.search(r"^Missing (.*) from \d+:(\d+)$", str(error.__cause__))
     if opened is None:
-        return SyntaxError_(f"the text cannot be read: {error.__cause__}")
+        where = Place.at(sql, min(error.end or len(sql), len(sql)))
+        what = error.__cause__ if isinstance(error.__cause__, TokenError) else "a comment may have no end"
+        return SyntaxError_(where.describe(f"the text cannot be read ({what})"))
     return SyntaxError_(Place.at(sql, int(opened[2])).describe(f"what begins here has no closing {opened[1]}"))
 
 

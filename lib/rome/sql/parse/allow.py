@@ -86,6 +86,7 @@ NAMES: dict[type, str] = {
     exp.Limit: "LIMIT inside a call",
     exp.Distinct: "DISTINCT here",
     exp.Alias: "AS here",
+    exp.Star: "* here",
     exp.Dot: "a function name with a schema",
     exp.Concat: "a string of several parts (write one string or ||)",
     exp.BitwiseNot: "~",
@@ -100,23 +101,15 @@ NAMES: dict[type, str] = {
 
 # And the clauses, where the name that sqlglot gives an argument does not say it.
 CLAUSES: dict[tuple[type, str], str] = {
-    (exp.Create, "expression"): "CREATE … AS",
-    (exp.Create, "replace"): "CREATE OR REPLACE",
     (exp.CTE, "materialized"): "MATERIALIZED",
-    (exp.Delete, "tables"): "DELETE of several tables",
     (exp.Distinct, "on"): "DISTINCT ON",
-    (exp.Drop, "cascade"): "DROP … CASCADE",
     (exp.Group, "all"): "GROUP BY ALL",
     (exp.In, "field"): "IN without parentheses",
-    (exp.Insert, "conflict"): "ON CONFLICT",
     (exp.Insert, "with_"): "WITH before INSERT (put it before the SELECT)",
     (exp.Join, "method"): "NATURAL JOIN",
-    (exp.LimitOptions, "with_ties"): "WITH TIES",
     (exp.Lock, "expressions"): "FOR UPDATE OF",
     (exp.Lock, "wait"): "FOR UPDATE NOWAIT",
-    (exp.Select, "hint"): "a hint",
     (exp.Select, "windows"): "WINDOW",
-    (exp.Table, "hints"): "a hint",
     (exp.Table, "joins"): "more than one table",
     (exp.With, "recursive"): "WITH RECURSIVE",
 }

@@ -7,7 +7,7 @@ from sqlglot import exp
 from rome.sql import syntax
 from rome.sql.parse.allow import STATEMENTS, only
 from rome.sql.parse.expressions import expression, identifier
-from rome.sql.parse.queries import query, select_items, table_name, where
+from rome.sql.parse.queries import query, select_items, table_name, value_or_default, where
 from rome.sql.parse.source import Source
 
 
@@ -38,17 +38,13 @@ def _insert(source: Source, node: exp.Insert) -> syntax.Insert:
     if isinstance(target, exp.Schema):
         only(source, target, "this", "expressions")
         columns = tuple(syntax.Name((identifier(source, c),), at=source.start(c)) for c in target.expressions)
-        if not columns:
-            raise source.wrong(target, "INSERT names no column: write DEFAULT VALUES")
         target = target.this
     table = _target(source, target)
     rows = node.expression
     if node.args.get("default"):
-        if rows is not None or columns:
-            raise source.wrong(node, "DEFAULT VALUES takes no columns and no rows")
+        if columns:
+            raise source.wrong(columns[0].at, "DEFAULT VALUES takes no columns")
         return syntax.Insert(table, (), None, _returning(source, node), at=table.at)
-    if rows is None:
-        raise source.wrong(node, "INSERT has neither VALUES nor a query")
     return syntax.Insert(table, columns, query(source, rows), _returning(source, node), at=table.at)
 
 
@@ -57,7 +53,7 @@ def _update(source: Source, node: exp.Update) -> syntax.Update:
     table = _target(source, node.this)
     assignments = tuple(_assignment(source, part) for part in node.expressions)
     if not assignments:
-        raise source.wrong(node, "UPDATE has no SET")
+        raise source.wrong(node, "SET names no column")
     condition = where(source, node.args.get("where"))
     return syntax.Update(table, assignments, condition, _returning(source, node), at=table.at)
 
@@ -69,20 +65,7 @@ def _assignment(source: Source, node: exp.Expr) -> tuple[syntax.Name, syntax.Exp
     column = expression(source, node.this)
     if not isinstance(column, syntax.Name):
         raise source.wrong(node, "SET takes column = expression")
-    value = node.expression
-    if isinstance(value, exp.Column) and _is_default(value):
-        return column, syntax.DefaultValue(at=source.take(value.this))
-    return column, expression(source, value)
-
-
-def _is_default(node: exp.Column) -> bool:
-    name = node.this
-    return (
-        not node.args.get("table")
-        and isinstance(name, exp.Identifier)
-        and not name.args.get("quoted")
-        and name.this.upper() == "DEFAULT"
-    )
+    return column, value_or_default(source, node.expression)
 
 
 @STATEMENTS.takes(exp.Delete, "this", "where", "returning")

@@ -10,6 +10,7 @@ from sqlglot import exp
 from rome.sql import syntax
 from rome.sql.parse.allow import EXPRESSIONS, QUERIES, only
 from rome.sql.parse.source import Source
+from rome.sql.parse.words import RESERVED
 
 COMPARISONS: dict[type[exp.Expr], str] = {
     exp.EQ: "=",
@@ -55,7 +56,7 @@ def identifier(source: Source, node: exp.Expr | None) -> str:
     name: str = node.this
     if not name:
         raise source.wrong(node, "a name may not be empty")
-    if not node.args.get("quoted") and not name.isidentifier():
+    if not node.args.get("quoted") and (not name.isidentifier() or name.upper() in RESERVED):
         raise source.wrong(node, f"{name!r} is no name: put it in double quotes")
     source.take(node)
     return name
@@ -113,22 +114,28 @@ def _parameter(source: Source, node: exp.Placeholder) -> syntax.Parameter:
     return syntax.Parameter(node.this or f"?{source.parameter_numbers[at]}", at=at)
 
 
-@EXPRESSIONS.takes(exp.Star)
-def _star(source: Source, node: exp.Star) -> syntax.Expression:
-    return syntax.Star(at=source.start(node))
-
-
 @EXPRESSIONS.takes(exp.Column, "this", "table", "db", "catalog")
 def _column(source: Source, node: exp.Column) -> syntax.Expression:
     at = source.start(node)
     if node.args.get("db") or node.args.get("catalog"):
         raise source.refuse(node, "a column name with a schema")
-    table = node.args.get("table")
     if isinstance(node.this, exp.Star):
-        only(source, node.this)
-        return syntax.Star(identifier(source, table) if table else None, at=at)
+        raise source.refuse(node, "* here")
+    table = node.args.get("table")
     name = identifier(source, node.this)
     return syntax.Name((identifier(source, table), name) if table else (name,), at=at)
+
+
+def star(source: Source, node: exp.Expr) -> syntax.Star | None:
+    """`*` or `table.*`, where they may stand; None for any other node."""
+    if isinstance(node, exp.Star):
+        only(source, node)
+        return syntax.Star(at=source.start(node))
+    if isinstance(node, exp.Column) and isinstance(node.this, exp.Star):
+        only(source, node, "this", "table")
+        only(source, node.this)
+        return syntax.Star(identifier(source, node.args.get("table")), at=source.start(node.args["table"]))
+    return None
 
 
 # ---- operators -----------------------------------------------------------------------------------------------------
@@ -330,6 +337,8 @@ def _call(source: Source, node: exp.Anonymous) -> syntax.Function:
     if distinct:
         only(source, arguments[0], "expressions")
         arguments = [*arguments[0].expressions, *arguments[1:]]
+        if not arguments:
+            raise source.wrong(at, "DISTINCT names no expression")
     return syntax.Function(name.lower(), expressions(source, arguments), distinct=distinct, at=at)
 
 

@@ -1,11 +1,11 @@
-"""ROME's grammar, as a sqlglot dialect: a smaller tokenizer, and a parser with most of its hooks taken out.
+"""ROME's grammar of names, expressions and queries: sqlglot's parser with most of its hooks taken out.
 
 sqlglot knows the syntax of thirty databases; every word and every function that ROME does not take is left out here, so
 that it is a plain name again (a column may be called `format`) or a syntax error. No function has a class of its own:
 each call stays `exp.Anonymous` under the name that was written.
 
-The methods overridden are those that sqlglot's own dialects override. Where sqlglot reads a clause loosely (types,
-ALTER TABLE, COMMENT, INTERVAL, CAST) the method here reads it strictly instead.
+The methods overridden are those that sqlglot's own dialects override. Where sqlglot reads a clause loosely, skips a
+word without asking, or takes what no SQL standard has, the method here reads it strictly instead.
 """
 
 from __future__ import annotations
@@ -19,38 +19,22 @@ from sqlglot.errors import ParseError
 
 from rome.errors import NotSupportedError, Place, UndefinedObject
 from rome.sql.parse import datatypes
-
-_WORDS = """
-    ALL ALTER AND ANY ASC AS AUTOINCREMENT AUTO_INCREMENT BETWEEN CASE COLLATE COLUMN COMMENT CONSTRAINT CREATE CROSS
-    CUBE CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP CURRENT_USER DEFAULT DELETE DESC DISTINCT DROP ELSE END ESCAPE
-    EXCEPT EXISTS FALSE FETCH FILTER FIRST FOR FROM FULL FUNCTION GLOB HAVING ILIKE IN INDEX INNER INSERT INTERSECT
-    INTERVAL INTO IS ISNULL JOIN LATERAL LEFT LIKE LIMIT LOCALTIME LOCALTIMESTAMP NATURAL NEXT NOT NOTNULL NULL OFFSET
-    ON OR OUTER OVER PROCEDURE RECURSIVE REFERENCES REGEXP RENAME REPLACE RETURNING RIGHT RLIKE ROLLUP ROW ROWS SCHEMA
-    SELECT SEQUENCE SET SOME TABLE TEMP TEMPORARY THEN TRIGGER TRUE UNION UNIQUE UNNEST UPDATE USING VALUES VIEW WHEN
-    WHERE WINDOW WITH DATE DATETIME TIME TIMESTAMP
-"""
-_PHRASES = ("FOREIGN KEY", "GROUP BY", "GROUPING SETS", "ORDER BY", "PARTITION BY", "PRIMARY KEY", "SIMILAR TO")
-_SIGNS = (
-    *("==", "::", "||", ">=", "<=", "<>", "!=", ":=", "<=>", "->", "->>", "=>", "#>", "#>>", "&&", "??", "~~", "~*"),
-    "/*+",
-)
-_KEYWORDS = sqlglot.Tokenizer.KEYWORDS
+from rome.sql.parse.words import NAME_TOKENS
 
 TYPE_WORDS = {name.split()[0] for name in datatypes.NAMES}
 INTERVAL_UNITS = {"YEAR", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"}
+
+
+PLAIN_NAMES = frozenset({TokenType.VAR, TokenType.IDENTIFIER})
 
 
 def _named(name: str) -> Callable[[], exp.Anonymous]:
     return lambda: exp.Anonymous(this=name, expressions=[])
 
 
-class Tokenizer(sqlglot.Tokenizer):
-    HEX_STRINGS: ClassVar[list[str | tuple[str, str]]] = [("x'", "'"), ("X'", "'")]
-    KEYWORDS: ClassVar[dict[str, TokenType]] = {word: _KEYWORDS[word] for word in (*_WORDS.split(), *_PHRASES, *_SIGNS)}
-    COMMANDS: ClassVar[set[TokenType]] = set()
+class ExpressionParser(sqlglot.Parser):
+    """Names, expressions, types, queries and what stands beside a column."""
 
-
-class Parser(sqlglot.Parser):
     FUNCTIONS: ClassVar[dict[str, Callable[..., exp.Expr]]] = {}
     NO_PAREN_FUNCTIONS: ClassVar[dict[TokenType, Any]] = {
         TokenType.CURRENT_DATE: _named("current_date"),
@@ -82,14 +66,25 @@ class Parser(sqlglot.Parser):
         TokenType.PLACEHOLDER: lambda self: self.expression(exp.Placeholder(), self._prev),
         TokenType.COLON: lambda self: self._read_named_parameter(),
     }
-    STATEMENT_PARSERS: ClassVar[dict[TokenType, Any]] = {
-        token: sqlglot.Parser.STATEMENT_PARSERS[token]
-        for token in (TokenType.CREATE, TokenType.DELETE, TokenType.DROP, TokenType.UPDATE)
-    } | {
-        TokenType.ALTER: lambda self: self._read_alter(),
-        TokenType.COMMENT: lambda self: self._read_comment(),
-        TokenType.INSERT: lambda self: self._read_insert(),
-    }
+    ID_VAR_TOKENS: ClassVar[Any] = NAME_TOKENS
+    # Without AS only a plain name is an alias, so that no word of a clause is swallowed by the one before it.
+    ALIAS_TOKENS: ClassVar[Any] = PLAIN_NAMES
+    TABLE_ALIAS_TOKENS: ClassVar[Any] = PLAIN_NAMES
+    UPDATE_ALIAS_TOKENS: ClassVar[Any] = PLAIN_NAMES
+    COLON_PLACEHOLDER_TOKENS: ClassVar[Any] = NAME_TOKENS
+    WINDOW_ALIAS_TOKENS: ClassVar[Any] = PLAIN_NAMES
+    FUNC_TOKENS: ClassVar[Any] = {
+        *NAME_TOKENS, *NO_PAREN_FUNCTIONS, *sqlglot.Parser.SUBQUERY_PREDICATES, TokenType.LEFT, TokenType.RIGHT
+    }  # fmt: skip
+    OPTIONAL_ALIAS_TOKEN_CTE: ClassVar[bool] = False
+    QUERY_MODIFIER_PARSERS: ClassVar[dict[TokenType, Any]] = {
+        token: sqlglot.Parser.QUERY_MODIFIER_PARSERS[token]
+        for token in (
+            *(TokenType.WHERE, TokenType.GROUP_BY, TokenType.HAVING, TokenType.WINDOW, TokenType.ORDER_BY),
+            *(TokenType.LIMIT, TokenType.OFFSET, TokenType.FOR),
+        )
+    } | {TokenType.FETCH: lambda self: ("limit", self._read_fetch())}
+    QUERY_MODIFIER_TOKENS: ClassVar[Any] = set(QUERY_MODIFIER_PARSERS)
     CONSTRAINT_PARSERS: ClassVar[dict[str, Any]] = {
         name: sqlglot.Parser.CONSTRAINT_PARSERS[name]
         for name in (
@@ -98,9 +93,7 @@ class Parser(sqlglot.Parser):
         )
     } | {
         "CHECK": lambda self: self._read_check(),
-        "DEFAULT": lambda self: self.expression(
-            exp.DefaultColumnConstraint(this=self._read_spanned(self._parse_bitwise))
-        ),
+        "DEFAULT": lambda self: self.expression(exp.DefaultColumnConstraint(this=self._read_default())),
     }
     SCHEMA_UNNAMED_CONSTRAINTS: ClassVar[set[str]] = {"CHECK", "FOREIGN KEY", "PRIMARY KEY", "UNIQUE"}
     KEY_CONSTRAINT_OPTIONS: ClassVar[Any] = {
@@ -116,7 +109,7 @@ class Parser(sqlglot.Parser):
     def raise_error(self, message: str, token: Token | None = None) -> NoReturn:
         token = token or self._curr or None
         offset = token.start if token else self._prev.end + 1 if self._prev else 0
-        if message.startswith(("Invalid expression", "Expecting", "Expected", "Required keyword")):
+        if message.startswith(("Invalid expression", "Expecting", "Expected", "Required keyword")) or " CTE" in message:
             # sqlglot's words are about its own classes
             close = "a ) is missing" if message == "Expecting )" else ""
             unexpected = f"{token.text!r} is not expected here" if token else "the statement is incomplete"
@@ -128,11 +121,11 @@ class Parser(sqlglot.Parser):
         return NotSupportedError(Place.at(self.sql, token.start).describe(f"{what} is not supported"))
 
     def _parse_as_command(self, start: Token) -> exp.Command:
-        raise self._refuse(f"{start.text.upper()} … {self._found()}", start)
+        raise self._refuse(f"{start.text.upper()} … {self._found()}")
 
     def _part(self, node: exp.Expr | None) -> exp.Expr:
         if node is None:
-            self.raise_error(f"something is missing: {self._found()!r} is not expected here")
+            self.raise_error("Expected something else")
         return node
 
     def _found(self) -> str:
@@ -149,10 +142,31 @@ class Parser(sqlglot.Parser):
     # ---- expressions -----------------------------------------------------------------------------------------------
 
     def _parse_csv(self, parse_method: Callable[[], Any], sep: TokenType = TokenType.COMMA) -> list[Any]:
-        items = super()._parse_csv(parse_method, sep)
-        if self._prev.token_type == TokenType.COMMA:
-            self.raise_error("something is missing after the comma")
-        return items
+        items: list[Any] = []
+        while True:
+            item = parse_method()
+            if item is None:
+                if items or self._curr.token_type == sep:
+                    self.raise_error("Expected an item")
+                return items
+            items.append(item)
+            if not self._match(sep):
+                return items
+
+    def _parse_value(self, values: bool = True) -> exp.Tuple | None:
+        if not values:
+            return super()._parse_value(values)
+        if not self._match(TokenType.L_PAREN):
+            self.raise_error("a row of VALUES stands in parentheses")
+        items = self._parse_csv(self._read_value)
+        self._match_r_paren()
+        return self.expression(exp.Tuple(expressions=items))
+
+    def _read_value(self) -> exp.Expr | None:
+        """An expression, or DEFAULT."""
+        if self._match(TokenType.DEFAULT):
+            return self.expression(exp.Var(this="DEFAULT"), self._prev)
+        return self._parse_disjunction()
 
     def _read_named_parameter(self) -> exp.Placeholder | None:
         colon = self._prev
@@ -334,16 +348,99 @@ class Parser(sqlglot.Parser):
         self._advance()
         return self._prev
 
-    # ---- changes ---------------------------------------------------------------------------------------------------
+    # ---- names ----------------------------------------------------------------------------------------------------
 
-    def _read_insert(self) -> exp.Expr:
-        if self._curr.token_type == TokenType.OR or self._curr.text.upper() == "IGNORE":
-            raise self._refuse(f"INSERT {self._found()}")
-        if self._curr.token_type != TokenType.INTO:
-            self.raise_error("INTO is missing after INSERT")
-        return self._parse_insert()
+    def _read_name(self) -> exp.Expr:
+        name = self._parse_id_var(any_token=False)
+        if name is None:
+            self.raise_error(f"a name is missing before {self._found()!r}" if self._curr else "a name is missing")
+        return name
 
-    # ---- definitions -----------------------------------------------------------------------------------------------
+    def _parse_id_var(self, any_token: bool = True, tokens: Collection[TokenType] | None = None) -> exp.Expr | None:
+        token = self._curr
+        if token.token_type == TokenType.STRING:
+            return None
+        # `any_token` would let any word be a name where sqlglot thinks that one must stand.
+        name = super()._parse_id_var(False, tokens)
+        if isinstance(name, exp.Identifier):
+            name.update_positions(token)
+        return name
+
+    def _parse_alias(self, this: exp.Expr | None, explicit: bool = False) -> exp.Expr | None:
+        named = super()._parse_alias(this, explicit)
+        if self._prev.token_type == TokenType.ALIAS:
+            self.raise_error("a name is missing after AS")
+        return named
+
+    def _parse_table_alias(self, alias_tokens: Collection[TokenType] | None = None) -> exp.TableAlias | None:
+        alias = super()._parse_table_alias(alias_tokens)
+        if self._prev.token_type == TokenType.ALIAS:
+            self.raise_error("a name is missing after AS")
+        return alias
+
+    def _parse_string_as_identifier(self) -> None:
+        return None
+
+    def _parse_table_part(self, schema: bool = False) -> exp.Expr | None:
+        if self._curr.token_type == TokenType.DOT:
+            self.raise_error("a table name is missing before the dot")
+        if not schema and self._next.token_type == TokenType.L_PAREN and self._curr.token_type == TokenType.VAR:
+            raise self._refuse(f"the table function {self._curr.text}")
+        return self._parse_id_var(any_token=False)
+
+    def _parse_table_parts(
+        self, schema: bool = False, is_db_reference: bool = False, wildcard: bool = False, fast: bool = False
+    ) -> exp.Table | exp.Dot | None:
+        table = super()._parse_table_parts(schema, is_db_reference, wildcard, fast)
+        if not fast and self._curr.token_type == TokenType.STAR:
+            self.raise_error("'*' is not expected here")
+        return table
+
+    # ---- queries ---------------------------------------------------------------------------------------------------
+
+    def _parse_from(
+        self, joins: bool = False, skip_from_token: bool = False, consume_pipe: bool = False
+    ) -> exp.From | None:
+        if consume_pipe:  # FROM t SELECT x
+            self.raise_error("SELECT is missing before FROM")
+        return super()._parse_from(joins, skip_from_token, consume_pipe)
+
+    def _parse_projections(self) -> tuple[list[exp.Expr], list[exp.Expr] | None]:
+        if self._prev.token_type == TokenType.ALIAS:
+            self.raise_error("'AS' is not expected here", self._prev)
+        return super()._parse_projections()
+
+    def _parse_join(
+        self,
+        skip_join_token: bool = False,
+        parse_bracket: bool = False,
+        alias_tokens: Collection[TokenType] | None = None,
+    ) -> exp.Join | None:
+        comma = self._curr if self._curr.token_type == TokenType.COMMA else None
+        join = super()._parse_join(skip_join_token, parse_bracket, alias_tokens)
+        if comma is not None:
+            if join is None:
+                self.raise_error("a table is missing after the comma", self._curr or comma)
+            join.meta["comma"] = True
+        return join
+
+    def _read_fetch(self) -> exp.Limit:
+        fetch = self._curr
+        self._advance()
+        if not (self._match(TokenType.FIRST) or self._match(TokenType.NEXT)):
+            self.raise_error("FIRST or NEXT is missing after FETCH")
+        if self._curr.token_type in (TokenType.ROW, TokenType.ROWS):
+            count: exp.Expr | None = exp.Literal(this="1", is_string=False)
+        else:
+            count = self._parse_number() or self._parse_paren()
+        if count is None or not (self._match(TokenType.ROW) or self._match(TokenType.ROWS)):
+            self.raise_error("rows are fetched with FETCH FIRST n ROWS ONLY")
+        if self._match_text_seq("WITH", "TIES"):
+            raise self._refuse("WITH TIES", self._prev)
+        self._expect("ONLY")
+        return self.expression(exp.Limit(expression=count), fetch)
+
+    # ---- beside a column -------------------------------------------------------------------------------------------
 
     def _read_spanned(self, read: Callable[[], exp.Expr | None]) -> exp.Paren:
         """What `read` reads, wrapped so that its meta "first" and "last" are the offsets of its text."""
@@ -355,6 +452,13 @@ class Parser(sqlglot.Parser):
         wrapped.meta.update(first=first.start, last=self._prev.end)
         return wrapped
 
+    def _parse_column_constraint(self) -> exp.Expr | None:
+        named = self._curr.token_type == TokenType.CONSTRAINT
+        constraint = super()._parse_column_constraint()
+        if named and not isinstance(constraint, exp.ColumnConstraint):
+            self.raise_error("a constraint is written CONSTRAINT name and what it says")
+        return constraint
+
     def _read_check(self) -> exp.CheckColumnConstraint:
         if not self._match(TokenType.L_PAREN):
             self.raise_error("a condition in parentheses is missing after CHECK")
@@ -362,138 +466,10 @@ class Parser(sqlglot.Parser):
         self._match_r_paren()
         return self.expression(exp.CheckColumnConstraint(this=condition))
 
-    def _parse_index(self, index: exp.Expr | None = None, anonymous: bool = False) -> exp.Index | None:
-        if index is None:
-            if anonymous:
-                self.raise_error("the index has no name", self._prev)
-            return None
-        if self._curr.token_type == TokenType.DOT:
-            raise self._refuse("an index name with a schema", self._curr)
-        if not self._match(TokenType.ON):
-            self.raise_error("ON is missing after the index name")
-        table = self._parse_table_parts(schema=True)
-        return self.expression(exp.Index(this=index, table=table, params=self._parse_index_params()))
+    def _read_default(self) -> exp.Paren:
+        if self._curr.token_type == TokenType.NOT:  # DEFAULT NOT NULL is no default
+            self.raise_error("a value is missing after DEFAULT")
+        return self._read_spanned(self._parse_bitwise)
 
-    def _read_comment(self) -> exp.Comment:
-        start = self._prev
-        self._expect("ON")
-        if self._match(TokenType.TABLE):
-            kind, this = "TABLE", self._part(self._parse_table_parts(schema=True))
-        elif self._match(TokenType.COLUMN):
-            kind, this = "COLUMN", self._part(self._parse_column())
-        else:
-            raise self._refuse(f"COMMENT ON {self._found()}")
-        self._expect("IS")
-        text = self._parse_null() or self._parse_string()
-        if text is None:
-            self.raise_error("a comment is a string or NULL")
-        return self.expression(exp.Comment(this=this, kind=kind, expression=text), start)
-
-    def _read_alter(self) -> exp.Alter:
-        start = self._prev
-        if not self._match(TokenType.TABLE):
-            raise self._refuse(f"ALTER {self._found()}")
-        table = self._parse_table_parts(schema=True)
-        actions = self._parse_csv(self._read_action)
-        return self.expression(exp.Alter(this=table, kind="TABLE", actions=actions), start)
-
-    def _read_action(self) -> exp.Expr:
-        start = self._curr
-        if self._match_text_seq("ADD"):
-            action = self._read_add()
-        elif self._match(TokenType.DROP):
-            action = self._read_drop_part()
-        elif self._match(TokenType.ALTER):
-            action = self._read_alter_column()
-        elif self._match(TokenType.RENAME):
-            action = self._read_rename()
-        else:
-            raise self._refuse(f"ALTER TABLE … {self._found()}", start)
-        return action.update_positions(start)
-
-    def _read_add(self) -> exp.Expr:
-        if self._curr.token_type == TokenType.CONSTRAINT or self._match_texts(
-            self.SCHEMA_UNNAMED_CONSTRAINTS, advance=False
-        ):
-            return self.expression(exp.AddConstraint(expressions=[self._part(self._parse_constraint())]))
-        self._match(TokenType.COLUMN)
-        column = self._parse_field_def()
-        if not isinstance(column, exp.ColumnDef):
-            self.raise_error("a column name and a type are missing after ADD")
-        return column
-
-    def _read_drop_part(self) -> exp.Drop:
-        if self._match(TokenType.PRIMARY_KEY):
-            kind, exists, name = "PRIMARY KEY", None, None
-        else:
-            kind = "CONSTRAINT" if self._match(TokenType.CONSTRAINT) else "COLUMN"
-            if kind == "COLUMN":
-                self._match(TokenType.COLUMN)
-            exists = self._parse_exists()
-            name = self._read_name()
-        if self._match_text_seq("CASCADE"):
-            raise self._refuse(f"DROP {kind} … CASCADE", self._prev)
-        self._match_text_seq("RESTRICT")
-        return self.expression(exp.Drop(kind=kind, exists=exists or None, tables=[name] if name else []))
-
-    def _read_alter_column(self) -> exp.AlterColumn:
-        self._match(TokenType.COLUMN)
-        change = exp.AlterColumn(this=self._read_name())
-        if self._match_text_seq("DROP", "DEFAULT"):
-            change.set("drop", True)
-        elif self._match_text_seq("DROP", "NOT", "NULL"):
-            change.set("allow_null", True)
-        elif self._match_text_seq("SET", "NOT", "NULL"):
-            change.set("allow_null", False)
-        elif self._match_text_seq("SET", "DEFAULT"):
-            change.set("default", self._read_spanned(self._parse_bitwise))
-        elif self._match_text_seq("SET", "DATA", "TYPE") or self._match_text_seq("TYPE"):
-            change.set("dtype", self._parse_types(schema=True))
-            if not change.args["dtype"]:
-                self.raise_error("a type is missing")
-            if self._curr.token_type == TokenType.USING:
-                raise self._refuse("ALTER COLUMN … TYPE … USING")
-        else:
-            self.raise_error("after ALTER COLUMN stand TYPE, SET DEFAULT, DROP DEFAULT, SET NOT NULL or DROP NOT NULL")
-        return self.expression(change)
-
-    def _read_rename(self) -> exp.Expr:
-        if self._match_text_seq("TO"):
-            return self.expression(exp.AlterRename(this=self._parse_table_parts(schema=True)))
-        if self._match_texts({"CONSTRAINT", "INDEX"}) and self._curr.text.upper() != "TO":
-            raise self._refuse(f"RENAME {self._prev.text.upper()}", self._prev)
-        self._match(TokenType.COLUMN)
-        name = self._read_name()
-        self._expect("TO")
-        return self.expression(exp.RenameColumn(this=name, to=self._read_name()))
-
-    def _read_name(self) -> exp.Expr:
-        name = self._parse_id_var(any_token=False)
-        if name is None:
-            self.raise_error("a name is missing")
-        return name
-
-    def _parse_table_part(self, schema: bool = False) -> exp.Expr | None:
-        if not schema and self._next.token_type == TokenType.L_PAREN and self._curr.token_type == TokenType.VAR:
-            raise self._refuse(f"the table function {self._curr.text}")
-        return self._parse_id_var(any_token=False)
-
-    def _parse_id_var(
-        self, any_token: bool = True, tokens: Collection[TokenType] | None = None
-    ) -> exp.Expr | None:
-        token = self._curr
-        name = super()._parse_id_var(any_token, tokens)
-        if isinstance(name, exp.Identifier):
-            name.update_positions(token)
-        return name
-
-
-class Rome(sqlglot.Dialect):
-    """The dialect: SQL as SQLAlchemy's default compiler and people who follow the standard write it."""
-
-    SUPPORTS_USER_DEFINED_TYPES = False
-    Tokenizer = Tokenizer
-    Parser = Parser
-
-
-DIALECT = Rome()
+    def _parse_index_params(self) -> exp.IndexParameters:
+        return exp.IndexParameters()

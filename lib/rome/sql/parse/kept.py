@@ -6,13 +6,18 @@ from functools import lru_cache
 
 from sqlglot import exp
 
-from rome.sql.parse.grammar import DIALECT
+from rome.sql.parse.nesting import room_for
+from rome.sql.parse.statements import DIALECT
+from rome.sql.parse.words import RESERVED
 
 
 @lru_cache(maxsize=1024)
 def _columns(sql: str) -> tuple[tuple[str, int, int, bool], ...]:
     """Each column in `sql`, in order: its name, where its last part begins and ends, whether a table stands before."""
-    tree = DIALECT.parser().parse(DIALECT.tokenize(f"SELECT {sql}"), f"SELECT {sql}")[0]
+    text = f"SELECT {sql}"
+    tokens = DIALECT.tokenize(text)
+    with room_for(tokens):
+        tree = DIALECT.parser().parse(tokens, text)[0]
     assert tree is not None  # the text was parsed when it was kept
     found = []
     for column in tree.find_all(exp.Column):
@@ -37,7 +42,7 @@ def has_qualified_names(sql: str) -> bool:
 def rename_column(sql: str, name: str, new_name: str) -> str:
     """`sql` with every column called `name` called `new_name`, in quotes where it needs them; the rest as written."""
     written = new_name
-    if not new_name.isidentifier() or new_name.upper() in DIALECT.tokenizer_class.KEYWORDS:
+    if not new_name.isidentifier() or new_name.upper() in RESERVED:
         written = '"' + new_name.replace('"', '""') + '"'
     for found, start, end, _ in reversed(_columns(sql)):
         if found.lower() == name.lower():

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from rome.sql import syntax
 from rome.sql.parse.allow import FROM_ITEMS, QUERIES, STATEMENTS, only
-from rome.sql.parse.expressions import expression, expressions, identifier
+from rome.sql.parse.expressions import expression, expressions, identifier, star
 from rome.sql.parse.source import Source
 
 MODIFIERS = ("with_", "order", "limit", "offset", "locks")
@@ -46,6 +46,18 @@ def _select(source: Source, node: exp.Select) -> syntax.Query:
         at=at,
     )
     return _modified(source, node, body, tables)
+
+
+def _check_sequence(source: Source, node: exp.Expr, *clauses: str) -> None:
+    """Refuse clauses that stand in another order than `clauses`: sqlglot takes them in any."""
+    before = -1
+    for name in clauses:
+        clause = node.args.get(name)
+        if clause is not None:
+            start = source.start(clause)
+            if start < before:
+                raise source.wrong(start, "the clauses of a query stand in another order")
+            before = start
 
 
 def _operation(source: Source, node: exp.SetOperation) -> syntax.Query:
@@ -98,15 +110,16 @@ def values(source: Source, node: exp.Values) -> syntax.Query:
         if not isinstance(row, exp.Tuple):
             raise source.wrong(row, "a row of VALUES stands in parentheses")
         only(source, row, "expressions")
-        rows.append(tuple(_value(source, item) for item in row.expressions))
+        rows.append(tuple(value_or_default(source, item) for item in row.expressions))
     if len({len(row) for row in rows}) != 1 or not rows[0]:
         raise source.wrong(node, "every row of VALUES must have the same number of values")
     return _modified(source, node, syntax.Values(tuple(rows), at=source.start(node)), tables)
 
 
-def _value(source: Source, node: exp.Expr) -> syntax.Expression:
+def value_or_default(source: Source, node: exp.Expr) -> syntax.Expression:
+    """A value of VALUES or SET."""
     if isinstance(node, exp.Var) and node.this == "DEFAULT":
-        return syntax.DefaultValue()
+        return syntax.DefaultValue(at=source.start(node))
     return expression(source, node)
 
 
@@ -124,7 +137,7 @@ def select_items(source: Source, nodes: list[exp.Expr]) -> tuple[syntax.SelectIt
             only(source, node, "this", "alias")
             alias = identifier(source, node.args["alias"])
             node = node.this
-        made = expression(source, node)
+        made = (None if alias else star(source, node)) or expression(source, node)
         items.append(syntax.SelectItem(made, alias, at=made.at))
     return tuple(items)
 
@@ -162,8 +175,8 @@ def _group(source: Source, node: exp.Expr | None) -> tuple[syntax.Expression, ..
     if node is None:
         return ()
     only(source, node, "expressions")
-    if node.args.get("all") is not None:
-        raise source.refuse(node, "GROUP BY ALL or DISTINCT")
+    if node.args.get("all") is not None or not node.expressions:
+        raise source.wrong(node, "GROUP BY names no expression")
     return expressions(source, node.expressions)
 
 
@@ -171,6 +184,8 @@ def _modified(
     source: Source, node: exp.Expr, body: Any, tables: tuple[syntax.CommonTable, ...]
 ) -> syntax.Query:
     """`body` with the clauses that follow it in `node`."""
+    _check_sequence(source, node, "where", "group", "having", "order", "limit")
+    _check_sequence(source, node, "where", "group", "having", "order", "offset")
     order, limit, offset = node.args.get("order"), node.args.get("limit"), node.args.get("offset")
     if offset is not None:
         only(source, offset, "expression")
@@ -190,6 +205,8 @@ def _order(source: Source, node: exp.Expr | None) -> tuple[syntax.OrderItem, ...
     if node is None:
         return ()
     only(source, node, "expressions")
+    if not node.expressions:
+        raise source.wrong(node, "ORDER BY names no expression")
     items = []
     for item in node.expressions:
         only(source, item, "this", "desc")
@@ -201,13 +218,6 @@ def _order(source: Source, node: exp.Expr | None) -> tuple[syntax.OrderItem, ...
 def _limit(source: Source, node: exp.Expr | None) -> syntax.Expression | None:
     if node is None:
         return None
-    if isinstance(node, exp.Fetch):
-        only(source, node, "direction", "count", "limit_options")
-        options = node.args.get("limit_options")
-        if options is not None:
-            only(source, options, "rows")
-        count = node.args.get("count")
-        return syntax.Literal(1) if count is None else expression(source, count)
     only(source, node, "expression")
     return expression(source, node.expression)
 
@@ -220,6 +230,8 @@ def _lock(source: Source, node: exp.Expr) -> bool:
             raise source.refuse(node, "FOR SHARE")
         if lock.args.get("wait") is not None:
             raise source.refuse(node, "FOR UPDATE SKIP LOCKED")
+    if len(locks) > 1:
+        raise source.wrong(node, "FOR UPDATE stands twice")
     return bool(locks)
 
 
@@ -245,7 +257,7 @@ def _joined(source: Source, first: syntax.FromItem, joins: list[exp.Expr]) -> sy
         right = FROM_ITEMS.read(source, node.this)
         side, kind = node.args.get("side"), node.args.get("kind")
         on, using = node.args.get("on"), node.args.get("using") or []
-        if not side and not kind and on is None and not using and _is_comma(source, node):
+        if not side and not kind and on is None and not using and node.meta.get("comma"):
             groups.append(right)
             continue
         groups[-1] = syntax.Join(
@@ -260,15 +272,6 @@ def _joined(source: Source, first: syntax.FromItem, joins: list[exp.Expr]) -> sy
     for right in groups[1:]:
         made = syntax.Join("CROSS", made, right, at=right.at)
     return made
-
-
-def _is_comma(source: Source, node: exp.Expr) -> bool:
-    """Whether a join without a word or a condition is a comma, and not a JOIN whose ON was forgotten."""
-    start = source.start(node)
-    before = [token for token in source.tokens if token.start < start]
-    while before and before[-1].text == "(":
-        before.pop()
-    return bool(before) and before[-1].text == ","
 
 
 def _join_kind(source: Source, node: exp.Expr, side: str | None, kind: str | None) -> str:
