@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rome.errors import ForeignKeyViolation, NotNullViolation, NotSupportedError, UniqueViolation
+from rome.errors import DataError, ForeignKeyViolation, NotNullViolation, NotSupportedError, UniqueViolation
 from rome.table import rows
 from rome.table.schema import Action, ForeignKey
 from tests.table.workbench import Workbench, draft
@@ -104,6 +104,17 @@ def test_update_cascades(bench: Workbench) -> None:
     family(bench, on_update=Action.CASCADE)
     bench.update("parent", lambda row: (row[0] + 1, *row[1:]))
     assert bench.stored("child") == [(10, 2), (11, 2), (12, 2), (20, 3), (90, None)]
+
+
+def test_a_cascaded_value_must_fit_the_column_of_the_child(bench: Workbench) -> None:
+    key = ForeignKey("fk", (1,), "long", ("id",), on_update=Action.CASCADE)
+    bench.create(draft("long", "id text!", "id"), draft("short", "id str", references=[key]))
+    bench.insert("long", ("a",))
+    bench.insert("short", ("a",))
+    with pytest.raises(DataError, match=r"37 characters is too long \(column \"short\.id\""):
+        bench.update("long", lambda row: ("x" * 37,))
+    bench.update("long", lambda row: ("x" * 36,))
+    assert bench.stored("short") == [("x" * 36, 1)]
 
 
 def test_set_null(bench: Workbench) -> None:

@@ -115,6 +115,10 @@ class CatalogCache:
         tx.context = known.catalog
         return known.catalog
 
+    def look(self) -> Step[None]:
+        """One wave that asks for nothing but the version: it opens a view, and so the guard is checked."""
+        yield Wave((self.keys.catalog_version,))
+
     def adopt(self, catalog: Catalog, committed_at: int) -> None:
         """After a commit that changed the catalogue, at the commit counter `committed_at`: `catalog` is the newest."""
         if committed_at > self._known.cell_version:

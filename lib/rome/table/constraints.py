@@ -32,6 +32,7 @@ from rome.errors import (
     UniqueViolation,
 )
 from rome.table import keycode, rowcode
+from rome.table.convert import convert
 from rome.table.keys import Keys
 from rome.table.paths import ChildPath, KeyPath, ParentPath, TablePaths, paths_of, reader
 from rome.table.rowcode import Row
@@ -232,12 +233,15 @@ class _Statement:
         else:
             new = list(child.new)
             for place, target_place in zip(path.places, path.target_places, strict=True):
+                column = path.child.columns[place]
                 if action == Action.CASCADE and parent.new is not None:
-                    new[place] = parent.new[target_place]
+                    # The child's type may be narrower: VARCHAR(36) may reference VARCHAR(64).
+                    name = f"{path.child.name}.{column.name}"
+                    new[place] = convert(parent.new[target_place], column.type, name)
                 elif action == Action.SET_NULL:
                     new[place] = None
                 else:
-                    new[place] = self.default_of(path.child, path.child.columns[place])
+                    new[place] = self.default_of(path.child, column)
             child.new = tuple(new)
             check_not_null(paths, child.new)
         if cell.key not in self.stored:

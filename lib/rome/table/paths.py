@@ -30,12 +30,12 @@ class KeyPath:
         """The key for `row`, and whether no other row may have it."""
         values = [row[place] for place in self.places]
         alone = self.unique and None not in values
+        if not alone:
+            values += [row[place] for place in self.identity]
         encoded = keycode.encode(values)
         if len(encoded) > MAX_INDEXED_BYTES:
-            check_size(self.name, values)
-        if alone:
-            return self.prefix + encoded, True
-        return self.prefix + encoded + keycode.encode([row[place] for place in self.identity]), False
+            check_size(self.name, values[: len(self.places)])
+        return self.prefix + encoded, alone
 
     def moved(self, old: Row, new: Row) -> bool:
         """Whether the two rows differ in what the key is made of."""
