@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from rome.errors import ProgrammingError, TypeMismatch
+from rome.errors import DatabaseError, OperationalError, ProgrammingError, TypeMismatch
 from rome.sql import definition, explain, syntax
 from rome.sql.bind import StatementScope
 from rome.sql.bound import Array, ColumnRef, Const, Slot, array
@@ -34,7 +34,7 @@ from rome.table.convert import convert
 from rome.table.keys import Keys
 from rome.table.schema import Catalog, Column, Table
 from rome.table.sequences import Sequences
-from rome.txn.transaction import GuardChanged, Transaction
+from rome.txn.transaction import GuardChanged, Savepoint, Transaction
 from rome.txn.wave import Step, together
 from rome.values import NUMERIC_KINDS, TEXT, Kind, SqlType
 
@@ -140,22 +140,46 @@ def execute(env: Environment, tx: Transaction, sql: str, parameters: Sequence[Pa
     try:
         while True:
             try:
-                compiled = _compiled(env, _planning_catalog(env, tx), sql)
-                result = (
-                    _run(env, tx, compiled, parameters)
-                    if isinstance(compiled, Compiled)
-                    else _define(env, tx, compiled)
-                )
+                result = _attempt(env, tx, savepoint, sql, parameters)
                 done = True
                 return result
             except GuardChanged:
                 tx.rollback_to(savepoint)
                 tx.run(env.catalogs.load(tx))
+                savepoint = tx.savepoint()
     except RecursionError:
         raise ProgrammingError("the statement is nested too deeply", sqlstate="54001") from None
     finally:
         if not done and tx.active:
             tx.rollback_to(savepoint)
+
+
+def _attempt(
+    env: Environment, tx: Transaction, savepoint: Savepoint, sql: str, parameters: Sequence[Parameters]
+) -> Result:
+    """The statement, planned on a catalogue that is or turns out to be the newest; else GuardChanged.
+
+    Neither an error nor an answer that took no read leaves here before the catalogue has been looked at: a table that
+    this process has not heard of may be there, one that it knows may be gone. Writes made without a read may: their
+    commit looks.
+    """
+    try:
+        compiled = _compiled(env, _planning_catalog(env, tx), sql)
+        result = _run(env, tx, compiled, parameters) if isinstance(compiled, Compiled) else _define(env, tx, compiled)
+    except OperationalError:
+        raise
+    except DatabaseError:
+        _check_guard(env, tx)
+        raise
+    if not (isinstance(compiled, Compiled) and (not compiled.tables or tx.has_written_since(savepoint))):
+        _check_guard(env, tx)
+    return result
+
+
+def _check_guard(env: Environment, tx: Transaction) -> None:
+    """Raise GuardChanged unless the catalogue that the transaction plans on is the newest."""
+    if not tx.guard_checked:
+        tx.run(env.catalogs.look())
 
 
 def catalog(env: Environment, tx: Transaction) -> Catalog:
@@ -168,10 +192,9 @@ def catalog(env: Environment, tx: Transaction) -> Catalog:
 
 
 def _planning_catalog(env: Environment, tx: Transaction) -> Catalog:
-    """The catalogue to plan on: the transaction's own or the newest known, which the first wave then checks."""
+    """The catalogue to plan on: the transaction's, which its first wave checks if it was not read in it."""
     if not isinstance(tx.context, Catalog):
-        tx.context = env.catalogs.latest
-    assert isinstance(tx.context, Catalog)
+        return tx.run(env.catalogs.load(tx))
     return tx.context
 
 

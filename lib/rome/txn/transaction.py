@@ -76,13 +76,15 @@ class Savepoint(NamedTuple):
     transaction: Transaction
     mark: int
     context: object
+    guard: Guard | None  # what the context was planned on
 
 
 class Transaction:
     """A transaction over one store; for one thread at a time.
 
-    `context` is for the floor above (its Catalog); `rollback_to` gives it back as it was at the savepoint. `active`
-    says that neither `commit` nor `rollback` has ended it. `committed_at` is the commit counter of its writes.
+    `context` is for the floor above (its Catalog); `rollback_to` gives it back as it was at the savepoint, or None if
+    the guard was found at another version since. `active` says that neither `commit` nor `rollback` has ended it.
+    `committed_at` is the commit counter of its writes.
 
     Lists in a `WaveResult` may be the driver's own and are looked at again at commit: steps must not change them. A
     cell from the transaction's own writes has version 0.
@@ -122,6 +124,15 @@ class Transaction:
     def has_writes(self) -> bool:
         """Whether `commit` has anything to write."""
         return bool(self._overlay.cells)
+
+    @property
+    def guard_checked(self) -> bool:
+        """Whether the guard is known to have the version expected of it: a read has looked, or there is none.
+
+        Until then all that was done rests on a version that may be out of date; only a commit of writes looks by
+        itself.
+        """
+        return self._view.guard_checked
 
     @property
     def stats(self) -> Stats:
@@ -190,7 +201,11 @@ class Transaction:
 
     def savepoint(self) -> Savepoint:
         """A place for `rollback_to`; costs nothing and needs no release."""
-        return Savepoint(self, self._overlay.mark, self.context)
+        return Savepoint(self, self._overlay.mark, self.context, self._view.guard)
+
+    def has_written_since(self, savepoint: Savepoint) -> bool:
+        """Whether a write was buffered, and not taken back, since `savepoint`."""
+        return self._overlay.mark > savepoint.mark
 
     def rollback_to(self, savepoint: Savepoint) -> None:
         """Take back every write since `savepoint` and restore `context`.
@@ -201,7 +216,7 @@ class Transaction:
             raise InternalError("a savepoint of another transaction")
         self._overlay.undo(savepoint.mark)
         self._statement = min(self._statement, savepoint.mark)
-        self.context = savepoint.context
+        self.context = savepoint.context if savepoint.guard == self._view.guard else None
 
     def draw(self, make: Callable[[], T], of: object = None) -> T:
         """A value that is not a function of what was read: the time, a random number. A replay gets the same.

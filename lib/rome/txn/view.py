@@ -148,11 +148,15 @@ class View:
         self._guarded = self.guard is None
         self.close()
 
+    @property
+    def guard_checked(self) -> bool:
+        """Whether the guard was looked at, or there is none; READ COMMITTED asks again with each statement."""
+        return self._guarded
+
     def expectations(self) -> tuple[Expectation, ...]:
         """Everything that was read, each cell and each range once, and the guard even if nothing was."""
         self._fold()
         if not self._guarded and self.guard is not None:
-            self._guarded = True
             self._expect_cell(*self.guard)
         return tuple(self._expect)
 
