@@ -23,6 +23,7 @@ from glance_compat.state import State
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 10.0
+KILL_TIMEOUT_S = 2.0
 GRACEFUL_TIMEOUT_S = 5
 
 WORKER_DIED = re.compile(r"Worker \(pid:\d+\) (?P<cause>.*)")
@@ -83,8 +84,13 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_TIMEOUT_S)
+    # Workers that outlived their master; the session, and so the process group, is theirs alone.
+    deadline = time.monotonic() + KILL_TIMEOUT_S
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # workers that outlived their master; the session is ours alone
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.poll()
+            time.sleep(0.02)
     process.wait()
 
 

@@ -38,7 +38,7 @@ class NamespaceProvision(provision.BackendImpl):
         return True
 
     def drop_all_objects(self, engine: sqlalchemy.Engine) -> None:
-        """Drop the tables, those that refer to others first; oslo.db's own way is to drop foreign keys by their names."""
+        """Drop the tables, those that refer to others first; oslo.db itself would drop foreign keys by name."""
         metadata = sqlalchemy.MetaData()
         with engine.begin() as connection:
             metadata.reflect(connection)
