@@ -95,7 +95,6 @@ NAMES: dict[type, str] = {
     exp.Rollup: "ROLLUP",
     exp.GroupingSets: "GROUPING SETS",
     exp.AtTimeZone: "AT TIME ZONE",
-    exp.Bracket: "an array subscript",
     exp.National: "N'…'",
 }
 

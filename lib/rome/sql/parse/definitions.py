@@ -20,8 +20,10 @@ def text_expression(source: Source, node: exp.Expr) -> syntax.TextExpression:
     return syntax.TextExpression(source.sql[first : last + 1], expression(source, node.this), at=first)
 
 
-def _names(source: Source, nodes: list[exp.Expr]) -> tuple[str, ...]:
+def _names(source: Source, within: exp.Expr, nodes: list[exp.Expr]) -> tuple[str, ...]:
     """Column names in parentheses; ASC is taken, DESC, lengths and expressions are not."""
+    if not nodes:
+        raise source.wrong(within, "a key names one column or more")
     names = []
     for node in nodes:
         if isinstance(node, exp.Ordered):
@@ -72,7 +74,7 @@ def _foreign_key(
     target_columns: tuple[str, ...] = ()
     if isinstance(target, exp.Schema):
         only(source, target, "this", "expressions")
-        target_columns = _names(source, target.expressions)
+        target_columns = _names(source, target, target.expressions)
         target = target.this
     actions = _options(source, reference)
     if outer is not None:
@@ -111,18 +113,18 @@ def _constraint(source: Source, node: exp.Expr, name: str | None = None) -> synt
         only(source, node, "expressions", "include", "options")
         only(source, node.args["include"])
         _no_options(source, node)
-        return syntax.PrimaryKeyConstraint(name, _names(source, node.expressions), at=at)
+        return syntax.PrimaryKeyConstraint(name, _names(source, node, node.expressions), at=at)
     if isinstance(node, exp.UniqueColumnConstraint):
         only(source, node, "this", "options")
         _no_options(source, node)
         if not isinstance(node.this, exp.Schema) or node.this.this is not None:
             raise source.wrong(node, "UNIQUE names its columns in parentheses")
         only(source, node.this, "this", "expressions")
-        return syntax.UniqueConstraint(name, _names(source, node.this.expressions), at=at)
+        return syntax.UniqueConstraint(name, _names(source, node, node.this.expressions), at=at)
     if isinstance(node, exp.ForeignKey):
         only(source, node, "expressions", "reference", "options", "delete", "update")
-        columns = _names(source, node.expressions)
-        if not columns or node.args.get("reference") is None:
+        columns = _names(source, node, node.expressions)
+        if node.args.get("reference") is None:
             raise source.wrong(node, "a foreign key is written FOREIGN KEY (columns) REFERENCES table (columns)")
         return _foreign_key(source, name, columns, node.args["reference"], node)
     if isinstance(node, exp.CheckColumnConstraint):
@@ -195,11 +197,6 @@ def _apply(source: Source, column: _Column, node: exp.Expr, name: str | None) ->
     elif isinstance(node, exp.AutoIncrementColumnConstraint):
         only(source, node)
         column.autoincrement = True
-    elif isinstance(node, exp.GeneratedAsIdentityColumnConstraint):
-        only(source, node, "this")
-        if node.this:
-            raise source.refuse(at, "GENERATED ALWAYS")
-        column.autoincrement = True
     elif isinstance(node, exp.CommentColumnConstraint):
         only(source, node, "this")
         column.comment = _text(source, node.this)
@@ -267,12 +264,10 @@ def _create_index(source: Source, node: exp.Create) -> syntax.CreateIndex:
     only(source, index, "this", "table", "params")
     parameters = index.args["params"]
     only(source, parameters, "columns")
-    if not parameters.args.get("columns"):
-        raise source.wrong(index, "the index names no column")
     return syntax.CreateIndex(
         identifier(source, index.this),
         table_name(source, index.args["table"]),
-        _names(source, parameters.args["columns"]),
+        _names(source, index, parameters.args["columns"]),
         unique=bool(node.args.get("unique")),
         if_not_exists=bool(node.args.get("exists")),
         at=source.start(index.this),

@@ -329,6 +329,8 @@ def _call(source: Source, node: exp.Anonymous) -> syntax.Function:
     name = node.this
     if not isinstance(name, str):
         raise source.refuse(node, "a function name in quotes")
+    if name.lower() in ("exists", "any", "all", "some"):
+        raise source.wrong(node, f"{name.upper()} takes a query")
     arguments = node.expressions
     if len(arguments) == 1 and isinstance(arguments[0], exp.Star):
         only(source, arguments[0])

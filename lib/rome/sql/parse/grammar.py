@@ -57,6 +57,7 @@ class ExpressionParser(sqlglot.Parser):
         sign: lambda self, this, path: self.expression(exp.JSONExtract(this=this, expression=path))
         for sign in (TokenType.ARROW, TokenType.DARROW, TokenType.HASH_ARROW, TokenType.DHASH_ARROW)
     }
+    BRACKETS: ClassVar[frozenset[TokenType]] = frozenset()
     LAMBDAS: ClassVar[dict[TokenType, Any]] = {}
     TYPE_LITERAL_PARSERS: ClassVar[dict[Any, Any]] = {}
     ODBC_DATETIME_LITERALS: ClassVar[dict[str, Any]] = {}
@@ -88,12 +89,14 @@ class ExpressionParser(sqlglot.Parser):
     CONSTRAINT_PARSERS: ClassVar[dict[str, Any]] = {
         name: sqlglot.Parser.CONSTRAINT_PARSERS[name]
         for name in (
-            *("AUTOINCREMENT", "AUTO_INCREMENT", "COLLATE", "COMMENT", "FOREIGN KEY", "GENERATED", "NOT", "NULL"),
-            *("PRIMARY KEY", "REFERENCES", "UNIQUE"),
+            *("COLLATE", "COMMENT", "FOREIGN KEY", "NOT", "NULL", "PRIMARY KEY", "REFERENCES", "UNIQUE"),
         )
     } | {
+        "AUTOINCREMENT": lambda self: self.expression(exp.AutoIncrementColumnConstraint()),
+        "AUTO_INCREMENT": lambda self: self.expression(exp.AutoIncrementColumnConstraint()),
         "CHECK": lambda self: self._read_check(),
         "DEFAULT": lambda self: self.expression(exp.DefaultColumnConstraint(this=self._read_default())),
+        "GENERATED": lambda self: self._read_identity(),
     }
     SCHEMA_UNNAMED_CONSTRAINTS: ClassVar[set[str]] = {"CHECK", "FOREIGN KEY", "PRIMARY KEY", "UNIQUE"}
     KEY_CONSTRAINT_OPTIONS: ClassVar[Any] = {
@@ -188,6 +191,9 @@ class ExpressionParser(sqlglot.Parser):
         if isinstance(inner, (exp.Anonymous, exp.Cast, exp.Case, exp.Exists)):
             inner.update_positions(token)
         return called
+
+    def _parse_bracket(self, this: exp.Expr | None = None) -> exp.Expr | None:
+        return this  # there are no arrays, maps or structs
 
     def _parse_between(self, this: exp.Expr | None) -> exp.Between:
         if self._match_text_seq("SYMMETRIC") or self._match_text_seq("ASYMMETRIC"):
@@ -465,6 +471,13 @@ class ExpressionParser(sqlglot.Parser):
         condition = self._read_spanned(self._parse_disjunction)
         self._match_r_paren()
         return self.expression(exp.CheckColumnConstraint(this=condition))
+
+    def _read_identity(self) -> exp.AutoIncrementColumnConstraint:
+        if not self._match_text_seq("BY", "DEFAULT", "AS", "IDENTITY"):
+            raise self._refuse("GENERATED except BY DEFAULT AS IDENTITY", self._prev)
+        if self._curr.token_type == TokenType.L_PAREN:
+            raise self._refuse("IDENTITY with options")
+        return self.expression(exp.AutoIncrementColumnConstraint())
 
     def _read_default(self) -> exp.Paren:
         if self._curr.token_type == TokenType.NOT:  # DEFAULT NOT NULL is no default
