@@ -92,8 +92,8 @@ class ExpressionParser(sqlglot.Parser):
             *("COLLATE", "COMMENT", "FOREIGN KEY", "NOT", "NULL", "PRIMARY KEY", "REFERENCES", "UNIQUE"),
         )
     } | {
-        "AUTOINCREMENT": lambda self: self.expression(exp.AutoIncrementColumnConstraint()),
-        "AUTO_INCREMENT": lambda self: self.expression(exp.AutoIncrementColumnConstraint()),
+        "AUTOINCREMENT": lambda self: exp.AutoIncrementColumnConstraint(),
+        "AUTO_INCREMENT": lambda self: exp.AutoIncrementColumnConstraint(),
         "CHECK": lambda self: self._read_check(),
         "DEFAULT": lambda self: self.expression(exp.DefaultColumnConstraint(this=self._read_default())),
         "GENERATED": lambda self: self._read_identity(),
@@ -477,7 +477,7 @@ class ExpressionParser(sqlglot.Parser):
             raise self._refuse("GENERATED except BY DEFAULT AS IDENTITY", self._prev)
         if self._curr.token_type == TokenType.L_PAREN:
             raise self._refuse("IDENTITY with options")
-        return self.expression(exp.AutoIncrementColumnConstraint())
+        return exp.AutoIncrementColumnConstraint()
 
     def _read_default(self) -> exp.Paren:
         if self._curr.token_type == TokenType.NOT:  # DEFAULT NOT NULL is no default
