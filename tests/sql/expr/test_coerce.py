@@ -165,7 +165,10 @@ ACCEPTED: list[tuple[object, SqlType, object]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "type_", "expected"), ACCEPTED, ids=lambda part: str(part)[:30])
+ACCEPTED_IDS = [ascii(bytes(value) if isinstance(value, memoryview) else value)[:30] for value, _, _ in ACCEPTED]
+
+
+@pytest.mark.parametrize(("value", "type_", "expected"), ACCEPTED, ids=ACCEPTED_IDS)
 def test_a_value_becomes_what_its_context_asks_for(value: object, type_: SqlType, expected: object) -> None:
     found = coerce_value(value, type_)
     assert (found, type(found)) == (expected, type(expected))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from rome.errors import CheckViolation
 from rome.sql import plan
 from rome.sql.bind import StatementScope
 from rome.sql.bound import Slot
@@ -13,8 +12,9 @@ from rome.sql.changes import default_of
 from rome.sql.execute.operator import Context, Operator, Row, layout_of
 from rome.sql.expr import Bindings, projection, scalar
 from rome.table import rows as table_rows
+from rome.table.constraints import check_violation
 from rome.table.convert import converter
-from rome.table.schema import Column, Table
+from rome.table.schema import Check, Column, Table
 from rome.table.sequences import insert_numbered
 from rome.txn.wave import Step, together
 from rome.values import Kind
@@ -196,10 +196,5 @@ class _Checks:
         for condition, truth in self._conditions:
             for row in rows:
                 if truth(row, bindings) is False:
-                    raise check_failed(self._table, condition.name, condition.sql)
+                    raise check_violation(self._table, Check(condition.name, condition.sql))
 
-
-def check_failed(table: Table, name: str | None, sql: str) -> CheckViolation:
-    """The error for a row that a CHECK constraint refuses."""
-    message = f"CHECK constraint failed: {table.name} (check {name or '-'}, condition {sql})"
-    return CheckViolation(message, table=table.name, constraint=name)
