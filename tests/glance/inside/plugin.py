@@ -9,8 +9,9 @@ It makes four allowances, none of which touches a test:
 * A host name that this machine cannot resolve gets the unspecified address, where a connection is refused at once.
   Glance looks a host up before it fetches from it, and most of the tests only need that look-up to succeed.
   `localhost.`, which some name servers do not know, is this machine.
-* The integration tests keep the first one's SQLite file as a template for the others and pass its name on in the
-  environment. It is forgotten between tests, so that each migrates a database of its own.
+* The integration tests migrate the first one's SQLite file and copy it for the others, finding it by its name in the
+  environment. The name is forgotten between tests, so that each migrates a database of its own; and the engine that
+  alembic asks oslo.db for is always the one that Glance uses, as the other REST tests see to themselves.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import unittest
 from typing import Any
 
 import pytest
+from glance.db.sqlalchemy import api
 from oslo_config import cfg
 from oslo_db import options
+from oslo_db.sqlalchemy import enginefacade
 
 from tests.glance.inside.databases import database_url
 
@@ -48,6 +51,9 @@ def pytest_configure(config: pytest.Config) -> None:
         process = os.environ.get("PYTEST_XDIST_WORKER", "main")
         url = database_url(os.environ["ROME_GLANCE_BASE_URL"], process)
         os.environ["OS_DATABASE__CONNECTION"] = url.render_as_string(hide_password=False)
+    else:
+        # on the object itself, as the REST tests patch it
+        enginefacade.writer.get_engine = api.get_engine
     options.set_defaults(cfg.CONF)  # some modules of Glance's tests rely on another one having done it
     socket.getaddrinfo = _resolve_or_invent
 
