@@ -1,0 +1,43 @@
+"""SQL in few words: what the tests of this folder say to a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from rome import dbapi
+from rome.testing.integrity import check
+
+Parameters = Mapping[str, object] | Sequence[object]
+
+
+class Connect(Protocol):
+    def __call__(self, url: str, isolation_level: str = "SERIALIZABLE") -> dbapi.Connection: ...
+
+
+def say(connection: dbapi.Connection, sql: str, parameters: Parameters = ()) -> Any:
+    """The rows of a statement that gives rows, else its row count."""
+    cursor = connection.cursor()
+    cursor.execute(sql, parameters)
+    return cursor.rowcount if cursor.description is None else cursor.fetchall()
+
+
+def say_all(connection: dbapi.Connection, *statements: str) -> None:
+    """Each statement in turn, then COMMIT."""
+    for sql in statements:
+        say(connection, sql)
+    connection.commit()
+
+
+def ask(connection: dbapi.Connection, sql: str, parameters: Parameters = ()) -> Any:
+    """As `say`, in a transaction of its own."""
+    try:
+        return say(connection, sql, parameters)
+    finally:
+        connection.rollback()
+
+
+def problems(connection: dbapi.Connection) -> list[str]:
+    """What is wrong with the store behind `connection`; [] for a sound database."""
+    conversation = connection._opened()
+    return check(conversation.database.driver, connection.url.namespace)
