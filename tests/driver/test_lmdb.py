@@ -15,7 +15,7 @@ import pytest
 
 from rome import errors
 from rome.config import parse
-from rome.driver.api import Driver, Scan
+from rome.driver.api import Driver, ExpectCell, Scan
 from rome.driver.lmdb import (
     COUNTED_EXACTLY,
     ERRNO_FAILURES,
@@ -29,6 +29,7 @@ from rome.driver.lmdb import (
 )
 from rome.driver.open import open_store
 from rome.errors import (
+    Conflict,
     DataError,
     InterfaceError,
     OperationalError,
@@ -310,13 +311,16 @@ def test_deleted_long_keys_leave_no_entries_behind(tmp_path: Path) -> None:
     long = [b"a" * size + tail for size in (501, 1000, 1001, 3072, 8000) for tail in (b"", b"x", b"y")]
     driver.commit((), [(key, b"") for key in long])
     driver.commit((), [(key, None) for key in long])
+    driver.close()
+    assert physical_keys(tmp_path / "store") == [b"\0children", b"\0commits", b"\0format"]
+    driver = open_at(tmp_path / "store")
     driver.increment(b"c" * 3000, 1)
     driver.clear(b"c" * 2000)
     driver.commit((), [(key, b"") for key in long])
     driver.clear(b"a" * 900)
     driver.clear(b"a")
     driver.close()
-    assert [key for key in physical_keys(tmp_path / "store") if key != b"\0children"] == [b"\0commits", b"\0format"]
+    assert physical_keys(tmp_path / "store") == [b"\0children", b"\0commits", b"\0format"]
 
 
 def test_no_physical_key_is_longer_than_lmdb_takes(tmp_path: Path) -> None:
@@ -385,15 +389,38 @@ def test_readers_of_a_killed_process_are_cleared_away(tmp_path: Path) -> None:
     driver = open_at(tmp_path / "store", "max_readers=4")
 
     def hold_and_die() -> bytes:
-        views = [driver.read().view for _ in range(2)]
+        views = []
+        with pytest.raises(Unavailable):
+            while True:
+                views.append(driver.read().view)
         os.kill(os.getpid(), 9)
-        return repr(views).encode()
+        return b""
 
-    for _ in range(4):
+    for _ in range(3):
         with pytest.raises(AssertionError, match="-9"):
             in_child(hold_and_die)
         assert value_at(driver, b"a") is None
     driver.close()
+
+
+def test_conflicts_that_the_caller_keeps_hold_no_views(tmp_path: Path) -> None:
+    driver = open_at(tmp_path / "store", "max_readers=4")
+    kept = []
+    for _ in range(10):
+        with pytest.raises(Conflict) as caught:
+            driver.read((), (), [ExpectCell(b"a", 7)])
+        kept.append(caught.value)
+    assert len(kept) == 10
+    driver.close()
+
+
+def test_a_call_that_was_under_way_when_the_store_was_closed_does_not_open_it_again(tmp_path: Path) -> None:
+    driver = LmdbDriver(str(tmp_path / "store"), Settings())
+    environment = driver._environment
+    driver.close()
+    assert environment is not None
+    with pytest.raises(InterfaceError, match="was closed while it was used"):
+        environment.opened()
 
 
 def test_a_view_of_another_kind_of_store_is_refused(driver: Driver) -> None:

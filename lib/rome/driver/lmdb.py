@@ -720,9 +720,9 @@ class LmdbDriver:
         except lmdb.Error as error:
             self.release(fresh)
             raise self._failure(error) from error
-        except DatabaseError:
+        except Conflict as error:
             self.release(fresh)
-            raise
+            raise error.with_traceback(None) from None  # its frames would keep the transaction as long as it lives
 
     def commit(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes = b"") -> int:
         if not writes:

@@ -48,8 +48,6 @@ class MemoryStore:
         self.version = 0
 
     def scan(self, scan: Scan) -> list[Cell]:
-        if scan.start >= scan.stop:  # irange would read such bounds the other way round
-            return []
         cells = self.cells
         keys = cells.irange(scan.start, scan.stop, (True, False), scan.reverse)
         return [cells[key] for key in (keys if scan.limit is None else islice(keys, scan.limit))]

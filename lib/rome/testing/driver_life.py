@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -60,19 +61,26 @@ def in_child(work: Callable[[], bytes]) -> bytes:
 def in_threads(works: Sequence[Callable[[], None]]) -> None:
     """Run `works` side by side; raise the first exception that one of them raised."""
     failures: list[BaseException] = []
+    start = threading.Barrier(len(works))
 
     def run(work: Callable[[], None]) -> None:
         try:
+            start.wait(60)
             work()
         except BaseException as error:  # a failed test is no Exception; it is raised again below
             failures.append(error)
 
     threads = [threading.Thread(target=run, args=(work,), daemon=True) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive(), "a thread did not come back within 60 s"
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # so that threads are interrupted in the middle of everything
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+            assert not thread.is_alive(), "a thread did not come back within 60 s"
+    finally:
+        sys.setswitchinterval(interval_s)
     if failures:
         raise failures[0]
 
@@ -121,7 +129,7 @@ class DriverLifeSuite:
         drivers = [open_driver(), open_driver()]
 
         def add(driver: Driver) -> None:
-            for _ in range(25):
+            for _ in range(150):
                 while True:
                     reading = driver.read([b"sum"])
                     driver.release(reading.view)
@@ -134,7 +142,7 @@ class DriverLifeSuite:
                         continue
 
         in_threads([lambda driver=driver: add(driver) for driver in drivers * 2])  # type: ignore[misc]
-        assert value_at(drivers[0], b"sum") == b"100"
+        assert value_at(drivers[0], b"sum") == b"600"
         for driver in drivers:
             driver.close()
 

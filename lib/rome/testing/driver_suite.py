@@ -162,7 +162,7 @@ class DriverSuite(DriverLifeSuite):
     def test_scans_begin_and_end_inside_long_keys(self, driver: Driver) -> None:
         stem = b"k" * 1500
         keys = [stem[:size] for size in (499, 500, 501, 1000, 1001)]
-        keys += [stem + b"a", stem + b"b", stem + b"c", b"l"]
+        keys += [stem + b"a", stem + b"b", stem + b"c", b"l", b"l" * 500 + b"\0", b"l" * 600, b"l" * 1000 + b"a"]
         driver.commit((), [(key, b"") for key in keys])
         for low in range(len(keys)):
             for high in range(low, len(keys)):

@@ -351,8 +351,9 @@ class Mirror:
             self.second.release(view.second)
 
     def close(self) -> None:
-        self.first.close()
-        self.second.close()
+        with self._turn:
+            self.first.close()
+            self.second.close()
 
 
 def _outcome_of(ask: Callable[[], T]) -> tuple[T | None, Error | None]:
