@@ -162,8 +162,6 @@ def _conversions() -> dict[tuple[Kind, Kind], Conversion]:
     return table
 
 
-
-
 def _date_from_text(text: str) -> date:
     return literals.read_datetime(text).date() if len(text) > 10 else literals.read_date(text)
 

@@ -306,9 +306,7 @@ class Generator:
             other = f"None if {' or '.join(nulls)} else {other}"
         return f"({decided} if {_joined(' or ', deciding, 'False')} else {other})"
 
-    def _conditional(
-        self, whens: tuple[tuple[Expr, Expr], ...], form: Callable[[Expr], str], default: Expr
-    ) -> str:
+    def _conditional(self, whens: tuple[tuple[Expr, Expr], ...], form: Callable[[Expr], str], default: Expr) -> str:
         rest: str | None = None
         for start in range((len(whens) - 1) // MAX_WHENS * MAX_WHENS, 0, -MAX_WHENS):
             part = functools.partial(self._branches, whens[start : start + MAX_WHENS], form, default, rest)

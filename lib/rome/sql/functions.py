@@ -274,6 +274,5 @@ _TIME_FUNCTIONS = (
 )  # fmt: skip
 
 FUNCTIONS: dict[str, Function] = {
-    function.name: function
-    for function in (*_TEXT_FUNCTIONS, *_CHOICES, *_NUMBER_FUNCTIONS, *_TIME_FUNCTIONS)
+    function.name: function for function in (*_TEXT_FUNCTIONS, *_CHOICES, *_NUMBER_FUNCTIONS, *_TIME_FUNCTIONS)
 }

@@ -139,6 +139,7 @@ def _count(name: str, count: int) -> int:
 
 def _bounded(name: str, length: int) -> int:
     if length > MAX_TEXT_LENGTH:
-        raise DataError(f"{name}() would make a text of {length} characters, {MAX_TEXT_LENGTH} are allowed",
-                        sqlstate="54000")
+        raise DataError(
+            f"{name}() would make a text of {length} characters, {MAX_TEXT_LENGTH} are allowed", sqlstate="54000"
+        )
     return length

@@ -130,7 +130,7 @@ def test_what_is_not_needed_is_not_computed() -> None:
 
 
 def test_text_of_any_kind_reaches_the_function_as_data_only() -> None:
-    hostile = "'); import os; os.abort(); ('\n\"\"\"\\"
+    hostile = '\'); import os; os.abort(); (\'\n"""\\'
     node = Compare("=", ColumnRef(0, TEXT, hostile), Const(hostile, TEXT))
     assert predicate(node, {0: 0})([(hostile,), ("x",)], bindings()) == [(hostile,)]
     assert projection([Const(hostile, TEXT), ColumnRef(0, TEXT)], {0: 0})([("x",)], bindings()) == [(hostile, "x")]
