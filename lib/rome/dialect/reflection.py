@@ -6,13 +6,15 @@ indexes apart. Hidden indexes (made for foreign keys) and the index behind a UNI
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, exc
 from sqlalchemy.engine import reflection
 
 from rome.dialect.types import reflected
-from rome.table.schema import Action, Catalog, ForeignKey, Table
+from rome.table.schema import Action, Catalog, Check, ForeignKey, Index, Table
+
+_Named = TypeVar("_Named", Check, ForeignKey, Index)
 
 
 def catalog_of(connection: Connection) -> Catalog:
@@ -87,7 +89,7 @@ class Reflection:
                 "referred_columns": list(key.target_columns),
                 "options": _actions(key),
             }
-            for key in table.foreign_keys
+            for key in _by_name(table.foreign_keys)
         ]
 
     @reflection.cache
@@ -100,7 +102,7 @@ class Reflection:
                 "unique": index.unique,
                 "dialect_options": {},
             }
-            for index in table.indexes
+            for index in _by_name(table.indexes)
             if not index.hidden and not index.constraint
         ]
 
@@ -111,7 +113,7 @@ class Reflection:
         table = table_of(connection, table_name, schema)
         return [
             {"name": index.name, "column_names": list(table.names(index.columns))}
-            for index in table.indexes
+            for index in _by_name(table.indexes)
             if index.constraint
         ]
 
@@ -119,16 +121,17 @@ class Reflection:
     def get_check_constraints(
         self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
     ) -> list[Any]:
-        return [{"name": check.name, "sqltext": check.sql} for check in table_of(connection, table_name, schema).checks]
+        checks = table_of(connection, table_name, schema).checks
+        return [{"name": check.name, "sqltext": check.sql} for check in _by_name(checks)]
 
     @reflection.cache
     def get_table_comment(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> Any:
         return {"text": table_of(connection, table_name, schema).comment}
 
-    @reflection.cache
-    def get_table_options(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> Any:
-        table_of(connection, table_name, schema)
-        return {}
+
+def _by_name(named: tuple[_Named, ...]) -> list[_Named]:
+    """Constraints and indexes in the order in which SQLAlchemy's dialects list them; those without a name come first."""
+    return sorted(named, key=lambda each: each.name or "")
 
 
 def _actions(key: ForeignKey) -> dict[str, str]:
