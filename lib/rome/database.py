@@ -327,8 +327,6 @@ class Conversation:
     def _begin(self) -> Transaction:
         """Begin a transaction, or another try of the current one."""
         self._transaction = self.database.begin(self._this_transaction or _STRONGER[self._isolation])
-        if self._begun and not self._begun[-1].guard_checked:
-            self._transaction.context = None  # the last try never looked at the catalogue: the conflict may be there
         self._begun.append(self._transaction)
         self._savepoints.clear()
         return self._transaction

@@ -144,7 +144,7 @@ class _Terms:
         complete = len(equals) == len(columns) and bool(columns)
         unique = complete and not nulls and (index is None or index.unique)
         low = high = None
-        if not complete:
+        if len(equals) < len(columns):  # a table may have no primary key
             low, high = self.low.get(columns[len(equals)]), self.high.get(columns[len(equals)])
         if not unique and not weight and index is not None and low is None and high is None:
             equals, consumed = [], []

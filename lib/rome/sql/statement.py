@@ -34,7 +34,7 @@ from rome.table.convert import convert
 from rome.table.keys import Keys
 from rome.table.schema import Catalog, Column, Table
 from rome.table.sequences import Sequences
-from rome.txn.transaction import GuardChanged, Savepoint, Transaction
+from rome.txn.transaction import GuardChanged, Transaction
 from rome.txn.wave import Step, together
 from rome.values import NUMERIC_KINDS, TEXT, Kind, SqlType
 
@@ -140,7 +140,7 @@ def execute(env: Environment, tx: Transaction, sql: str, parameters: Sequence[Pa
     try:
         while True:
             try:
-                result = _attempt(env, tx, savepoint, sql, parameters)
+                result = _attempt(env, tx, sql, parameters)
                 done = True
                 return result
             except GuardChanged:
@@ -154,14 +154,11 @@ def execute(env: Environment, tx: Transaction, sql: str, parameters: Sequence[Pa
             tx.rollback_to(savepoint)
 
 
-def _attempt(
-    env: Environment, tx: Transaction, savepoint: Savepoint, sql: str, parameters: Sequence[Parameters]
-) -> Result:
+def _attempt(env: Environment, tx: Transaction, sql: str, parameters: Sequence[Parameters]) -> Result:
     """The statement, planned on a catalogue that is or turns out to be the newest; else GuardChanged.
 
     Neither an error nor an answer that took no read leaves here before the catalogue has been looked at: a table that
-    this process has not heard of may be there, one that it knows may be gone. Writes made without a read may: their
-    commit looks.
+    this process has not heard of may be there, one that it knows may be gone.
     """
     try:
         compiled = _compiled(env, _planning_catalog(env, tx), sql)
@@ -171,7 +168,7 @@ def _attempt(
     except DatabaseError:
         _check_guard(env, tx)
         raise
-    if not (isinstance(compiled, Compiled) and (not compiled.tables or tx.has_written_since(savepoint))):
+    if not isinstance(compiled, Compiled) or compiled.tables:
         _check_guard(env, tx)
     return result
 

@@ -129,8 +129,7 @@ class Transaction:
     def guard_checked(self) -> bool:
         """Whether the guard is known to have the version expected of it: a read has looked, or there is none.
 
-        Until then all that was done rests on a version that may be out of date; only a commit of writes looks by
-        itself.
+        Until then all that was done rests on a version that may be out of date.
         """
         return self._view.guard_checked
 
@@ -202,10 +201,6 @@ class Transaction:
     def savepoint(self) -> Savepoint:
         """A place for `rollback_to`; costs nothing and needs no release."""
         return Savepoint(self, self._overlay.mark, self.context, self._view.guard)
-
-    def has_written_since(self, savepoint: Savepoint) -> bool:
-        """Whether a write was buffered, and not taken back, since `savepoint`."""
-        return self._overlay.mark > savepoint.mark
 
     def rollback_to(self, savepoint: Savepoint) -> None:
         """Take back every write since `savepoint` and restore `context`.
