@@ -121,7 +121,7 @@ def test_a_url_that_means_nothing_is_refused_in_one_line_that_says_what_to_do(te
     [
         "rome+lmdb://glance:secret@host/var",
         "rome+lmdb://glance:secret@[::1/var",
-        "rome+redis://glance:secret@host/var",
+        "rome+mongodb://glance:secret@host/var",
         "rome+lmdb:glance:secret@host",
         "rome://glance:secret@host/var",
         "rome+lmdb:////var?password=secret",
