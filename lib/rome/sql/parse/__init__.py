@@ -99,6 +99,6 @@ def _statement(source: Source, tokens: list[Token]) -> syntax.Statement:
         where = error.errors[0]
         raise source.wrong(where.get("offset", 0), where["description"] or "syntax error") from None
     [tree] = trees
-    if tree is None:
+    if tree is None or (tokens[0].token_type is TokenType.L_PAREN and type(tree) not in STATEMENTS.readers):
         raise source.wrong(tokens[0].start, "this is no statement")
     return STATEMENTS.read(source, tree)

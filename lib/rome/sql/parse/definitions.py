@@ -37,8 +37,6 @@ def _names(source: Source, within: exp.Expr, nodes: list[exp.Expr]) -> tuple[str
         if not isinstance(node, exp.Identifier):
             raise source.refuse(node, "a key over anything but columns")
         names.append(identifier(source, node))
-    if len({name.lower() for name in names}) != len(names):
-        raise source.wrong(nodes[0], "a column is named twice")
     return tuple(names)
 
 

@@ -185,7 +185,7 @@ def _left_chain(source: Source, node: exp.Expr) -> Iterator[exp.Expr]:
 
 
 for _kind in ARITHMETIC:
-    EXPRESSIONS.takes(_kind, "this", "expression", "safe", "typed")(_arithmetic)
+    EXPRESSIONS.takes(_kind, "this", "expression", *({"safe", "typed"} & set(_kind.arg_types)))(_arithmetic)
 
 
 def _comparison(source: Source, node: exp.Binary) -> syntax.Expression:

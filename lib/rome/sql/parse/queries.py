@@ -102,9 +102,8 @@ def _parenthesised(source: Source, node: exp.Subquery) -> syntax.Query:
     return _modified(source, node, everything, tables)
 
 
-@QUERIES.takes(exp.Values, "expressions", *MODIFIERS)
+@QUERIES.takes(exp.Values, "expressions", "order", "limit", "offset")
 def values(source: Source, node: exp.Values) -> syntax.Query:
-    tables = common_tables(source, node)
     rows = []
     for row in node.expressions:
         if not isinstance(row, exp.Tuple):
@@ -113,7 +112,7 @@ def values(source: Source, node: exp.Values) -> syntax.Query:
         rows.append(tuple(value_or_default(source, item) for item in row.expressions))
     if len({len(row) for row in rows}) != 1 or not rows[0]:
         raise source.wrong(node, "every row of VALUES must have the same number of values")
-    return _modified(source, node, syntax.Values(tuple(rows), at=source.start(node)), tables)
+    return _modified(source, node, syntax.Values(tuple(rows), at=source.start(node)), ())
 
 
 def value_or_default(source: Source, node: exp.Expr) -> syntax.Expression:

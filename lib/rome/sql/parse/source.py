@@ -44,7 +44,8 @@ class Source:
         whole: exp.Expr | None = node
         while whole is not None:
             for part in whole.walk(bfs=False):
-                offset = part.meta_get("start")
+                # sqlglot keeps the last part of t.a first
+                offset = (part.args.get("table") or part if type(part) is exp.Column else part).meta_get("start")
                 if offset is not None:
                     return int(offset)
             whole = whole.parent

@@ -192,6 +192,8 @@ class Parser(ExpressionParser):
             action = self._read_alter_column()
         elif self._match(TokenType.RENAME):
             action = self._read_rename()
+        elif not start:
+            self.raise_error("Expected an action")
         else:
             raise self._refuse(f"ALTER TABLE … {self._found()}", start)
         return action.update_positions(start)
