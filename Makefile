@@ -10,7 +10,7 @@ bin = $(VENV)/bin
 sources = setup.py lib tests bench tools $(wildcard glance_compat)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check nightly matrix bench bench-deps clean
+.PHONY: help run test check nightly servers matrix bench bench-deps clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -20,23 +20,26 @@ run:  ## start Glance on ROME; ARGS='--help' lists the options
 	@$(bin)/glance-on-rome $(ARGS)
 
 test:  ## everything that must pass before a change is merged: check, then the tests; ARGS go to pytest
-	$(environment) glance,lmdb,test
+	$(environment) glance,lmdb,redis,test
 	@$(MAKE) --no-print-directory check
-	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not nightly and not serial" $(ARGS)
-	$(bin)/python -m pytest -m "serial and not nightly" $(ARGS) || [ $$? -eq 5 ]
+	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not nightly and not serial and not servers" $(ARGS)
+	$(bin)/python -m pytest -m "serial and not nightly and not servers" $(ARGS) || [ $$? -eq 5 ]
 
 check:  ## lint, types of the public surface, floors and manners of the repository
-	$(environment) glance,lmdb,test
+	$(environment) glance,lmdb,redis,test
 	$(bin)/ruff check --quiet $(sources)
 	$(bin)/mypy
 	$(bin)/python -W error -m compileall -q -f lib $(wildcard glance_compat)
 	$(bin)/python -m pytest -q tests/house
 
 nightly:  ## everything, the long tests too
-	$(environment) glance,lmdb,test
+	$(environment) glance,lmdb,redis,test
 	@$(MAKE) --no-print-directory check
-	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not serial" $(ARGS)
-	$(bin)/python -m pytest -m "serial" $(ARGS) || [ $$? -eq 5 ]
+	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not serial and not servers" $(ARGS)
+	$(bin)/python -m pytest -m "serial and not servers" $(ARGS) || [ $$? -eq 5 ]
+
+servers:  ## install the servers that the tests marked `servers` start, each its own (needs root)
+	apt-get install -y -q --no-install-recommends redis-server
 
 matrix:  ## the tests on every Python 3.11 to 3.13 found, with the oldest and newest SQLAlchemy
 	@$(PYTHON) tools/matrix.py $(ARGS)

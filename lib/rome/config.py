@@ -4,6 +4,10 @@
     rome+lmdb:///rome                                                a path below the working directory has three
     rome+memory:///name                                              a store of this process, shared by its name
     rome+memory://                                                   a private store; every `parse` makes another
+    rome+redis://user:password@host:6379/glance                      a Redis or Valkey server; its stores have names
+    rome+rediss://host/glance?ca_file=/etc/ca.pem                    the same over TLS
+    rome+redis:///glance?unix_socket=/run/redis.sock                 through a socket of this machine
+    rome+redis:///glance?sentinel=main&hosts=a:26379,b:26379         the primary that Sentinel names
 
 Everything wrong with a URL is one InterfaceError of one line. Passwords are never printed: messages quote schemes,
 option names and the values of known options, never the part between `//` and the path.
@@ -16,9 +20,9 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from rome.errors import InterfaceError
 
@@ -27,6 +31,7 @@ OptionValue = str | int | float | bool
 _PREFIX = "rome+"
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{0,64}")
 _MOST = 65536
+_DEFAULT_PORTS = {"redis": 6379, "rediss": 6379}  # the schemes of stores on a server
 _private_numbers = itertools.count(1)
 
 
@@ -53,6 +58,10 @@ def _whole_number(text: str) -> int:
     return int(text)
 
 
+def _count(text: str) -> int:
+    return 0 if text == "0" else _whole_number(text)
+
+
 def _number(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,9})?", text) or not 0 < float(text) <= _MOST:
         raise ValueError
@@ -65,6 +74,35 @@ def _flag(text: str) -> bool:
     return text == "1"
 
 
+def _text_given(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError
+    return text
+
+
+def _hosts(text: str) -> str:
+    if not all(re.fullmatch(r"([^\s:,@/\[\]]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", host) for host in text.split(",")):
+        raise ValueError
+    return text
+
+
+_ONE_OR_MORE = "a whole number from 1 to 65536"
+_NONE_OR_MORE = "a whole number from 0 to 65536"
+
+_REDIS = {
+    "sentinel": Option("", _text_given, "the name that Sentinel knows the primary by"),
+    "hosts": Option("", _hosts, "host:port of each Sentinel, with commas between them"),
+    "unix_socket": Option("", _text_given, "the path of the server's socket"),
+    "password_file": Option("", _text_given, "the path of a file that holds the password"),
+    "password_env": Option("", _text_given, "the name of an environment variable that holds the password"),
+    "connect_timeout_ms": Option(2000, _whole_number, _ONE_OR_MORE),
+    "read_timeout_ms": Option(5000, _whole_number, _ONE_OR_MORE),  # for one reply
+    "retries": Option(2, _count, _NONE_OR_MORE),  # further tries of what may be tried again
+    "max_connections": Option(64, _whole_number, _ONE_OR_MORE),  # of one process; callers wait for a free one
+    "wait_replicas": Option(0, _count, _NONE_OR_MORE),  # how many replicas a commit waits for
+    "wait_ms": Option(1000, _whole_number, _ONE_OR_MORE),  # and how long
+}
+
 SCHEMES: dict[str, dict[str, Option]] = {
     "lmdb": {
         "sync": Option("full", _choice("full", "meta", "none"), "full, meta or none"),  # what a commit waits for
@@ -73,16 +111,39 @@ SCHEMES: dict[str, dict[str, Option]] = {
         "readonly": Option(False, _flag, "0 or 1"),
     },
     "memory": {},
+    "redis": _REDIS,
+    "rediss": {
+        **_REDIS,
+        "ca_file": Option("", _text_given, "the path of the certificates of the authorities to trust"),
+        "cert_file": Option("", _text_given, "the path of this client's certificate"),
+        "key_file": Option("", _text_given, "the path of the key to cert_file"),
+    },
 }
 """The options of each scheme; `namespace` belongs to all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a remote store is and as whom to speak to it; `host` and `user` may be ""."""
+
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        secret = ":***" if self.password else ""
+        return (f"{quote(self.user)}{secret}@" if self.user or secret else "") + (f"{host}:{self.port}" if host else "")
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class StoreURL:
     """A parsed URL.
 
-    `path` is the absolute path of an LMDB store or the name of a memory store. `namespace` sets apart several
-    databases in one store ("" is one of them). `options` holds what the URL gave, typed; ask with `option`.
+    `path` is the absolute path of an LMDB store, the name of a memory store or that of a store on `server`.
+    `namespace` sets apart several databases in one store ("" is one of them). `options` holds what the URL gave,
+    typed; ask with `option`. As text it shows `***` for a password.
     """
 
     scheme: str
@@ -90,6 +151,7 @@ class StoreURL:
     namespace: str = ""
     options: tuple[tuple[str, OptionValue], ...] = ()
     private: bool = False
+    server: Server | None = None
 
     def option(self, name: str) -> OptionValue:
         """The value of the option `name`, its default if the URL gave none."""
@@ -104,7 +166,8 @@ class StoreURL:
         pairs = [("namespace", self.namespace)] if self.namespace else []
         pairs += [(name, _text(value)) for name, value in self.options]
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in pairs)
-        return f"{_PREFIX}{self.scheme}:///{quote(self.path)}" + (f"?{query}" if query else "")
+        place = "" if self.server is None else str(self.server)
+        return f"{_PREFIX}{self.scheme}://{place}/{quote(self.path)}" + (f"?{query}" if query else "")
 
 
 def parse(text: str) -> StoreURL:
@@ -118,6 +181,8 @@ def parse(text: str) -> StoreURL:
         raise InterfaceError(f"write {_PREFIX}{scheme}:// before the place of the store")
     if parts.fragment:
         raise InterfaceError("a URL has no part after '#'; write '#' as %23 in a path")
+    if scheme in _DEFAULT_PORTS:
+        return _on_server(scheme, parts)
     if parts.netloc:
         raise InterfaceError(
             f"{_PREFIX}{scheme} takes no host, user or password: write {_PREFIX}{scheme}:/// and then the path "
@@ -134,6 +199,40 @@ def parse(text: str) -> StoreURL:
     if not path:
         raise InterfaceError("rome+lmdb needs a directory: rome+lmdb:////var/lib/rome, for example")
     return StoreURL(scheme, os.path.abspath(path), namespace, options)
+
+
+def _on_server(scheme: str, parts: SplitResult) -> StoreURL:
+    """The store on a server that `parts` mean."""
+    namespace, options = _query(scheme, parts.query)
+    given = dict(options)
+    try:
+        port = parts.port
+    except ValueError:
+        raise InterfaceError("the port is no number from 0 to 65535") from None
+    store = unquote(parts.path[1:])
+    if not store or not _NAMESPACE.fullmatch(store):
+        raise InterfaceError(
+            f"{_PREFIX}{scheme} needs the name of a store, at most 64 letters, digits, '_', '.' and '-', after the "
+            f"host: {_PREFIX}{scheme}://localhost/rome, for example"
+        )
+    elsewhere = [name for name in ("unix_socket", "sentinel") if name in given]
+    if len(elsewhere) + bool(parts.hostname or port) > 1:
+        raise InterfaceError("a host, unix_socket and sentinel are three ways to a server: give one")
+    if ("sentinel" in given) != ("hosts" in given):
+        raise InterfaceError("sentinel and hosts belong together: sentinel=main&hosts=first:26379,second:26379")
+    if "unix_socket" in given and scheme == "rediss":
+        raise InterfaceError("a Unix socket has no TLS: write rome+redis")
+    if "key_file" in given and "cert_file" not in given:
+        raise InterfaceError("key_file needs the cert_file that it belongs to")
+    if sum((bool(parts.password), "password_file" in given, "password_env" in given)) > 1:
+        raise InterfaceError("the password stands in the URL, in password_file or in password_env: give one")
+    server = Server(
+        "" if elsewhere else parts.hostname or "localhost",
+        0 if elsewhere else port or _DEFAULT_PORTS[scheme],
+        unquote(parts.username or ""),
+        unquote(parts.password or ""),
+    )
+    return StoreURL(scheme, store, namespace, options, server=server)
 
 
 def _scheme(text: str) -> str:

@@ -59,7 +59,7 @@ def test_every_directory_of_modules_is_a_package() -> None:
 def test_every_entry_point_names_something_that_exists() -> None:
     points = importlib.metadata.distribution("rome").entry_points
     dialects = {point.name for point in points if point.group == "sqlalchemy.dialects"}
-    assert dialects == {"rome", "rome.lmdb", "rome.memory"}
+    assert dialects == {"rome", "rome.lmdb", "rome.memory", "rome.redis", "rome.rediss"}
     assert [point.name for point in points if point.group == "console_scripts"] == ["glance-on-rome"]
     for point in points:
         assert callable(point.load()), point

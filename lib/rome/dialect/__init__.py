@@ -13,7 +13,22 @@
 from __future__ import annotations
 
 from rome.dialect import alembic, oslo
-from rome.dialect.dialect import RomeDialect, RomeLmdbDialect, RomeMemoryDialect
+from rome.dialect.dialect import (
+    RomeDialect,
+    RomeLmdbDialect,
+    RomeMemoryDialect,
+    RomeRedisDialect,
+    RomeRedissDialect,
+)
 from rome.dialect.explain import explain
 
-__all__ = ["RomeDialect", "RomeLmdbDialect", "RomeMemoryDialect", "alembic", "explain", "oslo"]
+__all__ = [
+    "RomeDialect",
+    "RomeLmdbDialect",
+    "RomeMemoryDialect",
+    "RomeRedisDialect",
+    "RomeRedissDialect",
+    "alembic",
+    "explain",
+    "oslo",
+]

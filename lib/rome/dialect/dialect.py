@@ -154,4 +154,18 @@ class RomeMemoryDialect(RomeDialect):
     supports_statement_cache = True
 
 
-__all__ = ["RomeDialect", "RomeLmdbDialect", "RomeMemoryDialect"]
+class RomeRedisDialect(RomeDialect):
+    """rome+redis://host:port/store — a store on a Redis or Valkey server."""
+
+    driver = "redis"
+    supports_statement_cache = True
+
+
+class RomeRedissDialect(RomeDialect):
+    """rome+rediss://host:port/store — the same over TLS."""
+
+    driver = "rediss"
+    supports_statement_cache = True
+
+
+__all__ = ["RomeDialect", "RomeLmdbDialect", "RomeMemoryDialect", "RomeRedisDialect", "RomeRedissDialect"]

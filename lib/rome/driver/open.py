@@ -26,6 +26,8 @@ class Registration(NamedTuple):
 REGISTRY: dict[str, Registration] = {
     "lmdb": Registration("rome.driver.lmdb", "lmdb", "lmdb"),
     "memory": Registration("rome.driver.memory"),
+    "redis": Registration("rome.driver.redis", "redis", "redis"),
+    "rediss": Registration("rome.driver.redis", "redis", "redis"),
 }
 
 

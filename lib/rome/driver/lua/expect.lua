@@ -1,0 +1,51 @@
+-- Part of read.lua and commit.lua: whether what a transaction has read is still so.
+--
+-- `expectations_at(place)` reads from ARGV[place] on
+--   cells    how many expected cells follow; of each its key and its version as 8 bytes (zeros: no cell)
+--   ranges   how many expected ranges follow; of each '[' .. start, '(' .. stop, its version as a decimal number,
+--            and how many cells it held
+-- and returns what does not hold (CELL_CHANGED, RANGE_CHANGED) or nil, and the place after the last one.
+--
+-- A range is compared by the commit counter first (nothing at all was written since), then by its count, and then
+-- cell by cell by version.
+local CELL_CHANGED, RANGE_CHANGED, FENCED = 1, 2, 3
+local MOST_AT_ONCE = 1000
+local NO_CELL = string.rep('\0', 8)
+
+local counter = tonumber(redis.call('GET', KEYS[3]) or '0')
+
+local function range_changed(start, stop, version, count)
+    if redis.call('ZLEXCOUNT', KEYS[2], start, stop) ~= count then
+        return true
+    end
+    while count > 0 do
+        local keys = redis.call('ZRANGE', KEYS[2], start, stop, 'BYLEX', 'LIMIT', 0, MOST_AT_ONCE)
+        for _, stored in ipairs(redis.call('HMGET', KEYS[1], unpack(keys))) do
+            if struct.unpack('>I8', stored) > version then
+                return true
+            end
+        end
+        count = count - #keys
+        start = '(' .. keys[#keys]
+    end
+    return false
+end
+
+local function expectations_at(place)
+    local last = place + 2 * tonumber(ARGV[place])
+    for at = place + 1, last, 2 do
+        local stored = redis.call('HGET', KEYS[1], ARGV[at])
+        if (stored and string.sub(stored, 1, 8) or NO_CELL) ~= ARGV[at + 1] then
+            return CELL_CHANGED
+        end
+    end
+    place = last + 1
+    last = place + 4 * tonumber(ARGV[place])
+    for at = place + 1, last, 4 do
+        local version = tonumber(ARGV[at + 2])
+        if version ~= counter and range_changed(ARGV[at], ARGV[at + 1], version, tonumber(ARGV[at + 3])) then
+            return RANGE_CHANGED
+        end
+    end
+    return nil, last + 1
+end

@@ -1,0 +1,88 @@
+#!lua flags=no-writes
+-- One wave: cells by key and scans, of one state of the store, if what was read before still holds in it.
+--
+-- KEYS     cells, order, commits
+-- ARGV     the expectations (see expect.lua), then
+--          how many gets follow, and their keys
+--          how many scans follow, and of each:
+--              '[' .. start, '(' .. stop; with '-' before it a scan goes downwards: '-[' .. start
+--              the most cells it may find (-1: all of them)
+--              1 to fetch the cells that the scanned values name, else 0
+-- result   a number if an expectation does not hold (see expect.lua), else
+--          {commit counter, {stored value or nil of each get}, and of each scan {keys, stored values, rows}}
+--          where `rows` are the stored values (or nil) that the scanned values name, {} if they were not asked for.
+--          A stored value begins with the cell's version in 8 bytes.
+-- include: expect.lua
+
+local changed, place = expectations_at(1)
+if changed then
+    return changed
+end
+
+local function append(list, more)
+    for at = 1, #more do
+        list[#list + 1] = more[at]
+    end
+end
+
+local function stored_at(keys, first, last)
+    if last - first < MOST_AT_ONCE then
+        return last < first and {} or redis.call('HMGET', KEYS[1], unpack(keys, first, last))
+    end
+    local found = {}
+    for at = first, last, MOST_AT_ONCE do
+        append(found, redis.call('HMGET', KEYS[1], unpack(keys, at, math.min(last, at + MOST_AT_ONCE - 1))))
+    end
+    return found
+end
+
+local function keys_between(start, stop, left, reverse)
+    local found = {}
+    while left ~= 0 do
+        local some = (left < 0 or left > MOST_AT_ONCE) and MOST_AT_ONCE or left
+        local keys
+        if reverse then
+            keys = redis.call('ZRANGE', KEYS[2], stop, start, 'BYLEX', 'REV', 'LIMIT', 0, some)
+        else
+            keys = redis.call('ZRANGE', KEYS[2], start, stop, 'BYLEX', 'LIMIT', 0, some)
+        end
+        if #found == 0 and (#keys < some or left == some) then
+            return keys
+        end
+        append(found, keys)
+        if #keys < some then
+            return found
+        end
+        left = left - #keys
+        local bound = '(' .. keys[#keys]
+        if reverse then
+            stop = bound
+        else
+            start = bound
+        end
+    end
+    return found
+end
+
+local gets = tonumber(ARGV[place])
+local answer = {counter, stored_at(ARGV, place + 1, place + gets)}
+place = place + gets + 1
+for at = place + 1, place + 4 * tonumber(ARGV[place]), 4 do
+    local start = ARGV[at]
+    local reverse = string.byte(start) == 45
+    if reverse then
+        start = string.sub(start, 2)
+    end
+    local keys = keys_between(start, ARGV[at + 1], tonumber(ARGV[at + 2]), reverse)
+    local values = stored_at(keys, 1, #keys)
+    local rows = {}
+    if ARGV[at + 3] == '1' then
+        local names = {}
+        for each = 1, #values do
+            names[each] = string.sub(values[each] or '', 9)
+        end
+        rows = stored_at(names, 1, #names)
+    end
+    answer[#answer + 1] = {keys, values, rows}
+end
+return answer

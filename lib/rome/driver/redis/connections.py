@@ -1,0 +1,205 @@
+"""Connections to one server: opened as they are needed, kept for the next caller, never carried through a fork."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import redis
+from redis.connection import AbstractConnection
+from redis.credentials import CredentialProvider
+from redis.sentinel import Sentinel
+
+from rome.config import StoreURL
+from rome.driver.redis.failures import FOREIGN, failure
+from rome.errors import InterfaceError, Unavailable
+
+CLIENT_NAME = "rome"
+
+OpenOne = Callable[[], AbstractConnection]
+
+
+class Connections:
+    """At most `most` connections at a time; who finds none free waits up to `wait_s` seconds.
+
+    `open_one` opens one and raises the errors of `rome.driver.api`.
+    """
+
+    def __init__(self, open_one: OpenOne, most: int, wait_s: float) -> None:
+        self._open_one = open_one
+        self._most = most
+        self._wait_s = wait_s
+        self.closed = False
+        self.start()
+        _living.add(self)
+
+    def start(self) -> None:
+        """Have none: at first, and in the child of a fork, whose parent goes on with those there are."""
+        self._idle: list[AbstractConnection] = []  # its methods are atomic, so it needs no lock
+        self._free = threading.BoundedSemaphore(self._most)
+
+    def take(self, unbroken: bool = False) -> AbstractConnection:
+        """A connection for this caller alone, to be given to `keep` or `drop`.
+
+        `unbroken` looks whether the server has closed it meanwhile. Raises Unavailable and what `open_one` raises.
+        """
+        if self.closed:
+            raise InterfaceError("this store is closed: open it again")
+        if not self._free.acquire(timeout=self._wait_s):
+            raise Unavailable(f"all {self._most} connections are in use: raise max_connections")
+        try:
+            while self._idle:
+                try:
+                    connection = self._idle.pop()
+                except IndexError:  # another thread was faster
+                    break
+                if not (unbroken and _broken(connection)):
+                    return connection
+                connection.disconnect()
+            return self._open_one()
+        except BaseException:
+            self._free.release()
+            raise
+
+    def keep(self, connection: AbstractConnection) -> None:
+        """Give back a connection on which nothing is under way."""
+        self._idle.append(connection)
+        self._free.release()
+        if self.closed:
+            self._drop_idle()
+
+    def drop(self, connection: AbstractConnection) -> None:
+        """Give back a connection that is not to be used again; the idle ones, as old as it is, are closed too."""
+        connection.disconnect()
+        self._free.release()
+        self._drop_idle()
+
+    def close(self) -> None:
+        """Close the idle ones now and the others when they are given back."""
+        self.closed = True
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
+        while self._idle:
+            try:
+                self._idle.pop().disconnect()
+            except IndexError:
+                return
+
+
+_living: weakref.WeakSet[Connections] = weakref.WeakSet()
+
+
+def _start_again() -> None:
+    for connections in list(_living):
+        connections.start()
+
+
+os.register_at_fork(after_in_child=_start_again)
+
+
+def _broken(connection: AbstractConnection) -> bool:
+    """Whether the server has closed it; a reply that no one waits for is as bad."""
+    try:
+        return bool(connection.can_read(0))
+    except redis.RedisError:
+        return True
+
+
+class PasswordFile(CredentialProvider):
+    """The user and the password in a file, read anew for every connection: passwords are changed."""
+
+    def __init__(self, user: str, path: str) -> None:
+        self._user = user
+        self._path = path
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """What AUTH takes."""
+        try:
+            with open(self._path, encoding="utf-8") as file:
+                password = file.read().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InterfaceError(f"the password_file {self._path} cannot be read: {error}") from None
+        return (self._user, password) if self._user else (password,)
+
+
+def opener(url: StoreURL, place: str) -> OpenOne:
+    """What opens a connection to the server of `url`; raises our errors. `place` names it in messages."""
+    assert url.server is not None
+    settings = _settings(url)
+    kind: Callable[..., AbstractConnection] = redis.SSLConnection if url.scheme == "rediss" else redis.Connection
+    if path := str(url.option("unix_socket")):
+        make: OpenOne = partial(redis.UnixDomainSocketConnection, path=path, **settings)  # type: ignore[abstract]
+    elif name := str(url.option("sentinel")):
+        make = _through_sentinel(url, name, partial(kind, **settings))
+    else:
+        make = partial(kind, host=url.server.host, port=url.server.port, **settings)
+
+    def open_one() -> AbstractConnection:
+        try:
+            connection = make()
+            connection.connect()
+        except FOREIGN as error:
+            raise failure(error, place) from error
+        return connection
+
+    return open_one
+
+
+def _class_of(url: StoreURL) -> type[AbstractConnection]:
+    return redis.SSLConnection if url.scheme == "rediss" else redis.Connection
+
+
+def _settings(url: StoreURL) -> dict[str, Any]:
+    """What the client's connections take, but for the address."""
+    assert url.server is not None
+    settings: dict[str, Any] = {"protocol": 3, "client_name": CLIENT_NAME, **_timeouts(url), **_tls(url)}
+    user, password = url.server.user, url.server.password
+    if file := str(url.option("password_file")):
+        return settings | {"credential_provider": PasswordFile(user, file)}
+    if variable := str(url.option("password_env")):
+        if variable not in os.environ:
+            raise InterfaceError(f"the environment has no variable {variable}, which password_env names")
+        password = os.environ[variable]
+    return settings | ({"username": user or None, "password": password} if user or password else {})
+
+
+def _timeouts(url: StoreURL) -> dict[str, Any]:
+    wait_ms = int(url.option("wait_ms")) if url.option("wait_replicas") else 0
+    return {
+        "socket_connect_timeout": int(url.option("connect_timeout_ms")) / 1000,
+        "socket_timeout": (int(url.option("read_timeout_ms")) + wait_ms) / 1000,
+    }
+
+
+def _tls(url: StoreURL) -> dict[str, Any]:
+    if url.scheme != "rediss":
+        return {}
+    options = {"ssl_ca_certs": "ca_file", "ssl_certfile": "cert_file", "ssl_keyfile": "key_file"}
+    tls = {name: str(url.option(option)) or None for name, option in options.items()}
+    for path in tls.values():
+        if path is not None and not os.access(path, os.R_OK):
+            raise InterfaceError(f"{path} cannot be read, and TLS needs it")
+    return {**tls, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
+
+
+def _through_sentinel(url: StoreURL, name: str, kind: Callable[..., AbstractConnection]) -> OpenOne:
+    sentinel = Sentinel(
+        [_host_and_port(host) for host in str(url.option("hosts")).split(",")],
+        sentinel_kwargs={**_timeouts(url), **_tls(url), "ssl": url.scheme == "rediss"},
+    )
+
+    def make() -> AbstractConnection:
+        host, port = sentinel.discover_master(name)
+        return kind(host=host, port=port)
+
+    return make
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
