@@ -215,7 +215,7 @@ class GroupingError(ProgrammingError):
 
 
 class InactiveTransaction(ProgrammingError):
-    """An earlier commit of this transaction failed; only ROLLBACK is taken."""
+    """The transaction met a conflict earlier; only ROLLBACK is taken."""
 
     sqlstate = "25P02"
 

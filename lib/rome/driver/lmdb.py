@@ -719,10 +719,11 @@ class LmdbDriver:
                 return _answer(view, gets, scans, expect)
         except lmdb.Error as error:
             self.release(fresh)
-            raise self._failure(error) from error
+            raise self._failure(error) from error.with_traceback(None)
         except Conflict as error:
             self.release(fresh)
-            raise error.with_traceback(None) from None  # its frames would keep the transaction as long as it lives
+            # Its frames would keep the transaction, and a forked child from opening the environment, while it lives.
+            raise error.with_traceback(None) from None
 
     def commit(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes = b"") -> int:
         if not writes:
@@ -754,7 +755,9 @@ class LmdbDriver:
             try:
                 return environment.write(change)
             except lmdb.Error as error:
-                raise self._failure(error) from error
+                raise self._failure(error) from error.with_traceback(None)
+            except DatabaseError as error:
+                raise error.with_traceback(None) from None  # as in `read`
 
     def outcome(self, mark: bytes) -> int | None:
         self._opened()
@@ -767,7 +770,7 @@ class LmdbDriver:
             with view.lock:
                 return [_count(view.live(), start, stop) for start, stop in ranges]
         except lmdb.Error as error:
-            raise self._failure(error) from error
+            raise self._failure(error) from error.with_traceback(None)
         finally:
             self.release(view)
 
