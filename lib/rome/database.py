@@ -19,11 +19,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Literal, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar, cast
 
 from rome.config import StoreURL
 from rome.driver.open import open_store
-from rome.errors import Conflict, InactiveTransaction, InterfaceError, ProgrammingError
+from rome.errors import Conflict, Error, InactiveTransaction, InterfaceError, OperationalError, ProgrammingError
 from rome.sql import statement
 from rome.sql.control import Act, Control, control
 from rome.sql.statement import Environment, Result
@@ -31,7 +31,7 @@ from rome.table.catalog import CatalogCache
 from rome.table.keys import Keys
 from rome.table.schema import Catalog
 from rome.table.sequences import Sequences
-from rome.txn.retry import Journal, Replay, Weight, weigh
+from rome.txn.retry import Failure, Journal, Replay, Weight, weigh
 from rome.txn.transaction import Isolation, Savepoint, Transaction
 
 T = TypeVar("T")
@@ -182,11 +182,38 @@ class _NamedSavepoint(NamedTuple):
     savepoint: Savepoint
 
 
+class _Unseen(Generic[T]):
+    """Something to run whose answer no one has seen yet, so that a replay may well find another.
+
+    To the journal it always answers None; `settle` gives the answer, or raises the error, of the last time it ran.
+    """
+
+    def __init__(self, run: Callable[[Transaction], T]) -> None:
+        self._run = run
+        self.answer: T | None = None
+        self.failure: Error | None = None
+
+    def __call__(self, transaction: Transaction) -> None:
+        self.answer = self.failure = None
+        try:
+            self.answer = self._run(transaction)
+        except OperationalError:
+            raise
+        except Error as error:
+            self.failure = error
+
+    def settle(self) -> T:
+        if self.failure is not None:
+            raise self.failure
+        return cast(T, self.answer)
+
+
 class Conversation:
     """One connection's side of a Database; for one thread at a time.
 
     A transaction begins with the first statement. With isolation AUTOCOMMIT each statement is a transaction of its own,
-    unless BEGIN opened one. After a conflict that replay could not cure, everything but ROLLBACK is refused (25P02).
+    unless BEGIN opened one. After a statement's conflict that replay could not cure, everything but ROLLBACK is refused
+    (25P02); COMMIT ends the transaction, too, whether it succeeds or not.
     """
 
     def __init__(self, database: Database, isolation: str = "SERIALIZABLE") -> None:
@@ -256,33 +283,45 @@ class Conversation:
         if self._isolation == "AUTOCOMMIT" and not self._explicit:
             return self._perform_alone(run)
         transaction = self._transaction or self._begin()
-        while True:
-            try:
-                return self._journal.perform(transaction, run)
-            except Conflict as conflict:
-                try:
-                    transaction = self.database.replay.recover(self._journal, transaction, self._begin, conflict)
-                except BaseException:
-                    self._fail()
-                    raise
+        try:
+            return self._journal.perform(transaction, run)
+        except Conflict as conflict:
+            return self._perform_again(run, transaction, conflict)
+
+    def _perform_again(self, run: Callable[[Transaction], T], transaction: Transaction, conflict: Conflict) -> T:
+        """After a conflict in the middle of `run`: replay what came before it, and `run` with them."""
+        unseen = _Unseen(run)
+        self._journal.add(unseen, None)
+        try:
+            transaction = self.database.replay.recover(self._journal, transaction, self._begin, conflict)
+        except BaseException:
+            self._fail()
+            raise
+        self._journal.entries.pop()
+        # from now on its answer has been seen: this must be kept as `Journal.perform` does
+        failure = unseen.failure
+        kept = unseen.answer if failure is None else Failure(type(failure), str(failure))
+        self._journal.add(run, kept, drawn=transaction.tape.position)
+        return unseen.settle()
 
     def _perform_alone(self, run: Callable[[Transaction], T]) -> T:
         """`run` as a transaction; after a conflict simply again, as its answer has not been given yet."""
+        unseen = _Unseen(run)
         transaction = self._begin()
         committed = False
         try:
-            while True:
-                try:
-                    answer = run(transaction)
-                    transaction.commit()
-                    committed = True
-                    self.database.adopt(transaction)
-                    return answer
-                except Conflict as conflict:
-                    transaction = self.database.replay.recover(self._journal, transaction, self._begin, conflict)
+            try:
+                self._journal.perform(transaction, unseen)
+            except Conflict as conflict:
+                self._journal.add(unseen, None)
+                transaction = self.database.replay.recover(self._journal, transaction, self._begin, conflict)
+            transaction = self.database.replay.commit(self._journal, transaction, self._begin)
+            self.database.adopt(transaction)
+            committed = True
         finally:
             transaction.rollback()
             self._end(committed)
+        return unseen.settle()
 
     # ---- transactions
 
@@ -296,20 +335,21 @@ class Conversation:
     def commit(self) -> None:
         """Make what the transaction did visible to others; nothing if there is none.
 
-        Raises Conflict when others changed what it read (nothing was written), and what `Transaction.commit` raises;
-        after an error only `rollback` is taken.
+        Raises Conflict when others changed what it read (nothing was written), what `Transaction.commit` raises, and
+        InactiveTransaction after a statement's conflict. The transaction is over in any case, as after COMMIT of an SQL
+        server: who pools connections sends no ROLLBACK after a COMMIT that failed.
         """
-        self._check_usable()
-        transaction = self._transaction
-        if transaction is None:
-            self._end(committed=False)
-            return
+        committed = False
         try:
-            self.database.adopt(self.database.replay.commit(self._journal, transaction, self._begin))
-        except BaseException:
-            self._fail()
-            raise
-        self._end(committed=True)
+            self._check_usable()
+            if self._transaction is not None:
+                self.database.adopt(self.database.replay.commit(self._journal, self._transaction, self._begin))
+                committed = True
+        finally:
+            if committed:
+                self._end(committed=True)
+            else:
+                self.rollback()
 
     def rollback(self) -> None:
         """Forget what the transaction did; nothing if there is none."""

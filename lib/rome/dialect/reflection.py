@@ -130,7 +130,7 @@ class Reflection:
 
 
 def _by_name(named: tuple[_Named, ...]) -> list[_Named]:
-    """Constraints and indexes in the order in which SQLAlchemy's dialects list them; those without a name come first."""
+    """Constraints and indexes in the order of their names, as other dialects list them; those without come first."""
     return sorted(named, key=lambda each: each.name or "")
 
 
