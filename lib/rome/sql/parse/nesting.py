@@ -21,8 +21,6 @@ MOST_LEVELS = 250
 FRAMES_PER_LEVEL = 40
 _SPARE_FRAMES = 500
 
-_OPENS = frozenset({TokenType.L_PAREN, TokenType.CASE})
-_CLOSES = frozenset({TokenType.R_PAREN, TokenType.END})
 _limit_lock = threading.Lock()
 
 
@@ -36,10 +34,12 @@ def levels(tokens: list[Token]) -> int:
     """How deeply parentheses and CASEs are nested in `tokens`."""
     deepest = depth = 0
     for token in tokens:
-        if token.token_type in _OPENS:
+        kind = token.token_type
+        if kind is TokenType.L_PAREN or kind is TokenType.CASE:
             depth += 1
-            deepest = max(deepest, depth)
-        elif token.token_type in _CLOSES:
+            if depth > deepest:
+                deepest = depth
+        elif kind is TokenType.R_PAREN or kind is TokenType.END:
             depth -= 1
     return deepest
 

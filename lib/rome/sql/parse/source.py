@@ -8,18 +8,6 @@ from sqlglot import Token, TokenType, exp
 
 from rome.errors import NotSupportedError, Place, SyntaxError_
 
-# Tokens that carry a name or a value of the text. Each must end up in the syntax tree: see `Source.check_all_taken`.
-CARRIERS = frozenset(
-    {
-        TokenType.STRING,
-        TokenType.NUMBER,
-        TokenType.HEX_STRING,
-        TokenType.IDENTIFIER,
-        TokenType.PLACEHOLDER,
-        TokenType.VAR,
-    }
-)
-
 # Words that the tokenizer takes for names although the grammar reads them as words of the language.
 _SOFT_WORDS = """
     ACTION ADD ALWAYS ANALYZE ASC AUTOINCREMENT AUTO_INCREMENT BOTH BY CASCADE CHECK COMMENT DATA DEFERRABLE EXPLAIN
@@ -79,12 +67,23 @@ class Source:
 
         sqlglot reads far more than ROME takes and drops some of it without a word; what it drops must not be lost.
         """
+        taken = self.taken
         for token in self.tokens:
-            if token.token_type not in CARRIERS or token.start in self.taken:
+            if token.start in taken:
                 continue
-            if token.token_type is TokenType.VAR and token.text.upper() in SOFT_WORDS:
-                continue
-            raise self.refuse(token.start, f"{token.text!r} in this place")
+            kind = token.token_type
+            if kind is TokenType.VAR:
+                lost = token.text.upper() not in SOFT_WORDS
+            else:  # by identity: a set would hash the member's name each time
+                lost = (
+                    kind is TokenType.PLACEHOLDER
+                    or kind is TokenType.STRING
+                    or kind is TokenType.NUMBER
+                    or kind is TokenType.IDENTIFIER
+                    or kind is TokenType.HEX_STRING
+                )
+            if lost:
+                raise self.refuse(token.start, f"{token.text!r} in this place")
 
 
 def spelled(node: Any) -> str:
