@@ -50,6 +50,10 @@ _STRONGER = {
     "AUTOCOMMIT": Isolation.SERIALIZABLE,
 }
 
+SAMPLED_ROWS = 8
+VALUE_BYTES = 32  # what a value takes in memory, about, besides the characters of a string
+_NO_ROWS = Weight(0, 0)
+
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -460,7 +464,19 @@ def _journal() -> Journal:
 
 
 def _weigh(result: object) -> Weight:
-    return weigh(result.rows) if isinstance(result, Result) else weigh(result)
+    """The size of a Result, by a few of its rows: every statement pays for this."""
+    if type(result) is not Result:
+        return weigh(result)
+    rows = result.rows
+    if not rows:
+        return _NO_ROWS
+    sample = rows[:: len(rows) // SAMPLED_ROWS + 1]
+    size = 0
+    for row in sample:
+        for value in row:
+            if type(value) is str or type(value) is bytes:
+                size += len(value)
+    return Weight(len(rows), (size // len(sample) + len(rows[0]) * VALUE_BYTES) * len(rows))
 
 
 def _execute(

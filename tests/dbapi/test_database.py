@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from rome import config, dbapi, errors
-from rome.database import Database, open_database
+from rome.database import Database, _weigh, open_database
+from rome.sql.statement import Result
+from rome.txn.retry import Weight
 
 
 def names(connection: dbapi.Connection) -> list[str]:
@@ -327,3 +329,29 @@ def test_a_child_counts_for_itself(items: dbapi.Connection) -> None:
 
     in_child(work)
     assert items.counters.commits > 0
+
+
+# ---- what a replay keeps
+
+
+def test_a_large_answer_weighs_more_than_a_small_one() -> None:
+    def weight(rows: list[tuple[object, ...]]) -> Weight:
+        return _weigh(Result((), rows, len(rows), None))
+
+    assert weight([]) == Weight(0, 0)
+    assert weight([(1,)] * 1000).rows == 1000
+    assert 1_000_000 < weight([("x" * 1000,)] * 1000).bytes < 2_000_000
+    assert weight([(b"x" * 1000, None)]).bytes > weight([(None, None)]).bytes > 0
+
+
+def test_a_transaction_that_was_told_too_much_is_not_replayed(items: dbapi.Connection, other: dbapi.Connection) -> None:
+    cursor = items.cursor()
+    cursor.executemany("INSERT INTO items (name, n) VALUES (?, 0)", [("a",)] * 300)
+    items.commit()
+    for _ in range(70):  # 21,000 rows
+        cursor.execute("SELECT id FROM items")
+    cursor.execute("UPDATE items SET n = n + 1 WHERE id = 1")
+    other.cursor().execute("UPDATE items SET n = n + 10 WHERE id = 1")
+    other.commit()
+    with pytest.raises(errors.Conflict, match="more than is kept"):
+        items.commit()

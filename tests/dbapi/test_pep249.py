@@ -226,6 +226,7 @@ def test_rows_already_fetched_do_not_change(items: dbapi.Connection) -> None:
         ("SELECT name FROM items WHERE id = :id AND name = :name", {"id": 1}),
         ("SELECT name FROM items WHERE id = :id", (1,)),
         ("SELECT name FROM items WHERE id = ?", ()),
+        ("SELECT name FROM items WHERE id = ?", (1, 2)),
         ("SELECT name FROM items WHERE id = ?", {"id": 1}),
         ("SELECT name FROM items WHERE name = ?", "a"),
         ("SELECT name FROM items WHERE id = ?", 1),

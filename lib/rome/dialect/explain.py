@@ -28,7 +28,8 @@ def explain(
             return _explain(opened, sql, parameters, analyze)
     if isinstance(connection, SQLAlchemyConnection):
         pooled = connection.connection.dbapi_connection
-        assert isinstance(pooled, dbapi.Connection), "the engine of this connection is not one of ROME's"
+        if not isinstance(pooled, dbapi.Connection):
+            raise dbapi.InterfaceError("this connection is not to a store of ROME")
         connection = pooled
     return _explain(connection, sql, parameters, analyze)
 
