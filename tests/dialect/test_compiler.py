@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import sqltypes
 
+from rome import errors
 from rome.dialect import RomeDialect
 from rome.dialect.compiler import RESERVED_WORDS
 from rome.sql.parse import parse
@@ -129,9 +130,15 @@ def test_fetch_first_is_a_limit() -> None:
         sql(select(items.c.id).order_by(items.c.id).fetch(2, with_ties=True))
 
 
-@pytest.mark.parametrize("options", [{}, {"nowait": True}, {"skip_locked": True}, {"read": True}, {"of": items.c.id}])
+@pytest.mark.parametrize("options", [{}, {"read": True}, {"of": items.c.id}])
 def test_every_row_lock_is_for_update(options: dict[str, Any]) -> None:
     assert sql(select(items.c.id).with_for_update(**options)).endswith("FROM items FOR UPDATE")
+
+
+@pytest.mark.parametrize("option", ["nowait", "skip_locked"])
+def test_what_a_row_lock_cannot_do_is_refused(option: str) -> None:
+    with pytest.raises(errors.NotSupportedError, match=option.upper().replace("_", " ")):
+        sql(select(items.c.id).with_for_update(**{option: True}))
 
 
 def test_ilike_is_an_operator() -> None:

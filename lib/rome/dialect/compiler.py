@@ -4,7 +4,7 @@ What differs from SQLAlchemy's own:
 - `x IN (…)` with bound values is `x IN UNNEST(:name)`, the whole list being ONE parameter, so that one text (and one
   plan) serves every length, the empty list included. Tuples, literal rendering and lists inside text() keep
   SQLAlchemy's expansion.
-- OFFSET stands alone, FETCH FIRST is LIMIT, ILIKE is an operator, FOR UPDATE has no further words.
+- OFFSET stands alone, FETCH FIRST is LIMIT, ILIKE is an operator, FOR SHARE and FOR UPDATE OF are FOR UPDATE.
 - Names are quoted when sqlglot or SQL reserve them; a schema-qualified name is refused.
 """
 
@@ -128,11 +128,9 @@ class RomeCompiler(compiler.SQLCompiler):
         return text
 
     def for_update_clause(self, select: Any, **kw: Any) -> str:
-        # Nothing in ROME waits for a row, so FOR SHARE, OF, NOWAIT and SKIP LOCKED ask for no more than this.
-        return " FOR UPDATE"
-
-    def default_from(self) -> str:
-        return ""
+        """FOR SHARE and OF ask for less than this. What else there is stands in the text, and is refused there."""
+        asked = select._for_update_arg
+        return f" FOR UPDATE{' NOWAIT' if asked.nowait else ''}{' SKIP LOCKED' if asked.skip_locked else ''}"
 
     def visit_empty_set_expr(self, element_types: Sequence[Any], **kw: Any) -> str:
         columns = ", ".join(
