@@ -240,7 +240,7 @@ def test_a_network_file_system_is_refused() -> None:
 
 
 def test_a_store_on_a_network_file_system_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rome.driver.lmdb._mounts", lambda: f"server:/export {tmp_path} nfs4 rw 0 0\n")
+    monkeypatch.setattr("rome.driver.lmdb.place._mounts", lambda: f"server:/export {tmp_path} nfs4 rw 0 0\n")
     with pytest.raises(InterfaceError, match="lies on nfs4, but LMDB needs a local file system"):
         open_at(tmp_path / "store")
     assert not (tmp_path / "store").exists()
