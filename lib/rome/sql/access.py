@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rome.sql.bound import (
@@ -51,6 +51,33 @@ def best(scan: Scan, conditions: Iterable[Expr], available: frozenset[int] = fro
     candidates = [terms.candidate(None)]
     candidates.extend(terms.candidate(index) for index in scan.table.indexes)
     return max(candidates, key=lambda candidate: candidate.rank)
+
+
+def ordered(scan: Scan, conditions: Iterable[Expr], columns: Sequence[int]) -> Candidate | None:
+    """The best way to read `scan` that gives its rows in ascending order of `columns` (ids); None when there is none.
+
+    A key is ordered by its columns and then by the primary key; columns that an equality fixes order nothing.
+    """
+    terms = _Terms(scan, conditions, frozenset())
+    found = [
+        candidate
+        for index in (None, *scan.table.indexes)
+        if (candidate := terms.candidate(index)) is not None and _has_order(scan, candidate, columns)
+    ]
+    return max(found, key=lambda candidate: candidate.rank, default=None)
+
+
+def _has_order(scan: Scan, candidate: Candidate, columns: Sequence[int]) -> bool:
+    table, index = scan.table, candidate.access.index
+    several = any(len(values) != 1 for values in candidate.access.equals)
+    if not table.primary_key or several or any(isinstance(part, InArray) for part in candidate.consumed):
+        return False
+    fixed = candidate.used
+    order = [*(table.primary_key if index is None else index.columns), *table.primary_key]
+    wanted = [column for column in dict.fromkeys(columns) if column not in fixed]
+    offered = [column for column in dict.fromkeys(order) if column not in fixed]
+    # Once the whole primary key has been compared no two rows are left to order.
+    return wanted == offered[: len(wanted)] or (wanted[: len(offered)] == offered and bool(offered))
 
 
 def with_access(scan: Scan, candidate: Candidate) -> Scan:

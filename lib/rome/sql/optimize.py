@@ -29,6 +29,7 @@ from rome.sql.bound import (
     transform,
     walk,
 )
+from rome.sql.order import read_in_order
 from rome.sql.plan import (
     Apply,
     Distinct,
@@ -417,4 +418,5 @@ RULES: tuple[Callable[[Plan], Plan], ...] = (
     propagate_constants,
     order_joins,
     choose_access,
+    read_in_order,
 )
