@@ -23,8 +23,6 @@ from rome.sql.parse.words import NAME_TOKENS
 
 TYPE_WORDS = {name.split()[0] for name in datatypes.NAMES}
 INTERVAL_UNITS = {"YEAR", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"}
-
-
 PLAIN_NAMES = frozenset({TokenType.VAR, TokenType.IDENTIFIER})
 
 
@@ -60,7 +58,6 @@ class ExpressionParser(sqlglot.Parser):
     BRACKETS: ClassVar[frozenset[TokenType]] = frozenset()
     LAMBDAS: ClassVar[dict[TokenType, Any]] = {}
     TYPE_LITERAL_PARSERS: ClassVar[dict[Any, Any]] = {}
-    ODBC_DATETIME_LITERALS: ClassVar[dict[str, Any]] = {}
     # `a = b IS NULL` is `(a = b) IS NULL`, as in SQLite and MySQL; sqlglot's default reads `a = (b IS NULL)`.
     IS_PREDICATE_PRECEDENCE: ClassVar[Any] = type(sqlglot.Parser.IS_PREDICATE_PRECEDENCE).EQUALITY
     PLACEHOLDER_PARSERS: ClassVar[dict[TokenType, Any]] = {
@@ -72,7 +69,6 @@ class ExpressionParser(sqlglot.Parser):
     ALIAS_TOKENS: ClassVar[Any] = PLAIN_NAMES
     TABLE_ALIAS_TOKENS: ClassVar[Any] = PLAIN_NAMES
     UPDATE_ALIAS_TOKENS: ClassVar[Any] = PLAIN_NAMES
-    COLON_PLACEHOLDER_TOKENS: ClassVar[Any] = NAME_TOKENS
     WINDOW_ALIAS_TOKENS: ClassVar[Any] = PLAIN_NAMES
     FUNC_TOKENS: ClassVar[Any] = {
         *NAME_TOKENS, *NO_PAREN_FUNCTIONS, *sqlglot.Parser.SUBQUERY_PREDICATES, TokenType.LEFT, TokenType.RIGHT
@@ -105,7 +101,6 @@ class ExpressionParser(sqlglot.Parser):
         "INITIALLY": ("DEFERRED", "IMMEDIATE"),
         "DEFERRABLE": (),
     }
-    INTERVAL_SPANS: ClassVar[bool] = False
 
     # ---- errors ----------------------------------------------------------------------------------------------------
 
