@@ -144,12 +144,23 @@ def range_starting(prefix: bytes, equals: Sequence[object], start: str | bytes) 
     return low, keycode.after(low)
 
 
+def fits(value: object) -> bool:
+    """Whether a key may hold `value`: one over MAX_INDEXED_BYTES by itself is in no index and no primary key."""
+    if isinstance(value, str):
+        return len(value) <= MAX_INDEXED_BYTES // 4 or _utf8_bytes(value) <= MAX_INDEXED_BYTES
+    return not isinstance(value, bytes) or len(value) <= MAX_INDEXED_BYTES
+
+
+def _utf8_bytes(value: str) -> int:
+    return len(value.encode("utf-8", "surrogatepass"))
+
+
 def check_size(where: str, values: Sequence[object]) -> None:
     """Raise DataError when `values`, about to be a key of `where`, hold over MAX_INDEXED_BYTES bytes."""
     size = 0
     for value in values:
         if isinstance(value, str):
-            size += len(value.encode("utf-8", "surrogatepass"))
+            size += _utf8_bytes(value)
         elif isinstance(value, bytes):
             size += len(value)
     if size > MAX_INDEXED_BYTES:

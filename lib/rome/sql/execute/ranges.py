@@ -11,7 +11,7 @@ from rome.sql import plan
 from rome.sql.bound import Array, Expr, IsNull
 from rome.sql.execute.operator import Row
 from rome.sql.expr import Bindings, scalar
-from rome.table.keys import NO_BOUND, Keys, range_of
+from rome.table.keys import NO_BOUND, Keys, fits, range_of
 from rome.table.paths import reader
 from rome.txn.wave import WaveResult
 from rome.values import Kind
@@ -129,11 +129,11 @@ def _alternatives(values: tuple[Expr, ...], kind: Kind, layout: dict[int, int]) 
 
 
 def _exact(value: object, kind: Kind) -> object:
-    """`value` as a column of `kind` would hold it; None when it is NULL or no such column can be equal to it."""
+    """`value` as a key of `kind` would hold it; None when it is NULL or no such key can be equal to it."""
     if kind is Kind.INTEGER or kind is Kind.BOOLEAN:
         if isinstance(value, (float, Decimal)):
             return int(value) if value == int(value) else None
         return value
     if kind is Kind.DECIMAL and not isinstance(value, Decimal):
         return None if value is None else Decimal(value)  # type: ignore[arg-type]
-    return value
+    return value if fits(value) else None
