@@ -28,7 +28,7 @@ from glance_compat import schema
 from glance_compat.failure import Failure
 from glance_compat.proof import MEMBER, OWNER, UPLOAD_BYTES, Proof
 from glance_compat.server import Server, check_port, serve, wait_until_healthy, watch
-from glance_compat.state import State, prepare
+from glance_compat.state import State, finish, prepare, shown
 
 EXIT_FAILED = 1
 
@@ -104,10 +104,11 @@ def _run(
     check_port(port)
     state = prepare(state_dir, connection, port)
     console.print(f"state       {state.root}  ({'new' if state.is_new else 'reused'})")
-    console.print(f"connection  {state.connection}")
+    console.print(f"connection  {shown(state.connection)}")
     with _progress(console, MofNCompleteColumn()) as progress:
         _follow(progress, "schema: glance-manage db sync", schema.count_revisions(), state, schema.sync)
         _follow(progress, "metadata definitions: load_metadefs", schema.count_metadefs(), state, schema.load_metadefs)
+    finish(state)
     with serve(state, port, workers, threads) as server:
         with _progress(console) as progress:
             bar = progress.add_task(f"glance-api: {workers} processes of {threads} threads at {server.url}", total=None)

@@ -74,4 +74,4 @@ def _migrate(url: str) -> None:
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if finished.returncode != 0:
         output = (finished.stderr + finished.stdout).strip()
-        raise SchemaError(f"`glance-manage db sync` exited with {finished.returncode} on {url}:\n{output}")
+        raise SchemaError(f"`glance-manage db sync` exited with {finished.returncode}:\n{output}")

@@ -15,6 +15,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from oslo_config import cfg
 from oslo_db import options
@@ -24,6 +25,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from glance_compat.failure import Failure
 
 LAYOUT = "1"
+UNFINISHED = "unfinished"
+UNUSABLE = set("%#?")  # in paths: PasteDeploy interpolates % and cuts at #, glance_store's file URLs end at ?
 MIN_FREE_BYTES = 64 * 1024 * 1024
 
 CONFIGURATION = """\
@@ -58,7 +61,10 @@ config_file = {root}/etc/glance-api-paste.ini
 
 @dataclass(frozen=True)
 class State:
-    """A state directory that is ready to be served. `connection` is the SQLAlchemy URL in its configuration."""
+    """A state directory that is ready to be served.
+
+    `connection` is the SQLAlchemy URL in its configuration, which may hold a password: print `shown(connection)`.
+    """
 
     root: Path
     connection: str
@@ -93,12 +99,14 @@ def prepare(root: Path, connection: str | None, port: int) -> State:
     cannot share, and when there is no room.
     """
     root = root.resolve()
+    if UNUSABLE & set(str(root)):
+        raise Failure(f"Glance takes some characters of {root} for something else: give a --state without %, # and ?")
     if (root / "version").exists():
         state = _existing(root, connection)
     else:
-        if root.exists() and any(root.iterdir()):
+        if root.exists() and any(root.iterdir()) and not (root / UNFINISHED).exists():
             raise Failure(f"{root} is not empty and holds no state of glance-on-rome: give another --state")
-        state = State(root, connection or f"rome+lmdb:///{root}/data", is_new=True)
+        state = State(root, connection or f"rome+lmdb:///{quote(str(root))}/data", is_new=True)
     _check_shared(state.connection)
     _check_room(root)
     if state.is_new:
@@ -116,7 +124,7 @@ def _existing(root: Path, connection: str | None) -> State:
     configured = _configured_connection(root / "etc" / "glance-api.conf")
     if connection is not None and connection != configured:
         raise Failure(
-            f"{root} keeps its data at {configured}: leave out --connection, give another --state, "
+            f"{root} keeps its data at {shown(configured)}: leave out --connection, give another --state, "
             f"or edit {root}/etc/glance-api.conf"
         )
     return State(root, configured, is_new=False)
@@ -134,16 +142,22 @@ def _configured_connection(config_file: Path) -> str:
     return str(configuration.database.connection)
 
 
+def shown(connection: str) -> str:
+    """The URL without its password."""
+    return make_url(connection).render_as_string(hide_password=True)
+
+
 def _check_shared(connection: str) -> None:
     try:
         url = make_url(connection)
         url.get_dialect()
     except NoSuchModuleError:
-        raise Failure(f"SQLAlchemy has no dialect for {connection}: write for example rome+lmdb:////path") from None
+        name = url.drivername
+        raise Failure(f"SQLAlchemy has no dialect {name}: write for example rome+lmdb:////path") from None
     except ArgumentError:
-        raise Failure(f"{connection!r} is not a SQLAlchemy URL: write for example rome+lmdb:////path") from None
+        raise Failure("--connection is not a SQLAlchemy URL: write for example rome+lmdb:////path") from None
     if url.drivername.endswith("memory") or (url.drivername == "sqlite" and url.database in (None, "", ":memory:")):
-        raise Failure(f"{connection} lives in one process and a server has several: use rome+lmdb:////path")
+        raise Failure(f"{shown(connection)} lives in one process and a server has several: use rome+lmdb:////path")
 
 
 def _check_room(root: Path) -> None:
@@ -157,14 +171,21 @@ def _check_room(root: Path) -> None:
 
 
 def _write(state: State, port: int) -> None:
+    state.root.mkdir(parents=True, exist_ok=True)
+    (state.root / UNFINISHED).touch()
     for name in ("etc", "images", "staging", "tasks", "log"):
-        (state.root / name).mkdir(parents=True, exist_ok=True)
+        (state.root / name).mkdir(exist_ok=True)
     (state.config_dir / "glance-api-paste.ini").write_text(trusted_paste(shipped("glance-api-paste.ini").read_text()))
     state.config_file.write_text(
         # oslo.config reads `$name` as a reference to another option
         CONFIGURATION.format(root=state.root, connection=state.connection.replace("$", "$$"), port=port)
     )
+
+
+def finish(state: State) -> None:
+    """Call when the first start has made the schema; until then the next start begins again, with its own options."""
     (state.root / "version").write_text(LAYOUT + "\n")
+    (state.root / UNFINISHED).unlink(missing_ok=True)
 
 
 def trusted_paste(paste: str) -> str:

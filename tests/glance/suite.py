@@ -98,9 +98,9 @@ def _read(report: Path, output: str) -> Outcome:
         bad = [element for element in case if element.tag in ("failure", "error")]
         skip = case.find("skipped")
         if bad:
-            failed[name] = (bad[0].text or bad[0].get("message", "")).strip()[-1500:]
+            failed[name] = (bad[0].text or bad[0].get("message") or "").strip()[-1500:]
         elif skip is not None:
-            skipped[name] = skip.get("message", "")
+            skipped[name] = skip.get("message") or ""
         else:
             passed.add(name)
     return Outcome(frozenset(passed - failed.keys()), failed, skipped, output)

@@ -97,7 +97,7 @@ def read_until(text: str, process: subprocess.Popen[str], lines: list[str]) -> s
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state directory that one start with `--once` has made and proved."""
-    root = tmp_path_factory.mktemp("glance-on-rome")
+    root = tmp_path_factory.mktemp("glance on rome")
     url = os.environ.get("ROME_GLANCE_URL")
     name = f"command-{os.getpid()}"
     connection = ["--connection", database_url(url, name).render_as_string(hide_password=False)] if url else []
@@ -186,16 +186,31 @@ class TestRefusals:
         assert "is not empty" in one_line(finished)
         assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
 
+    @pytest.mark.parametrize("name", ["100%", "#1", "what?"])
+    def test_a_path_that_glance_would_take_for_something_else(self, name: str, tmp_path: Path) -> None:
+        finished = run("--once", "--state", str(tmp_path / name), "--port", free_port())
+        assert finished.returncode == 1
+        assert "without %, # and ?" in one_line(finished)
+
+    def test_a_first_start_that_failed_leaves_nothing_in_the_way_of_the_next(self, tmp_path: Path) -> None:
+        var = tmp_path / "var"
+        for path in ("/proc/none", "/proc/none-either"):
+            finished = run("--once", "--state", str(var), "--connection", f"rome+lmdb:///{path}", "--port", free_port())
+            assert finished.returncode == 1
+            assert re.search(rf"db sync.*{path}:", one_line(finished))
+
     @pytest.mark.parametrize(
         ("url", "reason"),
         [
             ("rome+memory:///x", "lives in one process"),
             ("nosuch:///x", "no dialect"),
             ("var/data", "not a SQLAlchemy URL"),
+            ("nosuch://admin:secret@host/x", "no dialect"),
         ],
     )
     def test_a_url_that_cannot_serve(self, url: str, reason: str, tmp_path: Path) -> None:
         finished = run("--once", "--state", str(tmp_path / "var"), "--connection", url, "--port", free_port())
         assert finished.returncode == 1
         assert reason in one_line(finished)
+        assert "secret" not in finished.stdout + finished.stderr
         assert not (tmp_path / "var").exists()
