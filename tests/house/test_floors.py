@@ -13,12 +13,15 @@ from typing import NamedTuple
 import pytest
 
 import rome
+from rome.driver.open import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ("rome.errors", "rome.values", "rome.config")
 BESIDE = ("rome.core", "rome.testing")
 LATE_IMPORTS = ("rome.driver.open", "import_dbapi")  # a module, and the name of a function
 NOT_STORES = {"rome.driver", "rome.driver.api", "rome.driver.open", "rome.driver.sizes"}
+DRIVER_WORDS = ("rome.driver.api", "rome.driver.sizes", "rome.errors", "rome.config")
+DRIVER_LIBRARIES = {"sortedcontainers"}
 DYNAMIC_IMPORTS = {"import_module", "__import__"}
 
 
@@ -226,37 +229,81 @@ def test_only_the_statement_runs_the_executor_and_only_explain_reads_its_profile
     assert "rome.sql.execute.build" not in {each.target for each in imports["rome.sql.explain"]}
 
 
-def test_only_the_registry_imports_a_driver(imports: dict[str, list[Import]]) -> None:
-    stores = {driver_of(module) for module in imports if within(module, ("rome.driver",)) and module not in NOT_STORES}
-    assert stores, "no driver was found"
-    for store in stores:
-        outside = {m for m in importers(imports, store) if not within(m, (store, *BESIDE))}
-        assert outside <= {"rome.driver.open"}
-
-
-def test_a_driver_imports_the_interface_errors_config_and_its_client_only(imports: dict[str, list[Import]]) -> None:
-    allowed = ("rome.driver.api", "rome.driver.sizes", "rome.errors", "rome.config")
-    clients = client_libraries()
-    seen: dict[str, str] = {}
-    for module, found in imports.items():
-        if not within(module, ("rome.driver",)) or module in ("rome.driver", "rome.driver.open"):
-            continue
-        for target, line, _ in found:
-            library = target.split(".")[0]
-            if library == "rome":
-                assert within(target, (driver_of(module), *allowed)), f"{module}:{line} imports {target}"
-            elif library in clients:
-                assert seen.setdefault(library, driver_of(module)) == driver_of(module), f"{library} is imported by two drivers"
-            else:
-                assert library in sys.stdlib_module_names | {"sortedcontainers"}, f"{module}:{line} imports {target}"
-    for library in clients:
-        outside = {m for m in importers(imports, library) if not within(m, ("rome.driver", *BESIDE))}
-        assert outside == set(), f"{library} is a store's client"
-
-
-def driver_of(module: str) -> str:
-    """The driver that `module` belongs to: a module below `rome.driver`, or a package there."""
+def driver_of(module: str) -> str | None:
+    """The driver that `module` is or belongs to, a module or a package of `rome.driver`; None if it is of none."""
+    if not within(module, ("rome.driver",)) or module in NOT_STORES:
+        return None
     return ".".join(module.split(".")[:3])
+
+
+def broken_driver_rules(imports: dict[str, list[Import]], clients: set[str]) -> list[str]:
+    """What `imports` (by module of ROME) breaks of the rules of drivers, one sentence each; `clients` are libraries."""
+    broken = []
+    used_by: dict[str, str] = {}
+    libraries = sys.stdlib_module_names | DRIVER_LIBRARIES
+    for module, found in imports.items():
+        if within(module, BESIDE):
+            continue
+        driver = driver_of(module)
+        narrow = within(module, ("rome.driver",)) and module not in ("rome.driver", "rome.driver.open")
+        for target, line, _ in found:
+            place, library = f"{module}:{line}", target.split(".")[0]
+            other = driver_of(target)
+            if other not in (None, driver):
+                if module != "rome.driver.open":
+                    broken.append(f"{place} imports {target}, which is {'another' if driver else 'a'} driver")
+            elif library in clients:
+                if driver is None:
+                    broken.append(f"{place} imports {library}, which is a store's client")
+                elif used_by.setdefault(library, driver) != driver:
+                    broken.append(f"{place} imports {library}, the client of {used_by[library]}")
+            elif narrow and other is None and library not in libraries and not within(target, DRIVER_WORDS):
+                broken.append(f"{place} imports {target}, which is not for drivers")
+    return broken
+
+
+def test_a_driver_imports_its_own_modules_the_interface_and_its_client_only(imports: dict[str, list[Import]]) -> None:
+    drivers = {driver_of(module) for module in imports} - {None}
+    assert drivers == {registration.module for registration in REGISTRY.values()}
+    assert broken_driver_rules(imports, client_libraries()) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "complaint"),
+    [
+        ("rome.driver.one", "import rome.driver.two", "rome.driver.one:1 imports rome.driver.two, which is another"),
+        ("rome.driver.one.keys", "from rome.driver.two.keys import f", "rome.driver.two.keys, which is another"),
+        ("rome.driver.one.keys", "from ..two import keys", "imports rome.driver.two, which is another driver"),
+        ("rome.driver.one", "import rome.driver.open", "imports rome.driver.open, which is not for drivers"),
+        ("rome.driver.one.keys", "import rome.values", "imports rome.values, which is not for drivers"),
+        ("rome.driver.one.keys", "import msgspec", "imports msgspec, which is not for drivers"),
+        ("rome.driver.one.keys", "import client", "imports client, the client of rome.driver.two"),
+        ("rome.driver.sizes", "import msgspec", "imports msgspec, which is not for drivers"),
+        ("rome.driver.sizes", "import client", "imports client, which is a store's client"),
+        ("rome.txn.wave", "import client", "imports client, which is a store's client"),
+        ("rome.txn.wave", "import rome.driver.one.keys", "imports rome.driver.one.keys, which is a driver"),
+        ("rome.driver.sizes", "import rome.driver.one", "imports rome.driver.one, which is a driver"),
+    ],
+)
+def test_a_planted_breach_of_the_rules_of_drivers_is_found(module: str, text: str, complaint: str) -> None:
+    planted = {
+        "rome.driver.two": list(imports_of("rome.driver.two", "import client", True, frozenset())),
+        module: list(imports_of(module, text, False, frozenset())),
+    }
+    assert [complaint in sentence for sentence in broken_driver_rules(planted, {"client"})] == [True]
+
+
+def test_modules_of_one_driver_may_import_each_other_and_share_its_client() -> None:
+    texts = {
+        "rome.driver.one": "from rome.driver.one.driver import open_url",
+        "rome.driver.one.driver": "import client\nfrom rome.driver.api import Cell\nfrom .keys import f",
+        "rome.driver.one.keys": "import os\nimport client.errors\nimport rome.errors, rome.config, rome.driver.sizes",
+        "rome.driver.open": "import rome.driver.one",
+    }
+    planted = {
+        name: list(imports_of(name, text, name == "rome.driver.one", frozenset(texts))) for name, text in texts.items()
+    }
+    assert broken_driver_rules(planted, {"client"}) == []
 
 
 def client_libraries() -> set[str]:
