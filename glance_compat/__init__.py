@@ -1,5 +1,10 @@
 """Glance on ROME: thin bindings around an unmodified Glance.
 
+    from glance_compat import connect, create_schema
+
+    create_schema("rome+lmdb:////var/lib/glance/rome")
+    api = connect("rome+lmdb:////var/lib/glance/rome")
+
 | module | gives |
 |---|---|
 | `models` | Glance's own model classes, for use with `rome.orm.Session` or any SQLAlchemy session |
@@ -9,5 +14,20 @@
 | `trusted` | a paste filter that lets a request name its own tenant, in place of Keystone |
 
 Nothing of Glance is copied: every class and function of Glance's that is used here is the one in its wheel. Importing
-this package imports nothing, so that a WSGI worker pays for Glance once.
+this package imports nothing; `connect` and `create_schema` load Glance when they are first asked for, so that the
+command can say what is missing and a WSGI worker pays for Glance once.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_FROM_DB = ("connect", "create_schema")
+
+
+def __getattr__(name: str) -> Any:
+    """The two functions that people import from here (PEP 562)."""
+    if name in _FROM_DB:
+        return getattr(import_module("glance_compat.db"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy
 from glance.context import RequestContext
 
+import glance_compat
 from glance_compat import db, models, state
 from glance_compat.client import Upload
 from glance_compat.failure import Failure
@@ -110,3 +111,10 @@ def test_what_is_uploaded_is_what_a_download_is_compared_with() -> None:
     content = b"".join(iter(lambda: upload.read(10_000), b""))
     assert content == Upload.content(len(upload))
     assert sum(sent) == len(content)
+
+
+def test_the_package_itself_gives_connect_and_create_schema() -> None:
+    assert glance_compat.create_schema is db.create_schema
+    assert glance_compat.connect is db.connect
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = glance_compat.nothing
