@@ -138,3 +138,14 @@ def test_a_connection_sees_the_tables_of_its_own_transaction(engine: Engine) -> 
         assert sa.inspect(connection).has_table("t")
         connection.rollback()
         assert not sa.inspect(connection).has_table("t")
+
+
+def test_a_quoted_name_is_found_as_it_is_written(engine: Engine) -> None:
+    metadata = sa.MetaData()
+    table = sa.Table("MixedCase", metadata, sa.Column("Id", sa.Integer, primary_key=True), quote=True)
+    metadata.create_all(engine)
+    inspector = sa.inspect(engine)
+
+    assert inspector.get_table_names() == ["MixedCase"]
+    assert inspector.has_table(table.name)
+    assert [column["name"] for column in inspector.get_columns(table.name)] == ["Id"]

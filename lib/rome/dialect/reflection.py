@@ -26,10 +26,15 @@ def catalog_of(connection: Connection) -> Catalog:
 
 def table_of(connection: Connection, name: str, schema: str | None) -> Table:
     """The table called `name`; NoSuchTableError when there is none, or for any schema: ROME has none."""
-    table = None if schema else catalog_of(connection).tables.get(name.lower())
+    table = None if schema else catalog_of(connection).tables.get(_key(name))
     if table is None:
         raise exc.NoSuchTableError(f"{schema}.{name}" if schema else name)
     return table
+
+
+def _key(name: str) -> str:
+    """The name as the catalogue's key. SQLAlchemy's quoted_name has a `lower` of its own, which does nothing."""
+    return str.lower(name)
 
 
 class Reflection:
@@ -54,7 +59,7 @@ class Reflection:
     @reflection.cache
     def has_table(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> bool:
         self._ensure_has_table_connection(connection)  # type: ignore[attr-defined]
-        return not schema and table_name.lower() in catalog_of(connection).tables
+        return not schema and _key(table_name) in catalog_of(connection).tables
 
     @reflection.cache
     def get_columns(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> list[Any]:
