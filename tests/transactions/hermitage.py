@@ -13,7 +13,7 @@ from itertools import permutations
 from typing import Any, NamedTuple
 
 from rome import dbapi
-from rome.errors import Conflict
+from rome.errors import Conflict, DatabaseError
 from tests.transactions.speaker import ask, say, say_all
 
 ORDERS = 120  # of one script, at most: all orders of two transactions of four statements are 70
@@ -91,30 +91,43 @@ SCRIPTS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
+Script = Sequence[Sequence[str]]
+RESET = ("DELETE FROM test", "INSERT INTO test (id, value) VALUES (1, 10), (2, 20)")
+
+
 class Played(NamedTuple):
     """What each transaction was told, which committed, and the rows afterwards; `order` is of transactions."""
 
     order: tuple[int, ...]
     told: list[list[Any]]
     committed: frozenset[int]
-    rows: list[tuple[int, int]]
+    rows: list[Any]
 
 
-def orders(script: Sequence[Sequence[str]], chance: random.Random) -> Iterator[tuple[int, ...]]:
-    """Orders of the statements, as numbers of transactions: the serial ones, then others, none twice."""
+def orders(script: Script, chance: random.Random, most: int = ORDERS) -> Iterator[tuple[int, ...]]:
+    """Orders of the statements, as numbers of transactions: the serial ones, then at most `most` others, none twice."""
     statements = [number for number, transaction in enumerate(script) for _ in transaction]
     known = {tuple(n for n in order for _ in script[n]) for order in permutations(range(len(script)))}
     yield from known
-    for _ in range(ORDERS):
+    for _ in range(most):
         order = tuple(chance.sample(statements, len(statements)))
         if order not in known:
             known.add(order)
             yield order
 
 
-def play(connections: list[dbapi.Connection], script: Sequence[Sequence[str]], order: Sequence[int]) -> Played:
-    """Say the script in the given order of transactions; the statements of one that was refused are left out."""
-    say_all(connections[0], "DELETE FROM test", "INSERT INTO test (id, value) VALUES (1, 10), (2, 20)")
+def play(
+    connections: list[dbapi.Connection],
+    script: Script,
+    order: Sequence[int],
+    reset: Sequence[str] = RESET,
+    look: Sequence[str] = (ALL,),
+) -> Played:
+    """Say the script in the given order of transactions; the statements of one that was refused are left out.
+
+    `reset` prepares the tables, `look` shows what is there in the end. An error is an answer: its SQLSTATE.
+    """
+    say_all(connections[0], *reset)
     ahead = [iter(transaction) for transaction in script]
     told: list[list[Any]] = [[] for _ in script]
     refused, committed = set(), set()
@@ -128,16 +141,40 @@ def play(connections: list[dbapi.Connection], script: Sequence[Sequence[str]], o
             assert str(conflict).startswith("[40001] ")
             connections[number].rollback()
             refused.add(number)
+        except DatabaseError as error:
+            told[number].append(error.sqlstate)
         else:
             if sql == "COMMIT":
                 committed.add(number)
             elif sql != "ROLLBACK":
                 told[number].append(answer)
-    return Played(tuple(order), told, frozenset(committed), ask(connections[0], ALL))
+    return Played(tuple(order), told, frozenset(committed), [_seen(connections[0], sql) for sql in look])
 
 
-def play_serially(connections: list[dbapi.Connection], script: Sequence[Sequence[str]], order: Sequence[int]) -> Played:
-    return play(connections, script, [number for number in order for _ in script[number]])
+def _seen(connection: dbapi.Connection, sql: str) -> Any:
+    """The rows there are, or the SQLSTATE that says there can be none."""
+    try:
+        return ask(connection, sql)
+    except DatabaseError as error:
+        return error.sqlstate
+
+
+def anomalies(
+    connections: list[dbapi.Connection],
+    script: Script,
+    chance: random.Random,
+    most: int = ORDERS,
+    reset: Sequence[str] = RESET,
+    look: Sequence[str] = (ALL,),
+) -> list[Played]:
+    """The orders of a script, of those that were tried, that ended as no serial order can."""
+    serial = {
+        serially: play(connections, script, [number for number in serially for _ in script[number]], reset, look)
+        for count in range(1, len(script) + 1)
+        for serially in permutations(range(len(script)), count)
+    }
+    tried = [play(connections, script, order, reset, look) for order in orders(script, chance, most)]
+    return [played for played in tried if not _is_serial(played, serial)]
 
 
 def play_all(connections: list[dbapi.Connection], name: str) -> Iterator[Played]:
@@ -145,17 +182,6 @@ def play_all(connections: list[dbapi.Connection], name: str) -> Iterator[Played]
     script = SCRIPTS[name]
     for order in orders(script, random.Random(name)):
         yield play(connections, script, order)
-
-
-def anomalies(connections: list[dbapi.Connection], name: str) -> list[Played]:
-    """The orders of a script that ended as no serial order can."""
-    script = SCRIPTS[name]
-    serial = {
-        order: play_serially(connections, script, order)
-        for count in range(1, len(script) + 1)
-        for order in permutations(range(len(script)), count)
-    }
-    return [played for played in play_all(connections, name) if not _is_serial(played, serial)]
 
 
 def _is_serial(played: Played, serial: dict[tuple[int, ...], Played]) -> bool:
