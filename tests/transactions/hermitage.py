@@ -170,7 +170,7 @@ def anomalies(
     """The orders of a script, of those that were tried, that ended as no serial order can."""
     serial = {
         serially: play(connections, script, [number for number in serially for _ in script[number]], reset, look)
-        for count in range(1, len(script) + 1)
+        for count in range(len(script) + 1)
         for serially in permutations(range(len(script)), count)
     }
     tried = [play(connections, script, order, reset, look) for order in orders(script, chance, most)]
@@ -194,7 +194,7 @@ def _is_serial(played: Played, serial: dict[tuple[int, ...], Played]) -> bool:
     )
     return explained and all(
         any(
-            before[-1] == number
+            before[-1:] == (number,)
             and set(before) <= {*played.committed, number}
             and told == alone.told[number][: len(told)]
             for before, alone in serial.items()

@@ -98,3 +98,18 @@ def test_references_hold(pool: Pool, connection: dbapi.Connection, lmdb_url: str
     )
     in_processes(pool, workers.tie_and_cut, lmdb_url)
     assert problems(connection) == []
+
+
+def test_indexes_made_while_others_write_agree_with_the_table(
+    pool: Pool, connection: dbapi.Connection, lmdb_url: str
+) -> None:
+    say_all(
+        connection,
+        "CREATE TABLE written (id INTEGER PRIMARY KEY AUTOINCREMENT, a INTEGER, b INTEGER)",
+    )
+    for number in range(100):
+        say(connection, "INSERT INTO written (a, b) VALUES (?, ?)", (number, number))
+    connection.commit()
+    made = in_processes(pool, workers.write_while_altered, lmdb_url)
+    assert made[0] > len(workers.DEFINITIONS)
+    assert problems(connection) == []

@@ -11,7 +11,7 @@ from multiprocessing.synchronize import Barrier
 from typing import TypeVar
 
 from rome import dbapi
-from rome.errors import Conflict, UniqueViolation
+from rome.errors import Conflict, ProgrammingError, UniqueViolation
 from tests.transactions.speaker import say
 
 T = TypeVar("T")
@@ -23,6 +23,17 @@ INCREMENTS = 100
 NAMES = 60
 SHIFTS = 60
 TIES = 60
+WRITES = 60
+DEFINITIONS = (
+    "CREATE INDEX written_a ON written (a)",
+    "CREATE UNIQUE INDEX written_ab ON written (a, b)",
+    "ALTER TABLE written ADD COLUMN c INTEGER DEFAULT 3",
+    "DROP INDEX written_a ON written",
+    "ALTER TABLE written RENAME COLUMN c TO d",
+    "ALTER TABLE written ALTER COLUMN a TYPE BIGINT",
+    "DROP INDEX written_ab ON written",
+    "ALTER TABLE written DROP COLUMN d",
+)
 
 
 _meeting: list[Barrier] = []
@@ -156,3 +167,47 @@ def tie_and_cut(url: str, number: int, of: int) -> None:
         )
         until_done(connection, lambda sql=sql, parent=parent: say(connection, sql, parent))  # type: ignore[misc]
     connection.close()
+
+
+def write_while_altered(url: str, number: int, of: int) -> int:
+    """The first process changes the schema again and again while the others write; how many changes were made.
+
+    The others look through whatever index there is, and name no column that may be gone.
+    """
+    draw = random.Random(number)
+    connection = dbapi.connect(url)
+    done = 0
+    if number == 0:
+        for sql in DEFINITIONS * 2:
+            try:
+                until_done(connection, lambda sql=sql: say(connection, sql))  # type: ignore[misc]
+                done += 1
+            except (UniqueViolation, ProgrammingError):  # no UNIQUE index on rows that are alike, none to drop then
+                connection.rollback()
+        connection.close()
+        return done
+    for _ in range(WRITES):
+        values = {"a": draw.randrange(40), "b": draw.randrange(10), "id": draw.randrange(200)}
+        sql = draw.choice(
+            (
+                "INSERT INTO written (a, b) VALUES (:a, :b)",
+                "INSERT INTO written (a, b) VALUES (:a, :b)",
+                "UPDATE written SET a = :a WHERE id = :id",
+                "UPDATE written SET b = b + 1 WHERE a = :a",
+                "DELETE FROM written WHERE id = :id",
+            )
+        )
+        named = {name: value for name, value in values.items() if f":{name}" in sql}
+
+        def write(sql: str = sql, named: dict[str, int] = named, a: int = values["a"]) -> None:
+            found = say(connection, "SELECT id FROM written WHERE a = :a ORDER BY id", {"a": a})
+            walked = say(connection, "SELECT id FROM written WHERE a + 0 = :a ORDER BY id", {"a": a})
+            assert found == walked, (found, walked)  # by an index, if there is one, and by the rows
+            say(connection, sql, named)
+
+        try:
+            until_done(connection, write)
+        except UniqueViolation:
+            connection.rollback()
+    connection.close()
+    return done
