@@ -17,7 +17,7 @@ import time
 
 PYTHONS = ("3.11", "3.12", "3.13")
 SQLALCHEMYS = ("2.0.52", "2.1.9")
-EXTRAS = "glance,lmdb,test"
+EXTRAS = "glance,lmdb,redis,test"
 NO_TESTS = 5  # pytest's exit status when nothing was selected
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -45,7 +45,7 @@ def run_cell(python, version, sqlalchemy, arguments):
     if made.returncode:
         return False, "no environment"
     begun = time.monotonic()
-    parts = (["-n", "2", "--dist", "loadscope", "-m", "not nightly and not serial"], ["-m", "serial and not nightly"])
+    parts = (["-n", "2", "--dist", "loadscope", "-m", "not nightly and not serial and not servers"], ["-m", "serial and not nightly and not servers"])
     passed, said = True, []
     for part in parts:
         log = venv + ("-serial.log" if part[0] == "-m" else ".log")
