@@ -413,7 +413,13 @@ class Conversation:
         self._perform_in_transaction(partial(_set_savepoint, self._savepoints, name))
 
     def rollback_to(self, name: str) -> None:
-        """ROLLBACK TO SAVEPOINT: undo what came after it; it stays, later ones are gone."""
+        """ROLLBACK TO SAVEPOINT: undo what came after it; it stays, later ones are gone.
+
+        After a conflict it is taken and does nothing: the transaction stays lost, and who leaves a nested block because
+        of the conflict, as SQLAlchemy does, must hear of that and not of this.
+        """
+        if self._failed:
+            return
         self._perform_in_transaction(partial(_rollback_to, self._savepoints, name))
 
     def release(self, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -63,6 +64,41 @@ def test_a_refused_statement_leaves_only_rollback(connect: Connect) -> None:
     with pytest.raises(InactiveTransaction):
         one.commit()
     assert say(one, "SELECT n FROM t ORDER BY id") == [(2,), (0,), (3,)]
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_the_conflict_comes_out_of_nested_blocks(connect: Connect, depth: int) -> None:
+    """SQLAlchemy goes back to each savepoint on the way; the caller must see [40001], which is what it waits for."""
+    url = "rome+memory:///refused-nested"
+    rival = connect(url)
+    say_all(rival, "DROP TABLE IF EXISTS t", *TABLE)
+    engine = create_engine(url)
+    with pytest.raises(OperationalError, match="40001"), Session(engine) as session, session.begin():
+        spoil(session.connection().connection.dbapi_connection, rival)  # type: ignore[arg-type]
+        with ExitStack() as blocks:
+            for _ in range(depth):
+                blocks.enter_context(session.begin_nested())
+            session.execute(text("SELECT sum(n) FROM t"))
+    with Session(engine) as session:
+        assert session.scalar(text("SELECT sum(n) FROM t")) == 1
+    engine.dispose()
+
+
+def test_a_refused_transaction_goes_back_to_no_savepoint(connect: Connect) -> None:
+    url = "rome+memory:///refused-savepoint"
+    one, two = connect(url), connect(url)
+    say_all(one, "DROP TABLE IF EXISTS t", *TABLE)
+    say(one, "SAVEPOINT s")
+    spoil(one, two)
+    with pytest.raises(Conflict):
+        say(one, "SELECT sum(n) FROM t")
+    say(one, "ROLLBACK TO SAVEPOINT s")
+    for sql in ("SELECT 1", "RELEASE SAVEPOINT s", "UPDATE t SET n = 9"):
+        with pytest.raises(InactiveTransaction):
+            say(one, sql)
+    with pytest.raises(InactiveTransaction):
+        one.commit()
+    assert ask(two, "SELECT sum(n) FROM t") == [(1,)]
 
 
 def test_a_refused_transaction_leaves_no_savepoints(pair: tuple[dbapi.Connection, dbapi.Connection]) -> None:
