@@ -30,7 +30,7 @@ def values(letter: str) -> list[str]:
     return sorted(found)
 
 
-@pytest.fixture(params=ALPHABETS.values(), ids=ALPHABETS.keys())
+@pytest.fixture(params=list(ALPHABETS.values()), ids=list(ALPHABETS))
 def letters(request: pytest.FixtureRequest) -> list[str]:
     return values(request.param)
 

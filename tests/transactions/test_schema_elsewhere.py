@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import create_engine, inspect
 
 from rome import dbapi
 from rome.errors import Conflict, DatabaseError, IntegrityError, UndefinedColumn, UndefinedTable, UniqueViolation
@@ -189,6 +190,18 @@ def test_new_checks_and_defaults_hold(there: dbapi.Connection, here: dbapi.Conne
     assert ask(here, "SELECT b FROM t WHERE id = 4") == [("none",)]
     with pytest.raises(IntegrityError):
         say(here, "INSERT INTO t (id, a) VALUES (5, -1)")
+
+
+def test_reflection_shows_what_is(there: dbapi.Connection, here: dbapi.Connection) -> None:
+    engine = create_engine(str(here.url))
+    assert [column["name"] for column in inspect(engine).get_columns("t")] == ["id", "a", "b"]
+    say_all(there, "ALTER TABLE t RENAME COLUMN a TO a2", "CREATE INDEX t_b ON t (b)", "CREATE TABLE u (id INTEGER)")
+    assert [column["name"] for column in inspect(engine).get_columns("t")] == ["id", "a2", "b"]
+    assert [index["name"] for index in inspect(engine).get_indexes("t")] == ["t_b"]
+    assert sorted(inspect(engine).get_table_names()) == ["t", "u"]
+    say_all(there, "DROP TABLE t")
+    assert not inspect(engine).has_table("t")
+    engine.dispose()
 
 
 # ---- in the middle of a transaction
