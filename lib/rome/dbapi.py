@@ -165,9 +165,15 @@ class Connection:
 
     def close(self) -> None:
         """Roll back and close. Closing twice does nothing; anything else afterwards raises InterfaceError."""
-        conversation, self._conversation = self._conversation, None
-        if conversation is not None:
+        if self._conversation is None:
+            return
+        if not self._busy.acquire(blocking=False):
+            self._refuse_sharing()
+        try:
+            conversation, self._conversation = self._conversation, None
             conversation.close()
+        finally:
+            self._busy.release()
 
     @property
     def closed(self) -> bool:

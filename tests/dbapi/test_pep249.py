@@ -473,7 +473,7 @@ def test_a_closed_cursor_refuses_everything(items: dbapi.Connection) -> None:
 def test_a_connection_in_use_by_another_thread_says_so(items: dbapi.Connection) -> None:
     assert items._busy.acquire(blocking=False)
     try:
-        for call in (items.commit, items.rollback, items.catalog, lambda: rows(items)):
+        for call in (items.commit, items.rollback, items.catalog, items.close, lambda: rows(items)):
             with pytest.raises(dbapi.InterfaceError, match="two threads"):
                 call()
     finally:
