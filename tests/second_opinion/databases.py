@@ -22,7 +22,7 @@ from tests.second_opinion.expressions import words_for
 from tests.second_opinion.queries import Statement
 from tests.second_opinion.schema import Table, literal
 
-MOST_SECONDS = 5
+MOST_SECONDS = 10
 Row = tuple[object, ...]
 
 
@@ -133,7 +133,7 @@ class Pair:
     def _on_sqlite(self, statement: Statement, given: dict[str, object]) -> Answer:
         try:
             cursor = self.sqlite.execute(words_for(statement.sql, rome=False), given)
-            rows = None if statement.changes else cursor.fetchall()
+            rows = None if statement.changes else list(map(_plain, cursor.fetchall()))
             return Answer(rows, cursor.rowcount if statement.changes else 0)
         except sqlite3.Error as error:
             return Answer(None, 0, f"{type(error).__name__}: {error}")
@@ -173,11 +173,14 @@ def _different_errors(expected: str, found: str) -> str:
 
 
 def _plain(row: Sequence[object]) -> Row:
-    """Truth values and decimals as SQLite has them."""
-    return tuple(
-        int(value) if isinstance(value, bool) else float(value) if isinstance(value, Decimal) else value
-        for value in row
-    )
+    """A row in one form: truth values as numbers, and of the digits of a number those that no order of adding moves."""
+    return tuple(map(_plain_value, row))
+
+
+def _plain_value(value: object) -> object:
+    if isinstance(value, bool):
+        return int(value)
+    return float(f"{value:.12g}") if isinstance(value, (float, Decimal)) else value
 
 
 def _same(expected: list[Row], found: list[Row], ordered: int) -> bool:

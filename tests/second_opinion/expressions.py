@@ -86,7 +86,7 @@ class ExpressionMaker:
 
     def value(self, type_: str) -> str:
         """A constant, in the text or as a parameter."""
-        value = some_value(self.random, type_)
+        value = some_value(self.random, type_) if self.random.random() < 0.97 else None
         if self.random.random() < 0.35:
             name = f"p{len(self.parameters)}"
             self.parameters[name] = value
@@ -100,7 +100,7 @@ class ExpressionMaker:
         columns = sight.columns(self.random, type_)
         if columns and self.random.random() < 0.85:
             return self.random.choice(columns)
-        return self.constant(type_)
+        return self.value(type_) if self.random.random() < 0.3 else self.constant(type_)
 
     # ---- expressions of any type ------------------------------------------------------------------------------------
 

@@ -128,7 +128,9 @@ class QueryMaker(ExpressionMaker):
             columns = tuple((f"c{place}", type_) for place, type_ in enumerate(body.types))
             source = Source(self._alias(), columns)
             positions = ", ".join(str(place + 1) for place in range(len(body.types)))
-            limit = f" ORDER BY {positions} LIMIT {self.random.randint(1, 6)}" if self.random.random() < 0.3 else ""
+            limit = either("", " LIMIT -1")  # see differences.SQLITE_DEFECTS
+            if self.random.random() < 0.3:
+                limit = f" ORDER BY {positions} LIMIT {self.random.randint(1, 6)}"
             return source, f"({body.sql}{limit}) AS {source.alias}"
         table = self.random.choice(self.tables)
         source = Source(self._alias(), tuple((column.name, column.type) for column in table.columns))

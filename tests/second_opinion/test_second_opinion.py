@@ -92,12 +92,12 @@ def test_words_differ_where_the_databases_do() -> None:
 
 
 def test_a_planted_defect_is_found_and_its_case_made_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(codegen._OPPOSITES, "<", ">")  # NOT (a < b) now forgets that a = b
-    failures = [failure for seed in range(12) if (failure := trial.run(seed, MEMORY))]
+    monkeypatch.setitem(codegen._PYTHON_OPERATORS, "<=", "<")
+    failures = [failure for seed in range(6) if (failure := trial.run(seed, MEMORY))]
     assert failures
-    shortest = min(failures, key=lambda failure: len(failure.script))
-    assert f"seed {shortest.seed}" in str(shortest)
-    assert "SQLite: " in shortest.what and "ROME: " in shortest.what
+    for failure in failures:
+        assert f"seed {failure.seed}" in str(failure)
+        assert "SQLite: " in failure.what and "ROME: " in failure.what
     assert min(failure.script.count("INSERT INTO") for failure in failures) <= 5
 
 

@@ -31,19 +31,26 @@ QUOTIENT = Context(prec=DIVISION_DIGITS, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
 MAX_SHIFT = 64
 
 _WHOLE = frozenset({Kind.INTEGER, Kind.BOOLEAN})
+_KINDS: dict[type, Kind] = {
+    bool: Kind.BOOLEAN, int: Kind.INTEGER, float: Kind.FLOAT, Decimal: Kind.DECIMAL, datetime: Kind.DATETIME,
+    date: Kind.DATE, time: Kind.TIME, timedelta: Kind.INTERVAL,
+}  # fmt: skip
 _CLOCK_DAY = date(2000, 1, 1)  # any day: times of day are computed on it
 
 
 def operation(op: str, left: Kind, right: Kind) -> Operation:
-    """The function for `left op right`; the kinds are such that `coerce.arithmetic_type` takes them."""
+    """The function for `left op right`; the kinds are such that `coerce.arithmetic_type` takes them.
+
+    The kind NULL means that only the value tells.
+    """
+    if left is Kind.NULL or right is Kind.NULL:
+        return _by_value(op)
     if left in _WHOLE and right in _WHOLE:
         return _INTEGER_OPERATIONS[op]
     if Kind.FLOAT in (left, right) and Kind.INTERVAL not in (left, right):
         return _FLOAT_OPERATIONS[op]
     if Kind.DECIMAL in (left, right) and Kind.INTERVAL not in (left, right):
         return _DECIMAL_OPERATIONS[op]
-    if left is Kind.NULL or right is Kind.NULL:
-        return _by_value(op)
     return _guarded_dates(op, _temporal_operation(op, left, right))
 
 
@@ -53,19 +60,17 @@ def negation(kind: Kind) -> Callable[[Any], Any]:
         return lambda value: checked_integer(-value)
     if kind is Kind.DECIMAL:
         return Decimal.copy_negate
+    if kind is Kind.NULL:
+        return lambda value: negation(_KINDS.get(type(value), Kind.FLOAT))(value)
     return lambda value: -value
 
 
 def _by_value(op: str) -> Operation:
     """Where a side has no type, its value says which operation it is."""
-    kinds: dict[type, Kind] = {
-        bool: Kind.BOOLEAN, int: Kind.INTEGER, float: Kind.FLOAT, Decimal: Kind.DECIMAL, datetime: Kind.DATETIME,
-        date: Kind.DATE, time: Kind.TIME, timedelta: Kind.INTERVAL,
-    }  # fmt: skip
 
     def run(left: Any, right: Any) -> Any:
         try:
-            return operation(op, kinds[type(left)], kinds[type(right)])(left, right)
+            return operation(op, _KINDS[type(left)], _KINDS[type(right)])(left, right)
         except KeyError:
             raise DataError(
                 f"there is no {type(left).__name__} {op} {type(right).__name__}",

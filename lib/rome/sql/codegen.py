@@ -52,7 +52,7 @@ from rome.sql.cast import caster
 from rome.sql.functions import FUNCTIONS
 from rome.sql.like import like_matcher
 from rome.sql.literals import MAX_INTEGER, MIN_INTEGER, checked_integer
-from rome.values import NUMERIC_KINDS, Kind, SqlType
+from rome.values import NULL, NUMERIC_KINDS, Kind, SqlType
 
 LIFT_EVERY = 12  # levels of an expression between two helper functions; each adds up to five nested parentheses
 MAX_WHENS = 12  # branches of one conditional expression in Python
@@ -76,7 +76,7 @@ class Generator:
         self._layout = layout
         self._loads: dict[str, str] = {}  # of the function being written: what is loaded → its name
         self._constants: dict[int, str] = {}
-        self._nodes: dict[int, tuple[Expr, int, bool]] = {}  # by id: the node, its height, whether it can be NULL
+        self._nodes: dict[int, _Studied] = {}  # by id
         self._lifted: dict[int, str] = {}
         self._count = 0
 
@@ -98,8 +98,8 @@ class Generator:
                 pending.append((node, True))
                 pending.extend((child, False) for child in children(node))
             else:
-                height = 1 + max((self._nodes[id(child)][1] for child in children(node)), default=0)
-                self._nodes[id(node)] = (node, height, self._can_be_null(node))
+                height = 1 + max((self._nodes[id(child)].height for child in children(node)), default=0)
+                self._nodes[id(node)] = _Studied(node, height, self._can_be_null(node), self._is_any_number(node))
                 if height % LIFT_EVERY == 0:
                     self._lifted[id(node)] = self._helper(functools.partial(self._value, node))
 
@@ -149,7 +149,7 @@ class Generator:
         return None
 
     def _nullable(self, node: Expr) -> bool:
-        return self._nodes[id(node)][2]
+        return self._nodes[id(node)].nullable
 
     def _can_be_null(self, node: Expr) -> bool:
         match node:
@@ -168,6 +168,24 @@ class Generator:
             case Call(name=name) if name == "nullif" or FUNCTIONS[name].null_safe:
                 return True
         return any(self._nullable(child) for child in children(node))
+
+    def _kind(self, node: Expr) -> Kind:
+        """The kind of the values of `node`; NULL where only each value tells."""
+        return Kind.NULL if self._nodes[id(node)].any_number else node.type.kind
+
+    def _is_any_number(self, node: Expr) -> bool:
+        """Whether `node` has the value of a numeric slot in it: a parameter may be another number than its place says.
+
+        A comparison needs no more than that; a computation must look at the value.
+        """
+        if node.type.kind not in NUMERIC_KINDS:
+            return False
+        match node:
+            case Slot():
+                return True
+            case Arithmetic() | Negate() | Case() | Call():
+                return any(self._nodes[id(child)].any_number for child in children(node))
+        return False
 
     # ---- operands of functions and operators that give NULL for NULL ------------------------------------------------
 
@@ -278,7 +296,7 @@ class Generator:
             case Arithmetic():
                 return self._arithmetic(node)
             case Negate(operand=operand):
-                negate = self._constant(arithmetic.negation(operand.type.kind))
+                negate = self._constant(arithmetic.negation(self._kind(operand)))
                 return self._strict([self._operand(operand)], lambda source: f"{negate}({source})")
             case Case(whens=whens, default=default):
                 return self._conditional(whens, lambda result: self.value(result, node.type.kind), default)
@@ -427,7 +445,7 @@ class Generator:
     # ---- computations ----------------------------------------------------------------------------------------------
 
     def _arithmetic(self, node: Arithmetic) -> str:
-        left, right = node.left.type.kind, node.right.type.kind
+        left, right = self._kind(node.left), self._kind(node.right)
         operands = [self._operand(node.left), self._operand(node.right)]
         if node.op in "+-*" and left in _WHOLE and right in _WHOLE:
             return self._strict(operands, functools.partial(self._whole_number, node.op))
@@ -442,7 +460,7 @@ class Generator:
         return f"({result} if {low} <= {computed} <= {high} else {check}({result}))"
 
     def _cast(self, operand: Expr, target: SqlType) -> str:
-        convert = caster(operand.type, target)
+        convert = caster(NULL if self._kind(operand) is Kind.NULL else operand.type, target)
         if convert is None:
             return self._value(operand)
         return self._strict([self._operand(operand)], lambda source: f"{self._constant(convert)}({source})")
@@ -475,6 +493,15 @@ class Generator:
         result = self._new("t")
         tests = [f"({result} := {self.value(argument, kind)}) is not None" for argument in arguments]
         return f"({result} if {_joined(' or ', tests, '')} else None)"
+
+
+class _Studied(NamedTuple):
+    """What is known of a node: how many levels it has, whether it can be NULL, and see `_is_any_number`."""
+
+    node: Expr  # kept, so that its id stays its own
+    height: int
+    nullable: bool
+    any_number: bool
 
 
 class _InParts(NamedTuple):

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from rome.errors import DataError, TypeMismatch, UndefinedFunction
-from rome.sql.bound import Arithmetic, Call, ColumnRef, Compare, Const, Expr, Slot
+from rome.sql.bound import Arithmetic, Call, Cast, ColumnRef, Compare, Const, Expr, Negate, Slot
 from rome.sql.coerce import arithmetic_type, type_of_value
 from rome.sql.expr import scalar, values
 from rome.sql.functions import FUNCTIONS, lookup
@@ -323,3 +323,16 @@ def test_numbers_of_different_kinds_compare_by_exact_value() -> None:
 def test_functions_of_alike_values_refuse_a_mixture(name: str) -> None:
     with pytest.raises(TypeMismatch, match="mixes INTEGER and BLOB"):
         lookup(name).result([INTEGER, BLOB])
+
+
+@pytest.mark.parametrize("value", [2, 2.5, Decimal("2.5"), -7, True])
+def test_a_parameter_may_be_another_number_than_its_place_says(value: int | float | Decimal) -> None:
+    slot, given = Slot(0, BIGINT), bindings(value)
+    halves = Arithmetic("/", Negate(slot, BIGINT), Const(2, BIGINT), BIGINT)
+    exact = [int(-value / 2)] if isinstance(value, int) else [-value / 2]
+    assert values(halves, {})([()], given) == exact
+    assert values(Arithmetic("+", halves, Const(1, BIGINT), BIGINT), {})([()], given) == [exact[0] + 1]
+    assert values(Cast(Arithmetic("+", slot, Const(1, BIGINT), BIGINT), TEXT), {})([()], given) == [str(value + 1)]
+    whole = Cast(Call("coalesce", (slot, Const(1, BIGINT)), BIGINT), INTEGER)
+    assert values(whole, {})([()], given) == [int(value)]
+    assert values(Compare("<", slot, Const(3, BIGINT)), {})([()], given) == [True]
