@@ -54,7 +54,7 @@ def main(images: int, rounds: int, databases: str, calls: str, write: bool) -> N
         catalogue = make_catalogue(images)
         try:
             backends = open_backends(names, directory, catalogue, say, stack)
-            floor = open_floor(directory, catalogue)
+            floor = open_floor(directory, catalogue, stack)
             measured = measure(chosen, backends, floor, catalogue, rounds, say)
         except (WrongAnswer, ServerFailed) as failure:
             sys.exit(f"bench: {failure}")

@@ -69,7 +69,7 @@ class Backend:
 def open_backends(
     names: list[str], directory: Path, catalogue: Catalogue, say: Callable[[str], None], stack: ExitStack
 ) -> list[Backend]:
-    """Start, create and fill every database of `names` that is installed; `stack` stops the servers."""
+    """Start, create and fill every installed database of `names`; `stack` closes them and stops the servers."""
     backends = []
     for name in names:
         place = directory / name
@@ -84,22 +84,22 @@ def open_backends(
                 continue
             stack.callback(server.stop)
         url = server.url if server else {ROME: f"rome+lmdb:///{place}/store", SQLITE: f"sqlite:///{place}/file"}[name]
-        backend = Backend(name, url, _manager(url), server)
+        backend = Backend(name, url, _manager(url, stack), server)
         say(f"loading {catalogue.images:,} images into {TITLES[name]}")
         backend.load_s, backend.version = _fill(name, url, catalogue)
         backends.append(backend)
     return backends
 
 
-def open_floor(directory: Path, catalogue: Catalogue) -> tuple[Backend, Backend]:
-    """(the recording database, the replaying one); the first is a SQLite file of its own."""
+def open_floor(directory: Path, catalogue: Catalogue, stack: ExitStack) -> tuple[Backend, Backend]:
+    """(the recording database, the replaying one); the first is a SQLite file of its own. `stack` closes both."""
     place = directory / FLOOR
     place.mkdir()
     _fill(SQLITE, f"sqlite:///{place}/file", catalogue)
     recording, replaying = f"sqlite+record:///{place}/file", f"sqlite+replay:///{place}/file"
     return (
-        Backend(FLOOR, recording, _manager(recording)),
-        Backend(FLOOR, replaying, _manager(replaying), version="recorded from SQLite"),
+        Backend(FLOOR, recording, _manager(recording, stack)),
+        Backend(FLOOR, replaying, _manager(replaying, stack), version="recorded from SQLite"),
     )
 
 
@@ -117,11 +117,13 @@ def disk_bytes(directory: Path) -> int:
     return sum(path.stat().st_blocks * 512 for path in directory.rglob("*") if path.is_file())
 
 
-def _manager(url: str) -> enginefacade._TransactionContextManager:
+def _manager(url: str, stack: ExitStack) -> enginefacade._TransactionContextManager:
     """As Glance's own: oslo.db's defaults, foreign keys on for SQLite. It has connected when this returns."""
     manager = enginefacade.transaction_context()
     manager.configure(connection=url, sqlite_fk=True)
-    manager.writer.get_engine().connect().close()
+    engine = manager.writer.get_engine()
+    stack.callback(engine.dispose)
+    engine.connect().close()
     return manager
 
 

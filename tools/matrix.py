@@ -45,7 +45,10 @@ def run_cell(python, version, sqlalchemy, arguments):
     if made.returncode:
         return False, "no environment"
     begun = time.monotonic()
-    parts = (["-n", "2", "--dist", "loadscope", "-m", "not nightly and not serial and not servers"], ["-m", "serial and not nightly and not servers"])
+    parts = (
+        ["-n", "2", "--dist", "loadscope", "-m", "not nightly and not serial and not servers"],
+        ["-m", "serial and not nightly and not servers"],
+    )
     passed, said = True, []
     for part in parts:
         log = venv + ("-serial.log" if part[0] == "-m" else ".log")

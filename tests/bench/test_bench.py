@@ -37,7 +37,7 @@ def databases(
     catalogue: Catalogue, tmp_path: Path
 ) -> Iterator[tuple[list[Backend], tuple[Backend, Backend]]]:
     with ExitStack() as stack:
-        yield open_backends([ROME, SQLITE], tmp_path, catalogue, silent, stack), open_floor(tmp_path, catalogue)
+        yield open_backends([ROME, SQLITE], tmp_path, catalogue, silent, stack), open_floor(tmp_path, catalogue, stack)
 
 
 def test_the_catalogue_is_the_same_every_time(catalogue: Catalogue) -> None:
@@ -78,8 +78,10 @@ def test_a_wrong_answer_stops_the_run(
 ) -> None:
     backends, floor = databases
     sqlite = next(backend for backend in backends if backend.name == SQLITE)
-    with sqlalchemy.create_engine(sqlite.url).begin() as connection:
+    engine = sqlalchemy.create_engine(sqlite.url)
+    with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE image_properties SET value = 'wrong' WHERE name = 'hw_disk_bus'")
+    engine.dispose()
     get = next(call for call in CALLS if call.name == "image_get")
     with pytest.raises(WrongAnswer, match="image_get .* on sqlite"):
         measure([get], [sqlite], floor, catalogue, ROUNDS, silent)
