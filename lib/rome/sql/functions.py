@@ -32,11 +32,11 @@ class Accepts:
 
 
 TEXT = Accepts("a string", frozenset({Kind.STRING, Kind.JSON}), values.TEXT)
-TEXT_OR_BYTES = Accepts("a string or bytes", frozenset({Kind.STRING, Kind.JSON, Kind.BYTES}), values.TEXT)
+TEXT_OR_BYTES = Accepts("a string or bytes", frozenset({Kind.STRING, Kind.JSON, Kind.BYTES}), values.NULL)
 NUMBER = Accepts("a number", NUMERIC_KINDS, values.NULL)
 WHOLE = Accepts("an integer", frozenset({Kind.INTEGER, Kind.BOOLEAN}), values.BIGINT)
-MOMENT = Accepts("a date or time", frozenset({Kind.DATETIME, Kind.DATE, Kind.TIME, Kind.STRING}), values.DATETIME)
-WRITABLE = Accepts("a value that has a text", frozenset(Kind) - {Kind.BYTES, Kind.NULL}, values.TEXT)
+MOMENT = Accepts("a date or time", frozenset({Kind.DATETIME, Kind.DATE, Kind.TIME, Kind.STRING}), values.NULL)
+WRITABLE = Accepts("a value that has a text", frozenset(Kind) - {Kind.BYTES, Kind.NULL}, values.NULL)
 ANYTHING = Accepts("anything", frozenset(Kind), values.NULL)
 
 Result = SqlType | Callable[[Sequence[SqlType]], SqlType]

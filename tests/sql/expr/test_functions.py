@@ -195,9 +195,9 @@ def test_an_argument_of_the_wrong_type_is_named() -> None:
 def test_a_parameter_gets_the_type_that_the_function_wants() -> None:
     assert lookup("lower").untyped(0) == TEXT
     assert lookup("substr").untyped(2) == BIGINT
-    assert lookup("concat").untyped(7) == TEXT
-    assert lookup("abs").untyped(0) == NULL
-    assert lookup("year").untyped(0) == DATETIME
+    assert lookup("replace").untyped(2) == TEXT
+    for name in ("concat", "abs", "year", "length", "coalesce"):  # many types will do: the value decides
+        assert lookup(name).untyped(0) == NULL
 
 
 def test_coalesce_and_case_compute_no_more_than_they_need() -> None:
