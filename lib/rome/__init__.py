@@ -3,7 +3,7 @@
     SQL text → parse → bind → plan → optimize → execute → transaction → driver → store
 
 An application reaches it through SQLAlchemy, by one URL (`rome+lmdb:////var/lib/glance/rome`), or through PEP 249, by
-`rome.connect(url)`. The house has floors, and a floor imports only floors below it:
+`rome.connect(url)`; `rome.explain(url, sql)` shows how a statement is executed. The house has floors, and a floor imports only floors below it:
 
 | floor                                      | turns                         | into                       |
 |--------------------------------------------|-------------------------------|----------------------------|
@@ -31,6 +31,6 @@ if __name__ != "rome":
         "so put `lib` on sys.path (or run `pip install .`) and import `rome`."
     )
 
-from rome.dbapi import connect  # noqa: E402 - the check above must come first
+from rome.dbapi import connect, explain  # noqa: E402 - the check above must come first
 
-__all__ = ["__version__", "connect"]
+__all__ = ["__version__", "connect", "explain"]

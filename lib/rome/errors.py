@@ -37,7 +37,11 @@ PostgreSQL Appendix A lists them), because callers such as oslo.db map errors by
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+
+_PREFIXED = re.compile(r"\[[0-9A-Z]{5}\] ")
 
 
 class Warning(Exception):  # noqa: A001 - PEP 249 gives the name
@@ -60,7 +64,8 @@ class DatabaseError(Error):
     def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
         if sqlstate is not None:
             self.sqlstate = sqlstate
-        super().__init__(f"[{self.sqlstate}] {message}")
+        # An error that comes back from another process has its SQLSTATE in front already.
+        super().__init__(message if _PREFIXED.match(message) else f"[{self.sqlstate}] {message}")
 
 
 class DataError(DatabaseError):

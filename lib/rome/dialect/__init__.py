@@ -7,7 +7,6 @@
     reflection   the Inspector's questions, answered from the catalogue
     alembic      migrations, registered when alembic is installed
     oslo         exception filters, registered when oslo.db is installed
-    explain      EXPLAIN as a function
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from rome.dialect.dialect import (
     RomeRedisDialect,
     RomeRedissDialect,
 )
-from rome.dialect.explain import explain
 
 __all__ = [
     "RomeDialect",
@@ -29,6 +27,5 @@ __all__ = [
     "RomeRedisDialect",
     "RomeRedissDialect",
     "alembic",
-    "explain",
     "oslo",
 ]

@@ -38,13 +38,14 @@ from rome.sql.bound import (
 )
 from rome.sql.coerce import arithmetic_type, coerce_value, common_type, comparable
 from rome.sql.functions import lookup
-from rome.sql.plan import Plan, SlotSource
+from rome.sql.plan import Plan, Project, SlotSource
 from rome.sql.scope import Scope
 from rome.table.schema import Catalog, Table
 from rome.values import BIGINT, BOOLEAN, INTERVAL, NULL, NUMERIC_KINDS, TEXT, Kind, SqlType
 
 _UNIT_SECONDS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
 _ALIKE = frozenset({"coalesce", "ifnull", "nullif"})  # arguments of one type, computed only as far as needed
+_TEMPORAL = frozenset({Kind.DATETIME, Kind.DATE, Kind.TIME})
 _COMPARISONS = frozenset({"=", "<>", "<", "<=", ">", ">=", "IS", "IS NOT"})
 
 
@@ -200,7 +201,7 @@ class Binder:
         if node.op == "||":
             left, right = (self.bind(part, TEXT) for part in (node.left, node.right))
             return Call("||", (left, right), lookup("||").result([left.type, right.type]))
-        left, right = self._pair(node.left, node.right)
+        left, right = self._pair(node.left, node.right, arithmetic=True)
         return Arithmetic(node.op, left, right, arithmetic_type(node.op, left.type, right.type))
 
     def _compare(self, node: syntax.Binary) -> Expr:
@@ -227,14 +228,23 @@ class Binder:
             result = Or((compare(strict, a, b), And((compare("=", a, b), result))))
         return result
 
-    def _pair(self, left: syntax.Expression, right: syntax.Expression) -> tuple[Expr, Expr]:
-        """Two operands, each giving a bare parameter or literal on the other side its type."""
+    def _pair(
+        self, left: syntax.Expression, right: syntax.Expression, *, arithmetic: bool = False
+    ) -> tuple[Expr, Expr]:
+        """Two operands, each giving a bare parameter or literal on the other side its type.
+
+        In arithmetic a date or time says nothing of what is added to it: an interval, a number of days.
+        """
+
+        def context(type_: SqlType) -> SqlType:
+            return NULL if arithmetic and type_.kind in _TEMPORAL else _context(type_)
+
         if _is_untyped(left) and not _is_untyped(right):
             bound_right = self.bind(right)
-            return self.bind(left, _context(bound_right.type)), bound_right
+            return self.bind(left, context(bound_right.type)), bound_right
         bound_left = self.bind(left)
-        if isinstance(right, syntax.Parameter) or _is_untyped(right):
-            return bound_left, self.bind(right, _context(bound_left.type))
+        if _is_untyped(right):
+            return bound_left, self.bind(right, context(bound_left.type))
         return bound_left, self.bind(right)
 
     def _between(self, node: syntax.Between, expected: SqlType | None) -> Expr:
@@ -257,12 +267,10 @@ class Binder:
             parts = [syntax.Binary("=", node.operand, item, at=node.at) for item in node.items]
             return Or(tuple(self.bind(part) for part in parts)) if parts else Const(False, BOOLEAN)
         operand = self.bind(node.operand)
-        items = tuple(self._matched(operand, item) for item in node.items)
-        return InList(operand, items)
-
-    def _matched(self, operand: Expr, item: syntax.Expression) -> Expr:
-        bound = self.bind(item, _context(operand.type))
-        return compare("=", operand, bound).right
+        bound = [self.bind(item, _context(operand.type)) for item in node.items]
+        floats = [item.type for item in bound if item.type.kind is Kind.FLOAT]
+        items = tuple(compare("=", operand, _beside(item, operand.type)).right for item in bound)
+        return InList(_beside(operand, floats[0]) if floats else operand, items)
 
     def _in_array(self, node: syntax.InArray, expected: SqlType | None) -> Expr:
         if isinstance(node.operand, syntax.Row):
@@ -280,6 +288,10 @@ class Binder:
         column = self._only_column(plan, node)
         if not comparable(operand.type, column.type):
             raise TypeMismatch(f"{operand.type} is compared with {column.type}")
+        operand, alike = _beside(operand, column.type), _beside(column, operand.type)
+        if alike is not column:
+            plan = Project(plan, (alike,), (self.statement.column(alike.type, column.name),))
+            column = plan.output[0]
         if not scope.free:
             return InArray(operand, self._query_slot(plan, column.type, array=True))
         return self._apply(plan, scope, "in", BOOLEAN, operand)
@@ -430,7 +442,14 @@ def compare(op: str, left: Expr, right: Expr) -> Compare:
     """A comparison, its types checked."""
     if not comparable(left.type, right.type):
         raise TypeMismatch(f"{left.type} is compared with {right.type}; write CAST where that is meant")
-    return Compare(op, left, right)
+    return Compare(op, _beside(left, right.type), _beside(right, left.type))
+
+
+def _beside(operand: Expr, other: SqlType) -> Expr:
+    """`operand` as it is compared with a value of type `other`: NUMERIC beside FLOAT as a float, as SQL servers do."""
+    if operand.type.kind is Kind.DECIMAL and other.kind is Kind.FLOAT:
+        return Cast(operand, other)
+    return operand
 
 
 def _context(type_: SqlType) -> SqlType:

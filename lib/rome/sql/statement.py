@@ -387,9 +387,14 @@ def _converted(value: object, type_: SqlType) -> object:
         if type(value) not in _EXACT:
             type_of_value(value)
         return value
-    if kind in NUMERIC_KINDS and isinstance(value, _NUMBERS):
+    if kind in NUMERIC_KINDS and isinstance(value, _NUMBERS) and not _is_inexact(value, kind):
         return coerce_value(value, type_of_value(value))  # any number may be compared with any other
     return coerce_value(value, type_)
+
+
+def _is_inexact(value: object, kind: Kind) -> bool:
+    """Whether a number must first become one of `kind`: 0.1 as a float is not the NUMERIC 0.1."""
+    return (kind is Kind.DECIMAL and isinstance(value, float)) or (kind is Kind.FLOAT and isinstance(value, Decimal))
 
 
 def _explained(env: Environment, tx: Transaction, compiled: Compiled, parameters: Parameters) -> Result:

@@ -58,9 +58,7 @@ class InsertRows(ChangeOperator):
         self._checks = _Checks(node.table, node.checks, node.row)
         self._returning = _returning(node.returning)
         self._numbered = any(column.autoincrement for column in node.table.columns)
-        key = node.table.primary_positions
-        whole = len(key) == 1 and node.table.columns[key[0]].type.kind is Kind.INTEGER
-        self._number_place = key[0] if whole else None
+        self._number_place = _number_place(node.table)
 
     def change(self, contexts: Sequence[Context]) -> Step[Changed]:
         context, bindings = contexts[0], contexts[0].bindings
@@ -78,6 +76,15 @@ class InsertRows(ChangeOperator):
         number = rows[-1][self._number_place] if rows and self._number_place is not None else None
         returned = self._returning(rows, bindings)
         return Changed(len(rows), returned, number if isinstance(number, int) else None)
+
+
+def _number_place(table: Table) -> int | None:
+    """Where `lastrowid` stands in a row: the AUTOINCREMENT column, or an integer that is the whole primary key."""
+    for place, column in enumerate(table.columns):
+        if column.autoincrement:
+            return place
+    key = table.primary_positions
+    return key[0] if len(key) == 1 and table.columns[key[0]].type.kind is Kind.INTEGER else None
 
 
 def _value_maker(

@@ -9,8 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from rome import dbapi
-from rome.dialect import explain
+from rome import dbapi, explain
 
 URL = "rome+memory:///explain"
 SQL = "SELECT name FROM items WHERE id = :id"
