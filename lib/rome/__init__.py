@@ -15,8 +15,8 @@ An application reaches it through SQLAlchemy, by one URL (`rome+lmdb:////var/lib
 | `rome.driver`                              | reads, scans, writes          | one store's commands       |
 
 `rome.errors`, `rome.values` and `rome.config` are words that every floor may use. `rome.testing` (conformance suites
-for drivers and dialects) and `rome.core` (the import paths of ROME's first version) stand beside the house: they import
-from it and no floor imports them. docs/architecture.md says more, and a test holds the imports to it.
+for drivers and transactions) stands beside the house: it imports from it and no floor imports it. docs/architecture.md
+says more, and a test holds the imports to it.
 
 Importing `rome` imports no store's client library; opening a store does, and names the pip line if it is missing.
 """

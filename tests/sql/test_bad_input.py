@@ -1,4 +1,4 @@
-"""Bad input gets one clear error with its SQLSTATE, or the right answer: never a traceback from inside, never a hang."""
+"""Bad input gets one clear error with its SQLSTATE, or the right answer: no traceback from inside, no hang."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Which types go together, and how a value becomes one of a type that its context asks for.
 
 Numbers of all four kinds go together, ordered BOOLEAN < INTEGER < DECIMAL < FLOAT: the higher one is the common type.
-They compare by their exact numeric values, as Python compares them: DECIMAL 0.1 is not the FLOAT 0.1, which is a
-little more. DATE goes with DATETIME and counts as its midnight; JSON goes with STRING as its text. Nothing else mixes:
+They compare by their numeric values, DECIMAL beside FLOAT as a float, so the NUMERIC 0.1 equals the FLOAT 0.1. DATE
+goes with DATETIME and counts as its midnight; JSON goes with STRING as its text. Nothing else mixes:
 a string is no number and no date unless it is a literal or a parameter, which `coerce_value` converts strictly, or
 CAST says so.
 
