@@ -39,7 +39,7 @@ nightly:  ## everything, the long tests too
 	$(bin)/python -m pytest -m "serial and not servers" $(ARGS) || [ $$? -eq 5 ]
 
 servers:  ## install the servers that the tests marked `servers` start, each its own (needs root)
-	apt-get install -y -q --no-install-recommends redis-server
+	apt-get install -y -q --no-install-recommends redis-server openssl
 
 matrix:  ## the tests on every Python 3.11 to 3.13 found, with the oldest and newest SQLAlchemy
 	@$(PYTHON) tools/matrix.py $(ARGS)

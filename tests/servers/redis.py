@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+import redis
+
 PROGRAM = os.environ.get("ROME_TEST_REDIS_SERVER", "redis-server")
 START_S = 20.0
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
@@ -28,6 +30,8 @@ def free_port() -> int:
 class RedisServer:
     """One server with its data in `directory`; `arguments` are redis-server's, after those that keep it private."""
 
+    _head: tuple[str, ...] = ()
+
     def __init__(self, directory: Path, *arguments: str, port: int | None = None, program: str = PROGRAM) -> None:
         self.directory = directory
         self.port = free_port() if port is None else port
@@ -41,34 +45,38 @@ class RedisServer:
         query = "&".join(f"{name}={value}" for name, value in options.items())
         return f"rome+redis://127.0.0.1:{self.port}/{store}" + (f"?{query}" if query else "")
 
-    def start(self) -> None:
-        """Start it and wait until it takes connections; AssertionError says why it does not."""
+    def start(self, *, loaded: bool = True) -> None:
+        """Start it and wait until it answers (and has its data); AssertionError says why it does not."""
         program = shutil.which(self._program)
         assert program is not None, f"{self._program} is not installed: run `make servers` (needs root)"
         self.directory.mkdir(parents=True, exist_ok=True)
         log = self.directory / "log"
         command = [
-            program, "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.unix_socket),
-            "--dir", str(self.directory), "--logfile", str(log), "--save", "", "--repl-diskless-sync-delay", "0",
-            *self._arguments,
+            program, *self._head, "--port", str(self.port), "--bind", "127.0.0.1",
+            "--unixsocket", str(self.unix_socket), "--dir", str(self.directory), "--logfile", str(log),
+            "--save", "", "--repl-diskless-sync-delay", "0", *self._arguments,
         ]  # fmt: skip
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + START_S
-        while not self._listens():
+        while not self._answers(loaded):
             ended = self._process.poll() is not None
             if ended or time.monotonic() > end:
                 self.kill()
                 raise AssertionError(f"redis-server did not start: {log.read_text() if log.exists() else command}")
             time.sleep(0.01)
 
-    def _listens(self) -> bool:
+    def _answers(self, loaded: bool) -> bool:
         try:
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.connect(str(self.unix_socket))
                 probe.sendall(b"PING\r\n")
-                return not probe.recv(64).startswith(b"-LOADING")
+                return not (loaded and probe.recv(64).startswith(b"-LOADING"))
         except OSError:
             return False
+
+    def client(self) -> redis.Redis:
+        """The client library, to look at the server and to change it behind ROME's back."""
+        return redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=10)
 
     @property
     def pid(self) -> int:
@@ -99,3 +107,18 @@ class RedisServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+
+
+class Sentinel(RedisServer):
+    """A Sentinel that watches `primary` under the name `main` and needs no other one's agreement."""
+
+    def __init__(self, directory: Path, primary: RedisServer) -> None:
+        super().__init__(directory)
+        directory.mkdir(parents=True)
+        configuration = directory / "sentinel.conf"
+        configuration.write_text(
+            f"sentinel monitor main 127.0.0.1 {primary.port} 1\n"
+            "sentinel down-after-milliseconds main 500\n"
+            "sentinel failover-timeout main 3000\n"
+        )
+        self._head = (str(configuration), "--sentinel")

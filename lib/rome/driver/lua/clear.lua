@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Removes every cell and counter whose key begins with a prefix.
 --
 -- KEYS     cells, order, commits, counters

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- What became of a marked commit; if it was not applied, it is fenced off and never will be.
 --
 -- KEYS     mark

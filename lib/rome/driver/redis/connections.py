@@ -10,8 +10,10 @@ from functools import partial
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection
 from redis.credentials import CredentialProvider
+from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from rome.config import StoreURL
@@ -143,6 +145,9 @@ def opener(url: StoreURL, place: str) -> OpenOne:
         try:
             connection = make()
             connection.connect()
+        except redis.TimeoutError as error:  # a Redis server without TLS waits for more of what it does not understand
+            hint = ": does it speak TLS? A port without it needs rome+redis" if url.scheme == "rediss" else ""
+            raise Unavailable(f"{place}: the server did not answer in time{hint} ({error})") from error
         except FOREIGN as error:
             raise failure(error, place) from error
         return connection
@@ -190,7 +195,9 @@ def _tls(url: StoreURL) -> dict[str, Any]:
 def _through_sentinel(url: StoreURL, name: str, kind: Callable[..., AbstractConnection]) -> OpenOne:
     sentinel = Sentinel(
         [_host_and_port(host) for host in str(url.option("hosts")).split(",")],
-        sentinel_kwargs={**_timeouts(url), **_tls(url), "ssl": url.scheme == "rediss"},
+        sentinel_kwargs={
+            **_timeouts(url), **_tls(url), "ssl": url.scheme == "rediss", "retry": Retry(NoBackoff(), 0),
+        },
     )
 
     def make() -> AbstractConnection:

@@ -45,6 +45,7 @@ FIRST_WAIT_S = 0.02  # before a second try; doubled each time
 _READ, _COMMIT, _OUTCOME, _COUNT, _INCREMENT, _CLEAR, _CLAIM = map(
     load, ("read", "commit", "outcome", "count", "increment", "clear", "claim")
 )
+_DELETE = _COMMIT.when_full()  # a commit that only deletes is how one makes room
 _VERSION = struct.Struct(">Q")
 _INFO = [b"INFO", b"memory", b"persistence"]
 _CONFLICTS = {
@@ -85,9 +86,8 @@ class RedisDriver:
         self._open_one = opener(url, self._place)
         patience_s = int(url.option("read_timeout_ms")) / 1000
         self._connections = Connections(self._connect, int(url.option("max_connections")), patience_s)
-        policy = read_policy(self._repeat(lambda connection: _exchange(connection, [_INFO])[0]))
-        check_policy(policy, self._place)
-        self.traits = replace(TRAITS, durable=policy.persists)
+        self.traits = TRAITS
+        self._repeat(lambda connection: None)
 
     # The interface
 
@@ -131,7 +131,7 @@ class RedisDriver:
         keys: tuple[bytes, ...] = (self._cells, self._order, self._commits)
         if mark:
             keys += (self._mark + mark,)
-        version, confirmed = self._once(_COMMIT, keys, arguments, mark)
+        version, confirmed = self._once(_COMMIT if puts else _DELETE, keys, arguments, mark)
         if version in _CONFLICTS:
             raise Conflict(_CONFLICTS[version])
         if not confirmed:
@@ -186,7 +186,10 @@ class RedisDriver:
         connection = self._open_one()
         try:
             check_role(connection, self._place, self._sentinel)
-            found = _exchange(connection, [[b"GET", self._format]])[0]
+            found, info = _exchange(connection, [[b"GET", self._format], _INFO])
+            policy = read_policy(info)
+            check_policy(policy, self._place)
+            self.traits = replace(TRAITS, durable=policy.persists)
             if found is None:
                 keys = (self._format, self._cells, self._order, self._commits, self._counters)
                 found = _run(connection, _CLAIM, keys, [FORMAT])
@@ -206,8 +209,8 @@ class RedisDriver:
                 self._sleep(FIRST_WAIT_S * 2 ** (tried - 2))
             try:
                 return attempt()
-            except Unavailable:
-                if tried == self._tries - 1:
+            except Unavailable as error:
+                if tried == self._tries - 1 or not isinstance(error.__cause__, FOREIGN):
                     raise
         raise AssertionError("there is at least one try")
 

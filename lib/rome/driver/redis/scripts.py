@@ -16,6 +16,14 @@ class Script(NamedTuple):
     text: bytes
     digest: bytes
 
+    def when_full(self) -> Script:
+        """The same script, run even if the server has reached its maxmemory."""
+        return _named(self.text.replace(b"#!lua\n", b"#!lua flags=allow-oom\n", 1))
+
+
+def _named(text: bytes) -> Script:
+    return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
+
 
 def load(name: str) -> Script:
     """The script in the file `name`.lua, with the files that it includes."""
@@ -24,5 +32,4 @@ def load(name: str) -> Script:
     def included(match: re.Match[str]) -> str:
         return (folder / match[1]).read_text("utf-8")
 
-    text = _INCLUDE.sub(included, (folder / f"{name}.lua").read_text("utf-8")).encode()
-    return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
+    return _named(_INCLUDE.sub(included, (folder / f"{name}.lua").read_text("utf-8")).encode())

@@ -1,0 +1,291 @@
+"""Ways to a server, and what becomes of connections: pools, forks, passwords, TLS, sockets, Sentinel."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import redis
+
+from rome.config import parse
+from rome.driver.open import open_store
+from rome.driver.redis import RedisDriver
+from rome.errors import Error, InterfaceError, OperationalError, OutcomeUnknown, Unavailable
+from rome.testing.driver_life import in_child, in_threads, value_at
+from tests.servers.proxy import Proxy
+from tests.servers.redis import RedisServer, Sentinel
+
+pytestmark = pytest.mark.servers
+
+SWITCH_S = 30.0
+
+
+def opened(url: str) -> RedisDriver:
+    driver = open_store(parse(url))
+    assert isinstance(driver, RedisDriver)
+    return driver
+
+
+def check(url: str) -> None:
+    """The store at `url` can be written and read."""
+    driver = opened(url)
+    driver.commit((), [(b"a", b"1")])
+    assert value_at(driver, b"a") == b"1"
+    driver.close()
+
+
+class TestPool:
+    def test_threads_have_connections_of_their_own_up_to_the_limit_and_then_wait(self, server: RedisServer) -> None:
+        driver = opened(server.url("pool", max_connections=3))
+        driver.commit((), [(b"a", b"1")])
+        others = {each["id"] for each in server.client().client_list()}
+        most = 0
+
+        def look() -> None:
+            for _ in range(100):
+                assert value_at(driver, b"a") == b"1"
+
+        def watch() -> None:
+            nonlocal most
+            client = server.client()
+            for _ in range(20):
+                named = [each for each in client.client_list() if each["name"] == "rome" and each["id"] not in others]
+                most = max(most, len(named))
+
+        in_threads([look] * 8 + [watch])
+        assert most <= 3
+        driver.close()
+
+    def test_who_waits_too_long_for_a_connection_is_told_to_raise_the_limit(self, server: RedisServer) -> None:
+        driver = opened(server.url("pool", max_connections=1, read_timeout_ms=200))
+        blocked = threading.Event()
+        go_on = threading.Event()
+
+        def hold() -> None:
+            connection = driver._connections.take()
+            blocked.set()
+            go_on.wait(20)
+            driver._connections.keep(connection)
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        blocked.wait(20)
+        with pytest.raises(Unavailable, match="raise max_connections"):
+            driver.read([b"a"])
+        go_on.set()
+        holder.join()
+        driver.read([b"a"])
+        driver.close()
+
+    def test_closing_closes_every_connection(self, server: RedisServer) -> None:
+        client = server.client()
+        before = {each["id"] for each in client.client_list()}
+        driver = opened(server.url("pool"))
+        in_threads([lambda: None if value_at(driver, b"a") else None] * 5)
+        driver.close()
+        end = time.monotonic() + 10
+        while left := [each for each in client.client_list() if each["name"] == "rome" and each["id"] not in before]:
+            assert time.monotonic() < end, left
+
+    def test_a_child_uses_no_connection_of_its_parent(self, server: RedisServer) -> None:
+        driver = opened(server.url("fork"))
+        driver.commit((), [(b"a", b"1")])
+        client = server.client()
+        parent = {each["id"] for each in client.client_list()}
+
+        def child() -> bytes:
+            for number in range(50):
+                driver.commit((), [(b"child", b"%d" % number)])
+            mine = {each["id"] for each in client.client_list() if each["name"] == "rome"}
+            return b"%d" % len(mine - parent)
+
+        for _ in range(3):
+            assert int(in_child(child)) >= 1
+            assert value_at(driver, b"child") == b"49"
+        assert parent <= {each["id"] for each in client.client_list()}
+        driver.close()
+
+    def test_connections_that_the_server_closed_meanwhile_are_not_noticed(self, server: RedisServer) -> None:
+        driver = opened(server.url("closed", retries=1))
+        driver.commit((), [(b"a", b"1")])
+        client = server.client()
+        for _ in range(3):
+            client.client_kill_filter(_type="normal", skipme=True)
+            driver.commit((), [(b"a", b"2")], os.urandom(16))
+            client.client_kill_filter(_type="normal", skipme=True)
+            assert value_at(driver, b"a") == b"2"
+        driver.close()
+
+    def test_scripts_that_the_server_forgot_are_sent_again(self, server: RedisServer) -> None:
+        driver = opened(server.url("forgot"))
+        for number in range(3):
+            server.client().script_flush()
+            driver.commit((), [(b"a", b"%d" % number)], os.urandom(16))
+            server.client().script_flush()
+            assert value_at(driver, b"a") == b"%d" % number
+        driver.close()
+
+
+class TestPasswords:
+    @pytest.fixture
+    def locked(self, tmp_path: Path) -> RedisServer:
+        return RedisServer(tmp_path / "redis", "--requirepass", "p@ss wörd")
+
+    def test_a_password_comes_from_the_url_a_file_or_the_environment(
+        self, locked: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "password").write_text("p@ss wörd\n", encoding="utf-8")
+        monkeypatch.setenv("ROME_REDIS_PASSWORD", "p@ss wörd")
+        with locked:
+            place = f"127.0.0.1:{locked.port}/glance"
+            check(f"rome+redis://:{quote('p@ss wörd')}@{place}")
+            check(f"rome+redis://default:{quote('p@ss wörd')}@{place}")
+            check(f"rome+redis://{place}?password_file={tmp_path}/password")
+            check(f"rome+redis://default@{place}?password_file={tmp_path}/password")
+            check(f"rome+redis://{place}?password_env=ROME_REDIS_PASSWORD")
+
+    def test_a_password_file_is_read_for_every_new_connection(self, locked: RedisServer, tmp_path: Path) -> None:
+        file = tmp_path / "password"
+        file.write_text("p@ss wörd", encoding="utf-8")
+        with locked:
+            driver = opened(f"rome+redis://127.0.0.1:{locked.port}/glance?password_file={file}")
+            redis.Redis(port=locked.port, password="p@ss wörd").config_set("requirepass", "another")
+            file.write_text("another")
+            driver._connections._drop_idle()
+            assert value_at(driver, b"a") is None
+            driver.close()
+
+    def test_a_password_that_is_not_there_is_an_error_of_one_line(self, tmp_path: Path) -> None:
+        with pytest.raises(InterfaceError, match="no variable ROME_NOT_SET"):
+            opened("rome+redis://127.0.0.1:1/glance?password_env=ROME_NOT_SET")
+        with RedisServer(tmp_path / "redis") as server, pytest.raises(InterfaceError, match="none cannot be read"):
+            opened(server.url("glance", password_file=f"{tmp_path}/none"))
+
+
+def test_a_unix_socket_leads_to_the_same_store(server: RedisServer) -> None:
+    check(f"rome+redis:///unix?unix_socket={server.unix_socket}")
+    driver = opened(server.url("unix"))
+    assert value_at(driver, b"a") == b"1"
+    driver.close()
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with an authority's certificate, one of a server for 127.0.0.1, and one of a client."""
+    assert shutil.which("openssl"), "openssl is not installed: run `make servers` (needs root)"
+    directory = tmp_path_factory.mktemp("tls")
+
+    def run(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
+
+    new = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    for name in ("ca", "stranger"):
+        run(*new, "-x509", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", "2")
+    (directory / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost")
+    for name in ("server", "client"):
+        run(*new, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names")
+        run("x509", "-req", "-in", f"{name}.csr", *signing, "-out", f"{name}.pem")
+    return directory
+
+
+class TestTls:
+    @pytest.fixture
+    def secure(self, tmp_path: Path, certificates: Path) -> RedisServer:
+        server = RedisServer(
+            tmp_path / "redis",
+            "--tls-cert-file", str(certificates / "server.pem"), "--tls-key-file", str(certificates / "server.key"),
+            "--tls-ca-cert-file", str(certificates / "ca.pem"), "--tls-auth-clients", "yes",
+        )  # fmt: skip
+        server._arguments += ("--tls-port", str(server.port), "--port", "0")
+        return server
+
+    def test_a_verified_connection_with_a_client_certificate(self, secure: RedisServer, certificates: Path) -> None:
+        with secure:
+            files = {"ca_file": "ca.pem", "cert_file": "client.pem", "key_file": "client.key"}
+            given = "&".join(f"{option}={certificates}/{name}" for option, name in files.items())
+            for host in ("127.0.0.1", "localhost"):
+                check(f"rome+rediss://{host}:{secure.port}/glance?{given}")
+
+    def test_what_can_be_wrong_with_tls_has_one_clear_error_each(
+        self, secure: RedisServer, certificates: Path, server: RedisServer
+    ) -> None:
+        client = f"cert_file={certificates}/client.pem&key_file={certificates}/client.key"
+        with secure:
+            place = f"127.0.0.1:{secure.port}/glance?retries=0"
+            with pytest.raises(OperationalError, match=r"\[08001\].*not trusted: give ca_file"):
+                opened(f"rome+rediss://{place}&{client}&ca_file={certificates}/stranger.pem")
+            with pytest.raises(OperationalError, match=r"\[08001\].*not trusted: give ca_file"):
+                opened(f"rome+rediss://{place}&{client}")
+            with pytest.raises(Error, match=r"TLS failed|closed the connection"):
+                opened(f"rome+rediss://{place}&ca_file={certificates}/ca.pem")
+            with pytest.raises(Unavailable, match="closed the connection"):
+                opened(f"rome+redis://{place}")
+            with pytest.raises(InterfaceError, match="none cannot be read"):
+                opened(f"rome+rediss://{place}&ca_file={certificates}/none")
+            with pytest.raises(Unavailable, match=r"did not answer in time: does it speak TLS\?"):
+                opened(f"rome+rediss://127.0.0.1:{server.port}/glance?retries=0&read_timeout_ms=300")
+
+
+@contextlib.contextmanager
+def in_step(primary: RedisServer, replicas: int) -> Iterator[None]:
+    """Wait until so many replicas have what `primary` has."""
+    end = time.monotonic() + SWITCH_S
+    while primary.client().info("replication").get(f"slave{replicas - 1}", {}).get("state") != "online":
+        assert time.monotonic() < end, "no replica came"
+        time.sleep(0.01)
+    yield
+
+
+def test_sentinel_names_the_primary_and_the_next_one_when_it_dies(tmp_path: Path) -> None:
+    with (
+        RedisServer(tmp_path / "one") as one,
+        RedisServer(tmp_path / "two", "--replicaof", f"127.0.0.1 {one.port}") as two,
+        in_step(one, 1),
+        Sentinel(tmp_path / "sentinel", one) as sentinel,
+    ):
+        url = f"rome+redis:///glance?sentinel=main&hosts=127.0.0.1:1,127.0.0.1:{sentinel.port}&connect_timeout_ms=500"
+        driver = opened(url)
+        driver.commit((), [(b"a", b"1")])
+        end = time.monotonic() + SWITCH_S
+        while len(sentinel.client().sentinel_slaves("main")) < 1 or not two.client().exists("rome:{glance}:commits"):
+            assert time.monotonic() < end
+        one.kill()
+        while True:
+            try:
+                driver.commit((), [(b"b", b"2")], os.urandom(16))
+                break
+            except (Unavailable, OutcomeUnknown):
+                assert time.monotonic() < end, "no failover happened"
+                time.sleep(0.1)
+        assert value_at(driver, b"a") == b"1"
+        assert two.client().hlen("rome:{glance}:cells") == 2
+        driver.close()
+        with pytest.raises(Unavailable, match="no Sentinel names a primary"):
+            opened(url.replace("sentinel=main", "sentinel=other"))
+
+
+def test_reads_survive_a_connection_that_breaks_and_say_so_when_too_many_do(server: RedisServer) -> None:
+    with Proxy(server.port) as proxy:
+        driver = opened(f"rome+redis://127.0.0.1:{proxy.port}/proxied?retries=2")
+        driver.commit((), [(b"a", b"1")])
+        proxy.cut()
+        assert value_at(driver, b"a") == b"1"
+        proxy.lose_replies = 1
+        assert value_at(driver, b"a") == b"1"
+        proxy.lose_requests = 1
+        assert driver.count([(b"a", b"b")]) == [1]
+        proxy.lose_replies = 100
+        with pytest.raises(Unavailable, match=r"\[08006\].*cannot be reached, or closed the connection"):
+            driver.read([b"a"])
+        proxy.lose_replies = 0
+        assert value_at(driver, b"a") == b"1"
+        driver.close()
