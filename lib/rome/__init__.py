@@ -3,7 +3,8 @@
     SQL text → parse → bind → plan → optimize → execute → transaction → driver → store
 
 An application reaches it through SQLAlchemy, by one URL (`rome+lmdb:////var/lib/glance/rome`), or through PEP 249, by
-`rome.connect(url)`; `rome.explain(url, sql)` shows how a statement is executed. The house has floors, and a floor imports only floors below it:
+`rome.connect(url)`; `rome.explain(url, sql)` shows how a statement is executed. The house has floors, and a floor
+imports only floors below it:
 
 | floor                                      | turns                         | into                       |
 |--------------------------------------------|-------------------------------|----------------------------|

@@ -40,7 +40,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-
 _PREFIXED = re.compile(r"\[[0-9A-Z]{5}\] ")
 
 

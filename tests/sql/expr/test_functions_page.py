@@ -30,7 +30,7 @@ NOTES = """\
 | `CAST(2.9 AS INTEGER)` | 2: cut toward zero; to NUMERIC(p, s) halves are rounded away from zero | SQLite |
 | `CAST('12a' AS INTEGER)` | an error, 22018 | PostgreSQL |
 | a number beside a string | an error; a parameter is taken when it is such a number and nothing else | PostgreSQL |
-| DECIMAL beside FLOAT | computed as FLOAT, compared by exact value: DECIMAL 0.1 < FLOAT 0.1 | SQLite (compared) |
+| DECIMAL beside FLOAT | computed and compared as FLOAT: DECIMAL 0.1 = FLOAT 0.1 | PostgreSQL, MySQL |
 | a quotient of DECIMALs | 38 significant digits; sums and products are exact | |
 | `LIKE` | case matters; no escape character without ESCAPE | standard |
 | `ILIKE` | both sides in lower case | PostgreSQL |
