@@ -46,6 +46,7 @@ from rome.values import BIGINT, BOOLEAN, INTERVAL, NULL, NUMERIC_KINDS, TEXT, Ki
 _UNIT_SECONDS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
 _ALIKE = frozenset({"coalesce", "ifnull", "nullif"})  # arguments of one type, computed only as far as needed
 _TEMPORAL = frozenset({Kind.DATETIME, Kind.DATE, Kind.TIME})
+_LOWERED = frozenset({(Kind.DECIMAL, Kind.FLOAT), (Kind.DATE, Kind.DATETIME)})
 _COMPARISONS = frozenset({"=", "<>", "<", "<=", ">", ">=", "IS", "IS NOT"})
 
 
@@ -268,9 +269,9 @@ class Binder:
             return Or(tuple(self.bind(part) for part in parts)) if parts else Const(False, BOOLEAN)
         operand = self.bind(node.operand)
         bound = [self.bind(item, _context(operand.type)) for item in node.items]
-        floats = [item.type for item in bound if item.type.kind is Kind.FLOAT]
-        items = tuple(compare("=", operand, _beside(item, operand.type)).right for item in bound)
-        return InList(_beside(operand, floats[0]) if floats else operand, items)
+        for item in bound:
+            operand = compare("=", operand, item).left
+        return InList(operand, tuple(compare("=", operand, item).right for item in bound))
 
     def _in_array(self, node: syntax.InArray, expected: SqlType | None) -> Expr:
         if isinstance(node.operand, syntax.Row):
@@ -288,7 +289,7 @@ class Binder:
         column = self._only_column(plan, node)
         if not comparable(operand.type, column.type):
             raise TypeMismatch(f"{operand.type} is compared with {column.type}")
-        operand, alike = _beside(operand, column.type), _beside(column, operand.type)
+        operand, alike = beside(operand, column.type), beside(column, operand.type)
         if alike is not column:
             plan = Project(plan, (alike,), (self.statement.column(alike.type, column.name),))
             column = plan.output[0]
@@ -442,14 +443,15 @@ def compare(op: str, left: Expr, right: Expr) -> Compare:
     """A comparison, its types checked."""
     if not comparable(left.type, right.type):
         raise TypeMismatch(f"{left.type} is compared with {right.type}; write CAST where that is meant")
-    return Compare(op, _beside(left, right.type), _beside(right, left.type))
+    return Compare(op, beside(left, right.type), beside(right, left.type))
 
 
-def _beside(operand: Expr, other: SqlType) -> Expr:
-    """`operand` as it is compared with a value of type `other`: NUMERIC beside FLOAT as a float, as SQL servers do."""
-    if operand.type.kind is Kind.DECIMAL and other.kind is Kind.FLOAT:
-        return Cast(operand, other)
-    return operand
+def beside(operand: Expr, other: SqlType) -> Expr:
+    """`operand` as it is compared with a value of type `other`: both as one kind where Python's equality differs.
+
+    NUMERIC beside FLOAT becomes a float, as SQL servers have it; DATE beside DATETIME becomes its midnight.
+    """
+    return Cast(operand, other) if (operand.type.kind, other.kind) in _LOWERED else operand
 
 
 def _context(type_: SqlType) -> SqlType:

@@ -204,30 +204,33 @@ def propagate_constants(plan: Plan) -> Plan:
     Right of a LEFT JOIN too: rows of `b` with another `y` could not match any row of `a` that is left.
     """
     plan = over_inputs(plan, propagate_constants)
+    told: set[int] = set()
     while isinstance(plan, Join) and plan.kind != "FULL":
-        further = _propagated(plan)
+        further = _propagated(plan, told)
         if further is plan:
             break
         plan = further
     return plan
 
 
-def _propagated(plan: Join) -> Plan:
+def _propagated(plan: Join, told: set[int]) -> Plan:
+    """`plan` with each constant sent across one equality; a column is told once, though it may not be seen to know."""
     known_left, known_right = _constants(plan.left), _constants(plan.right)
     to_left: list[Compare] = []
     to_right: list[Compare] = []
     for a, b in _equalities(plan):
         if a.type.kind is not b.type.kind:
             continue
-        if a.column in known_left and b.column not in known_right:
+        if a.column in known_left and b.column not in known_right and b.column not in told:
             to_right.append(Compare("=", b, known_left[a.column]))
-        elif plan.kind == "INNER" and b.column in known_right and a.column not in known_left:
+            told.add(b.column)
+        elif plan.kind == "INNER" and b.column in known_right and a.column not in known_left and a.column not in told:
             to_left.append(Compare("=", a, known_right[b.column]))
+            told.add(a.column)
     if not to_left and not to_right:
         return plan
     left = propagate_constants(_push(plan.left, to_left)) if to_left else plan.left
     right = propagate_constants(_push(plan.right, to_right)) if to_right else plan.right
-    assert all(part.left.column in _constants(right) for part in to_right if isinstance(part.left, ColumnRef))
     return replace(plan, left=left, right=right)
 
 

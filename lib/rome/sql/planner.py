@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from rome.errors import GroupingError, NotSupportedError, ProgrammingError, UndefinedColumn, UndefinedTable
 from rome.sql import syntax
-from rome.sql.bind import Binder, PendingApply, Stage, StatementScope, compare
+from rome.sql.bind import Binder, PendingApply, Stage, StatementScope, beside, compare
 from rome.sql.bound import Aggregate, ColumnRef, Const, Expr, columns_of, conjunction, transform, walk
 from rome.sql.coerce import common_type, comparable
 from rome.sql.plan import (
@@ -63,7 +63,21 @@ def _plan_body(statement: StatementScope, body: syntax.SetOperation | syntax.Val
             message = f'column "{a.name}" of this {body.kind} is {a.type} on one side and {b.type} on the other'
             raise ProgrammingError(statement.place(body.at).describe(message), sqlstate="42804")
         output.append(statement.column(common_type([a.type, b.type]), a.name, a.nullable or b.nullable))
+    left, right = (_as_types(statement, side, output) for side in (left, right))
     return SetOperation(body.kind, body.all, left, right, tuple(output))
+
+
+def _as_types(statement: StatementScope, plan: Plan, output: Sequence[ColumnRef]) -> Plan:
+    """`plan` with its columns as the kinds of `output`, where Python's equality tells the kinds apart."""
+    pairs = zip(plan.output, output, strict=True)
+    expressions = tuple(beside(own, common.type) for own, common in pairs)
+    if expressions == plan.output:
+        return plan
+    columns = tuple(
+        own if expression is own else statement.column(expression.type, own.name, own.nullable)
+        for own, expression in zip(plan.output, expressions, strict=True)
+    )
+    return Project(plan, expressions, columns)
 
 
 def _nested(statement: StatementScope, query: syntax.Query, scope: Scope) -> Plan:
