@@ -22,8 +22,7 @@ run:  ## start Glance on ROME; ARGS='--help' lists the options
 test:  ## everything that must pass before a change is merged: check, then the tests; ARGS go to pytest
 	$(environment) glance,lmdb,redis,test
 	@$(MAKE) --no-print-directory check
-	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not nightly and not serial and not servers" $(ARGS)
-	$(bin)/python -m pytest -m "serial and not nightly and not servers" $(ARGS) || [ $$? -eq 5 ]
+	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not nightly and not servers" $(ARGS)
 
 check:  ## lint, types of the public surface, floors and manners of the repository
 	$(environment) glance,lmdb,redis,test
@@ -35,8 +34,7 @@ check:  ## lint, types of the public surface, floors and manners of the reposito
 nightly:  ## everything, the long tests too
 	$(environment) glance,lmdb,redis,test
 	@$(MAKE) --no-print-directory check
-	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not serial and not servers" $(ARGS)
-	$(bin)/python -m pytest -m "serial and not servers" $(ARGS) || [ $$? -eq 5 ]
+	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not servers" $(ARGS)
 
 servers:  ## install the servers that the tests marked `servers` start, each its own (needs root)
 	apt-get install -y -q --no-install-recommends redis-server openssl
