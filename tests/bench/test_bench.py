@@ -21,6 +21,26 @@ from glance_compat.db import connect
 IMAGES = 1000
 ROUNDS = 2
 
+# The product: how many times a call of Glance's waits for the store to answer a read. Fewer is better.
+MOST_WAVES = {
+    "image_get": 1,
+    "list 25, middling tenant": 3,
+    "list 25, biggest tenant": 3,
+    "list 25, admin": 2,
+    "page 10, biggest tenant": 4,
+    "property filter, middling tenant": 3,
+    "rare property, admin": 2,
+    "tag filter, middling tenant": 3,
+    "name filter, biggest tenant": 2,
+    "member find, by image": 1,
+    "user_get_storage_usage, 20 images": 21,
+    "image_create, 3 properties": 6,
+    "image_update, 2 properties": 6,
+    "tag_set_all": 7,
+    "location_add": 1,
+    "image_destroy": 8,
+}
+
 
 def silent(line: str) -> None:
     """Progress is for people."""
@@ -67,7 +87,7 @@ def test_every_call_has_the_same_answer_on_rome_on_sqlite_and_in_the_replay(
         assert all(len(samples.cpu_ns) == len(samples.wall_ns) == ROUNDS for samples in each.samples.values())
         assert all(min(samples.cpu_ns) > 0 for samples in each.samples.values())
         assert each.statements > 0
-        assert each.work and each.work.per_call("waves") > 0
+        assert each.work and 0 < each.work.per_call("waves") <= MOST_WAVES[each.call.name], each.call.name
     times, ratios, _, work = report.grids(measured, backends)
     assert [row[0] for row in times.rows] == [row[0] for row in work.rows] == [call.name for call in CALLS]
     assert ratios.head == ("call", "replay floor", "SQLite")
