@@ -104,20 +104,6 @@ class TestLogin:
                 driver = open_store(parse(open_as("reader:secret@")))
                 driver.commit((), [(b"a", b"1")])
 
-    def test_the_rights_that_the_page_lists_are_enough(self, server: RedisServer) -> None:
-        page = (Path(__file__).parents[3] / "docs" / "drivers.md").read_text()
-        rights = next(line.strip() for line in page.splitlines() if line.strip().startswith("ACL SETUSER glance"))
-        server.client().execute_command(rights)
-        driver = open_store(parse(f"rome+redis://glance:secret@127.0.0.1:{server.port}/glance"))
-        driver.commit((), [(b"a", b"1"), (b"b", b"1")], b"mark" * 4)
-        driver.commit((), [(b"a", None)])
-        assert driver.outcome(b"mark" * 4)
-        assert driver.increment(b"c", 1, 5) == 6
-        assert driver.count([(b"a", b"z")]) == [1]
-        driver.clear(b"b")
-        driver.clear(b"")
-        driver.close()
-
 
 @servers
 class TestState:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import threading
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from rome.driver.open import open_store
 from rome.driver.redis.driver import FENCE_KEPT_MS, MARK_KEPT_MS
 from rome.errors import Conflict, OutcomeUnknown, Unavailable
 from rome.testing.driver_life import in_threads, value_at
+from rome.testing.instruments import Fault, Faulty
 from rome.txn.commit import OneRoundTrip
 from tests.servers.proxy import Proxy
 from tests.servers.redis import DURABLE, RedisServer
@@ -219,3 +221,28 @@ def test_a_server_killed_under_load_loses_nothing_it_acknowledged_and_halves_not
             assert len(there) > 20
         assert any(True in tally.told.values() and len(set(tally.told.values())) > 1 for tally in tallies)
         driver.close()
+
+
+def test_faults_of_every_kind_neither_lose_nor_repeat_an_increment(server: RedisServer) -> None:
+    url = parse(server.url(f"lost{next(_numbers)}"))
+    rates = dict.fromkeys((Fault.DROP_BEFORE, Fault.LOSE, Fault.DROP_AFTER, Fault.DUPLICATE, Fault.DELAY), 0.1)
+    protocol = OneRoundTrip(max_questions=20, sleep=lambda seconds: None)
+
+    def add(seed: int) -> None:
+        driver = Faulty(open_store(url), rates=rates, chance=random.Random(seed), delay_ms=0.2)
+        for _ in range(25):
+            while True:
+                try:
+                    cell = driver.read([b"sum"]).cells[0]
+                    total, version = (0, 0) if cell is None else (int(cell.value), cell.version)
+                    protocol.publish(driver, [ExpectCell(b"sum", version)], [(b"sum", b"%d" % (total + 1))])
+                    break
+                except (Conflict, Unavailable):
+                    continue
+        assert len(driver.injected) == len(rates)
+        driver.close()
+
+    in_threads([lambda seed=seed: add(seed) for seed in range(4)])  # type: ignore[misc]
+    driver = open_store(url)
+    assert value_at(driver, b"sum") == b"100"
+    driver.close()

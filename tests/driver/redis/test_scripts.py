@@ -16,7 +16,7 @@ from tests.servers.redis import RedisServer
 
 pytestmark = pytest.mark.servers
 
-NO_EXPECTATIONS = (0, 0)
+NO_EXPECTATIONS = (0, "", 0)
 _numbers = itertools.count(1)
 
 
@@ -106,26 +106,26 @@ class TestRead:
 
     def test_an_expected_cell_must_have_its_version_and_an_absent_one_be_absent(self, store: Store) -> None:
         version = store.put(a="1")
-        assert store.read(2, "a", stamp(version), "b", stamp(0), 0, 0, 0) == [version, []]
+        assert store.read(2, "a", "b", stamp(version) + stamp(0), 0, 0, 0) == [version, []]
         assert store.read(1, "a", stamp(version - 1), 0, 0, 0) == 1
         assert store.read(1, "a", stamp(0), 0, 0, 0) == 1
         assert store.read(1, "b", stamp(version), 0, 0, 0) == 1
 
     def test_an_expected_range_is_not_looked_at_while_the_counter_stands(self, store: Store) -> None:
         version = store.put(a="1")
-        assert store.read(0, 1, "[a", "(b", version, 7, 0, 0) == [version, []]
+        assert store.read(0, "", 1, "[a", "(b", version, 7, 0, 0) == [version, []]
         store.put(z="1")
-        assert store.read(0, 1, "[a", "(b", version, 7, 0, 0) == 2
-        assert store.read(0, 1, "[a", "(b", version, 1, 0, 0)[1] == []
+        assert store.read(0, "", 1, "[a", "(b", version, 7, 0, 0) == 2
+        assert store.read(0, "", 1, "[a", "(b", version, 1, 0, 0)[1] == []
 
     def test_an_expected_range_holds_no_cell_written_later(self, store: Store) -> None:
         store.put(**{f"k{number:04}": "" for number in range(1500)})
         version = store.put(z="1")
         store.put(other="1")
-        assert store.read(0, 1, "[k", "(l", version, 1500, 0, 0)[1] == []
+        assert store.read(0, "", 1, "[k", "(l", version, 1500, 0, 0)[1] == []
         store.put(k1400="changed")
-        assert store.read(0, 1, "[k", "(l", version, 1500, 0, 0) == 2
-        assert store.read(0, 1, "[k", "(k1400", version, 1400, 0, 0)[1] == []
+        assert store.read(0, "", 1, "[k", "(l", version, 1500, 0, 0) == 2
+        assert store.read(0, "", 1, "[k", "(k1400", version, 1400, 0, 0)[1] == []
 
 
 class TestCommit:
@@ -152,7 +152,7 @@ class TestCommit:
         assert store.commit(1, "a", stamp(1), 0, 1000, 1, "b", "1", 0, mark=True) == 1
         store.put(z="1")
         before = store.client.dump(store.cells), store.client.get(store.commits)
-        assert store.commit(0, 1, "[a", "(b", version, 2, 1000, 1, "b", "1", 1, "a", mark=True) == 2
+        assert store.commit(0, "", 1, "[a", "(b", version, 2, 1000, 1, "b", "1", 1, "a", mark=True) == 2
         assert (store.client.dump(store.cells), store.client.get(store.commits)) == before
         assert not store.client.exists(store.mark)
 

@@ -5,6 +5,13 @@
 -- ARGV     the prefix; '[' .. prefix and what is above all that begins with it: '(' .. the next prefix, or '+'
 -- result   the new commit counter
 local MOST_AT_ONCE = 1000
+
+-- What a script has written stays when it fails later, so no right may be found missing halfway.
+if not (redis.acl_check_cmd('UNLINK', KEYS[1]) and redis.acl_check_cmd('HDEL', KEYS[1], '')
+        and redis.acl_check_cmd('ZREM', KEYS[2], '') and redis.acl_check_cmd('HKEYS', KEYS[4])) then
+    return redis.error_reply('NOPERM clearing needs UNLINK, HDEL, ZREM and HKEYS')
+end
+
 local clock = redis.call('TIME')
 local counter = tonumber(redis.call('GET', KEYS[3]) or '0')
 local version = math.max(counter + 1, tonumber(clock[1]) * 1000000 + tonumber(clock[2]))

@@ -22,6 +22,12 @@ if changed then
     return changed
 end
 
+-- What a script has written stays when it fails later, so no right may be found missing halfway.
+if not (redis.acl_check_cmd('HSET', KEYS[1], '', '') and redis.acl_check_cmd('ZADD', KEYS[2], '0', '')
+        and redis.acl_check_cmd('HDEL', KEYS[1], '') and redis.acl_check_cmd('ZREM', KEYS[2], '')) then
+    return redis.error_reply('NOPERM commits need HSET, ZADD, HDEL and ZREM')
+end
+
 local clock = redis.call('TIME')
 local version = math.max(counter + 1, tonumber(clock[1]) * 1000000 + tonumber(clock[2]))
 local stamp = struct.pack('>I8', version)

@@ -1,7 +1,8 @@
 -- Part of read.lua and commit.lua: whether what a transaction has read is still so.
 --
 -- `expectations_at(place)` reads from ARGV[place] on
---   cells    how many expected cells follow; of each its key and its version as 8 bytes (zeros: no cell)
+--   cells    how many expected cells follow, their keys, and one text with the version of each in 8 bytes (zeros: no
+--            cell)
 --   ranges   how many expected ranges follow; of each '[' .. start, '(' .. stop, its version as a decimal number,
 --            and how many cells it held
 -- and returns what does not hold (CELL_CHANGED, RANGE_CHANGED) or nil, and the place after the last one.
@@ -32,14 +33,18 @@ local function range_changed(start, stop, version, count)
 end
 
 local function expectations_at(place)
-    local last = place + 2 * tonumber(ARGV[place])
-    for at = place + 1, last, 2 do
-        local stored = redis.call('HGET', KEYS[1], ARGV[at])
-        if (stored and string.sub(stored, 1, 8) or NO_CELL) ~= ARGV[at + 1] then
-            return CELL_CHANGED
+    local last = place + tonumber(ARGV[place])
+    local versions, byte = ARGV[last + 1], 1
+    for from = place + 1, last, MOST_AT_ONCE do
+        local to = math.min(last, from + MOST_AT_ONCE - 1)
+        for _, stored in ipairs(redis.call('HMGET', KEYS[1], unpack(ARGV, from, to))) do
+            if (stored and string.sub(stored, 1, 8) or NO_CELL) ~= string.sub(versions, byte, byte + 7) then
+                return CELL_CHANGED
+            end
+            byte = byte + 8
         end
     end
-    place = last + 1
+    place = last + 2
     last = place + 4 * tonumber(ARGV[place])
     for at = place + 1, last, 4 do
         local version = tonumber(ARGV[at + 2])

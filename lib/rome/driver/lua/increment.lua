@@ -40,4 +40,4 @@ if before then
 else
     redis.call('HDEL', KEYS[1], ARGV[1])
 end
-return false
+return not string.find(sum.err, 'overflow') and sum

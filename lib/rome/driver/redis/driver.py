@@ -116,8 +116,9 @@ class RedisDriver:
         found: list[list[Cell]] = []
         rows: list[list[Cell | None] | None] = []
         for scan, (names, values, behind) in zip(scans, reply[2:], strict=True):
-            found.append(self._whole(_cells(names, values)))
-            rows.append(_cells([value[8:] for value in values], behind) if scan.dereference else None)
+            entries = self._whole(_cells(names, values))
+            found.append(entries)
+            rows.append(_cells([entry.value for entry in entries], behind) if scan.dereference else None)
         return Reading(reply[0], None, cells, found, rows)
 
     def commit(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes = b"") -> int:
@@ -308,15 +309,18 @@ def _exchange(connection: AbstractConnection, commands: list[Arguments]) -> list
 
 def _expectations(expect: Sequence[Expectation]) -> Arguments:
     """`expect` as the scripts read it."""
-    cells: Arguments = []
+    keys: Arguments = []
+    versions: list[int] = []
     ranges: Arguments = []
     for expectation in expect:
         if isinstance(expectation, ExpectCell):
-            cells += (expectation.key, _VERSION.pack(expectation.version))
+            keys.append(expectation.key)
+            versions.append(expectation.version)
         else:
-            start, stop, version, keys = expectation.start, expectation.stop, expectation.version, expectation.keys
-            ranges += (b"[" + start, b"(" + stop, b"%d" % version, b"%d" % len(keys))
-    return [b"%d" % (len(cells) // 2), *cells, b"%d" % (len(ranges) // 4), *ranges]
+            start, stop, held = expectation.start, expectation.stop, len(expectation.keys)
+            ranges += (b"[" + start, b"(" + stop, b"%d" % expectation.version, b"%d" % held)
+    stamps = struct.pack(f">{len(versions)}Q", *versions)
+    return [b"%d" % len(keys), *keys, stamps, b"%d" % (len(ranges) // 4), *ranges]
 
 
 def _cells(keys: Sequence[bytes], values: Sequence[bytes | None]) -> list[Cell | None]:

@@ -93,6 +93,12 @@ CODES: dict[str, Meaning] = {
 }
 """By the first word of the server's reply, before the class is looked at."""
 
+PHRASES: dict[str, Meaning] = {
+    "The user executing the script": _RIGHTS,
+    "ACL failure in script": _RIGHTS,
+}
+"""By the beginning of the server's message, where it has no code of its own."""
+
 _NO_TLS = Meaning(OperationalError, "TLS failed: a port without it needs rome+redis, not rome+rediss", "08001")
 _UNTRUSTED = Meaning(
     OperationalError, "the server's certificate is not trusted: give ca_file, and the name it is for", "08001"
@@ -109,6 +115,9 @@ def meaning(error: Exception) -> Meaning:
     code = getattr(error, "status_code", None) or str(error).split(" ", 1)[0]
     if code in CODES:
         return CODES[code]
+    for beginning, found in PHRASES.items():
+        if str(error).startswith(beginning):
+            return found
     return next(CLASSES[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in CLASSES)
 
 
