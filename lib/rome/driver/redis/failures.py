@@ -82,11 +82,13 @@ CLASSES: dict[str, Meaning] = {
 }
 """By the name of the client's exception class; a class that is missing means what its nearest base does."""
 
+_NO_LOGIN = Meaning(OperationalError, "the server wants a password: give one in the URL", "28000")
+
 CODES: dict[str, Meaning] = {
     "BUSY": Meaning(Unavailable, "the server is busy with another client's script"),
     "DENIED": Meaning(OperationalError, "the server is in protected mode: give it a password or bind it", "28000"),
     "MISCONF": Meaning(Unavailable, "the server cannot write to its disk and refuses changes: look at its log"),
-    "NOAUTH": Meaning(OperationalError, "the server wants a password: give one in the URL", "28000"),
+    "NOAUTH": _NO_LOGIN,
     "NOREPLICAS": Meaning(Unavailable, "the server has fewer replicas than it needs to accept changes"),
     "NOPERM": _RIGHTS,
     "WRONGTYPE": Meaning(OperationalError, "a key of the store is of another type: something else wrote to it"),
@@ -96,8 +98,10 @@ CODES: dict[str, Meaning] = {
 PHRASES: dict[str, Meaning] = {
     "The user executing the script": _RIGHTS,
     "ACL failure in script": _RIGHTS,
+    "Authentication required": _NO_LOGIN,
+    "HELLO must be called with the client already authenticated": _NO_LOGIN,
 }
-"""By the beginning of the server's message, where it has no code of its own."""
+"""By the beginning of the server's message, where it has no code of its own or an older client has cut it off."""
 
 _NO_TLS = Meaning(OperationalError, "TLS failed: a port without it needs rome+redis, not rome+rediss", "08001")
 _UNTRUSTED = Meaning(
