@@ -31,10 +31,11 @@ check:  ## lint, types of the public surface, floors and manners of the reposito
 	$(bin)/python -W error -m compileall -q -f lib $(wildcard glance_compat)
 	$(bin)/python -m pytest -q tests/house
 
-nightly:  ## everything, the long tests too
+nightly:  ## everything, the long tests and those on servers too
 	$(environment) glance,lmdb,redis,test
+	@command -v redis-server >/dev/null && command -v openssl >/dev/null || $(MAKE) --no-print-directory servers
 	@$(MAKE) --no-print-directory check
-	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not servers" $(ARGS)
+	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "" $(ARGS)
 
 servers:  ## install the servers that the tests marked `servers` start, each its own (needs root)
 	apt-get install -y -q --no-install-recommends redis-server openssl
