@@ -35,7 +35,8 @@ nightly:  ## everything, the long tests and those on servers too
 	$(environment) glance,lmdb,redis,test
 	@command -v redis-server >/dev/null && command -v openssl >/dev/null || $(MAKE) --no-print-directory servers
 	@$(MAKE) --no-print-directory check
-	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "" $(ARGS)
+	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not serial" $(ARGS)
+	$(bin)/python -m pytest -m serial $(ARGS)
 
 servers:  ## install the servers that the tests marked `servers` start, each its own (needs root)
 	apt-get install -y -q --no-install-recommends redis-server openssl
