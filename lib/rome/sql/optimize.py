@@ -13,6 +13,7 @@ from rome.sql.access import Candidate, best, is_volatile, with_access
 from rome.sql.bound import (
     And,
     Call,
+    Cast,
     ColumnRef,
     Compare,
     Const,
@@ -113,8 +114,9 @@ def _push_set_operation(plan: SetOperation, parts: list[Expr]) -> Plan:
     sides = []
     for side in (plan.left, plan.right):
         meaning: dict[int, Expr] = {
-            column.column: own for column, own in zip(plan.output, side.output, strict=True)
-        }  # fmt: skip
+            column.column: own if own.type.kind is column.type.kind else Cast(own, column.type)
+            for column, own in zip(plan.output, side.output, strict=True)
+        }
         sides.append(_push(side, [_substituted(part, meaning) for part in parts]))
     return replace(plan, left=sides[0], right=sides[1])
 

@@ -8,6 +8,8 @@ from rome.sql.execute.operator import Context, Operator, Row, layout_of
 from rome.sql.expr import Bindings, predicate, projection, scalar
 from rome.txn.wave import Step
 
+_MANY_ROWS = 1 << 31  # a larger limit is none: stores count the rows of a scan in fewer bits than SQL has
+
 
 class Values(Operator):
     """Rows of expressions that use no columns."""
@@ -77,8 +79,9 @@ class LimitRows(Operator):
         limit, offset = _bounds(self._limit, self._offset, context.bindings)
         if limit == 0:
             return []
-        rows = yield from self._child.rows(context, None if limit is None else offset + limit)
-        return rows[offset:] if limit is None else rows[offset : offset + limit]
+        need = None if limit is None else offset + limit
+        rows = yield from self._child.rows(context, None if need is not None and need > _MANY_ROWS else need)
+        return rows[offset:need]
 
 
 def _bounds(limit: object, offset: object, bindings: Bindings) -> tuple[int | None, int]:
