@@ -61,6 +61,7 @@ class StatementScope:
     parameters: set[str] = field(default_factory=set)
     tables: dict[int, Table] = field(default_factory=dict)
     columns: int = 0
+    named: dict[tuple[str, SqlType, bool], Slot] = field(default_factory=dict)
 
     def column(self, type_: SqlType, name: str = "", nullable: bool = True) -> ColumnRef:
         """A new column."""
@@ -76,10 +77,17 @@ class StatementScope:
         array: bool = False,
         exists: bool = False,
     ) -> Slot:
-        """A new slot, filled from the parameter `name` or from the rows of query number `query`."""
-        index = len(self.slots)
-        self.slots.append(SlotSource(index, ColumnRef(index, type_), name, query, array, exists))
-        return Slot(index, type_)
+        """The slot that the parameter `name` fills as a `type_`, or a new one for the rows of query number `query`.
+
+        One slot for one parameter: `f(:p)` in SELECT is then the same expression as `f(:p)` in GROUP BY.
+        """
+        if name is not None and (name, type_, array) in self.named:
+            return self.named[name, type_, array]
+        slot = Slot(len(self.slots), type_)
+        self.slots.append(SlotSource(slot.index, ColumnRef(slot.index, type_), name, query, array, exists))
+        if name is not None:
+            self.named[name, type_, array] = slot
+        return slot
 
     def place(self, at: int) -> Place:
         return Place.at(self.sql, at)

@@ -91,13 +91,13 @@ def _nested(statement: StatementScope, query: syntax.Query, scope: Scope) -> Pla
 def _plan_values(statement: StatementScope, body: syntax.Values, scope: Scope) -> Plan:
     binder = Binder(statement, scope, plan_query)
     rows = [tuple(binder.bind(item) for item in row) for row in body.rows]
-    plan: Plan = Rows(rows=tuple(rows), output=())
     output = []
     for place, column in enumerate(zip(*rows, strict=True)):
         output.append(statement.column(common_type([item.type for item in column]), f"column{place + 1}"))
+    rows = [tuple(beside(item, column.type) for item, column in zip(row, output, strict=True)) for row in rows]
     if binder.applies[Stage.ROW]:
         binder.refuse(body, "a correlated subquery in VALUES is not supported")
-    return replace(plan, output=tuple(output))  # type: ignore[type-var]
+    return Rows(tuple(rows), tuple(output))
 
 
 def _output_order(statement: StatementScope, query: syntax.Query, plan: Plan) -> tuple[SortKey, ...]:
@@ -149,6 +149,7 @@ class _SelectPlanner:
         self.select = select
         self.scope = scope
         self.binder = Binder(statement, scope, plan_query)
+        self.bound_items: dict[int, Expr] = {}  # SELECT items that GROUP BY names by place or alias, by id()
 
     def plan(self) -> Plan:
         select, binder = self.select, self.binder
@@ -208,7 +209,7 @@ class _SelectPlanner:
             if isinstance(item.expression, syntax.Star):
                 items.extend(self._star(item.expression))
                 continue
-            bound = self.binder.bind(item.expression)
+            bound = self.bound_items.get(id(item.expression)) or self.binder.bind(item.expression)
             items.append((bound, item.alias or _name_of(item.expression)))
         return items
 
@@ -228,11 +229,17 @@ class _SelectPlanner:
     def _group_key(self, node: syntax.Expression) -> Expr:
         place = _place_of(self.statement, node, len(self.select.items))
         if place is not None:
-            return self.binder.bind(self.select.items[place].expression)
+            return self._bound_item(self.select.items[place].expression)
         aliased = self._aliased(node)
         if aliased is not None and not self._is_column(node):
-            return self.binder.bind(aliased)
+            return self._bound_item(aliased)
         return self.binder.bind(node)
+
+    def _bound_item(self, node: syntax.Expression) -> Expr:
+        """A SELECT item as a grouping key: bound once, so that a parameter or subquery in it is one and the same."""
+        if id(node) not in self.bound_items:
+            self.bound_items[id(node)] = self.binder.bind(node)
+        return self.bound_items[id(node)]
 
     def _aliased(self, node: syntax.Expression) -> syntax.Expression | None:
         """The SELECT item that a bare name means as an alias."""
@@ -273,6 +280,7 @@ class _Grouping:
         self.statement = statement
         self.select = select
         self.applied = {pending.column.column for pending in applies}
+        self.own = {column.column: column for relation in scope.relations for _, column in relation.columns}
         self.keys: list[Expr] = list(dict.fromkeys(keys))
         self.aggregates: list[Aggregate] = []
         self.columns: dict[Expr, ColumnRef] = {}
@@ -322,9 +330,9 @@ class _Grouping:
     def rewrite_apply(self, pending: PendingApply) -> PendingApply:
         """A correlated subquery above the grouping: the columns it uses must still be there."""
         kept = {column.column for column in self.columns.values()}
-        for number in pending.free - kept:
-            if number in self.dependent:
-                self._require(self.dependent[number])
+        for number in sorted(pending.free - kept):
+            if number in self.own:
+                self._require(self.own[number])
         operand = self.rewrite(pending.operand) if pending.operand is not None else None
         return replace(pending, operand=operand)
 
@@ -349,7 +357,7 @@ def plan_from(statement: StatementScope, item: syntax.FromItem, scope: Scope) ->
         declared, around = common
         inner = Scope(around.sql, around.parent, common=dict(around.common))
         plan = plan_query(statement, declared.query, inner)
-        scope.free |= inner.free
+        scope.use_common(item.name, inner.free)
         return _derived(statement, plan, item.alias or item.name, declared.columns, item, scope)
     if isinstance(item, syntax.Derived):
         plan = _nested(statement, item.query, scope)
@@ -457,7 +465,8 @@ def _using(
     """The equality that USING (name) means; the right-hand column then hides behind the left-hand one."""
     sides: list[ColumnRef] = []
     for relations in (scope.relations[before:middle], scope.relations[middle:]):
-        found = [column for relation in relations for column in relation.find(name.lower())]
+        visible = [relation for relation in relations if name.lower() not in relation.merged]
+        found = [column for relation in visible for column in relation.find(name.lower())]
         if len(found) != 1:
             how = "no" if not found else "more than one"
             message = f'USING ("{name}"): {how} column of that name on one side'

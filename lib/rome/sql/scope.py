@@ -51,6 +51,15 @@ class Scope:
             scope = scope.parent
         return None
 
+    def use_common(self, name: str, free: set[int]) -> None:
+        """Take over what the WITH item called `name` uses of enclosing queries, up to the query that declares it."""
+        scope: Scope | None = self
+        while scope is not None:
+            scope.free |= free
+            if name.lower() in scope.common:
+                return
+            scope = scope.parent
+
     def add(self, relation: Relation, at: int) -> None:
         """Take in a relation; its alias must be new."""
         if any(relation.alias.lower() == known.alias.lower() for known in self.relations):
