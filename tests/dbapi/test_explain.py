@@ -49,5 +49,7 @@ def test_analyze_by_url_leaves_nothing(engine: Engine) -> None:
 
 
 def test_a_connection_to_something_else_is_refused() -> None:
-    with sa.create_engine("sqlite://").connect() as connection, pytest.raises(dbapi.InterfaceError, match="ROME"):
+    engine = sa.create_engine("sqlite://")
+    with engine.connect() as connection, pytest.raises(dbapi.InterfaceError, match="ROME"):
         explain(connection, SQL)
+    engine.dispose()
