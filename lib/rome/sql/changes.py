@@ -5,13 +5,13 @@ from __future__ import annotations
 from rome.errors import Place, ProgrammingError, UndefinedColumn
 from rome.sql import syntax
 from rome.sql.bind import Binder, Stage, StatementScope
-from rome.sql.bound import ColumnRef, Const, Expr
+from rome.sql.bound import ColumnRef, Compare, Const, Expr
 from rome.sql.parse import parse
 from rome.sql.plan import Condition, Delete, Filter, Insert, Plan, Returning, Rows, Update
 from rome.sql.planner import applied, find_table, plan_query, plan_table
 from rome.sql.scope import Relation, Scope, did_you_mean
 from rome.table.schema import Catalog, Column, Table
-from rome.values import NULL
+from rome.values import BIGINT, NULL, NUMERIC_KINDS, Kind
 
 
 def plan_insert(statement: StatementScope, node: syntax.Insert) -> Insert:
@@ -105,6 +105,8 @@ def bind_over_row(statement: StatementScope, table: Table, row: tuple[ColumnRef,
     scope = Scope(nested.sql)
     scope.relations.append(Relation(table.name, [(column.name.lower(), column) for column in row]))
     bound = Binder(nested, scope, plan_query).condition(expression)
+    if bound.type.kind in NUMERIC_KINDS and bound.type.kind is not Kind.BOOLEAN:
+        bound = Compare("<>", bound, Const(0, BIGINT))  # a condition judged by hand must be a truth value
     if nested.slots or nested.queries:
         raise ProgrammingError(Place.at(sql, 0).describe("a CHECK condition has neither parameters nor subqueries"))
     return bound
