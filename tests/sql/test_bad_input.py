@@ -53,6 +53,7 @@ REFUSED: list[tuple[str, object, str, str]] = [
     ("SELECT * FROM tt", {}, "42P01", 'did you mean "t"?'),
     ("SELECT t.nn FROM t", {}, "42703", 'did you mean "n"?'),
     ("SELECT lowe('a')", {}, "42883", "lower()"),
+    ("SELECT now(1)", {}, "42883", "0 arguments, not 1"),
     ("SELECT n FROM t, t AS u", {}, "42702", "t.n, u.n"),
     ("INSERT INTO t (zz) VALUES (1)", {}, "42703", "zz"),
     ("INSERT INTO t (n, n) VALUES (1, 2)", {}, "42701", "twice"),

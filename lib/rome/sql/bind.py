@@ -371,6 +371,7 @@ class Binder:
         if node.star or node.distinct or node.filter is not None:
             self.refuse(node, f"{node.name} is not an aggregate: *, DISTINCT and FILTER mean nothing to it")
         function = lookup(node.name)
+        function.check_count(len(node.arguments))
         if function.common or node.name in _ALIKE:
             arguments, _ = self._alike(node.arguments, expected)
         else:
