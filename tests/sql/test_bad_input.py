@@ -50,6 +50,8 @@ REFUSED: list[tuple[str, object, str, str]] = [
     ("SELECT :p || 'x'", {"p": b"x"}, "42804", "BLOB"),
     ("SELECT coalesce(:p, n) FROM t", {"p": "x"}, "22018", "integer"),
     # names and types
+    ("UPDATE t SET u.n = 1", {}, "42P01", 'no table "u"'),
+    ("UPDATE t AS a SET n = 1 RETURNING t.*", {}, "42P01", 'no table "t"'),
     ("SELECT * FROM tt", {}, "42P01", 'did you mean "t"?'),
     ("SELECT t.nn FROM t", {}, "42703", 'did you mean "n"?'),
     ("SELECT lowe('a')", {}, "42883", "lower()"),

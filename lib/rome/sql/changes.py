@@ -122,6 +122,8 @@ def plan_update(statement: StatementScope, node: syntax.Update) -> Update:
     _refuse_repeated(statement, tuple(name for name, _ in node.assignments))
     places, expressions = [], []
     for name, value in node.assignments:
+        if len(name.parts) > 1:
+            scope.relation(name.parts[0], name.at)  # there is no other
         column = _column(statement, table, name)
         places.append(table.position[column.id])
         expressions.append(_assigned(statement, binder, value, column))
@@ -180,6 +182,8 @@ def _returning(
     names: list[str] = []
     for item in items:
         if isinstance(item.expression, syntax.Star):
+            if item.expression.table is not None:
+                scope.relation(item.expression.table, item.expression.at)  # there is no other
             expressions.extend(row)
             names.extend(column.name for column in row)
             continue

@@ -42,9 +42,7 @@ def plan_query(statement: StatementScope, query: syntax.Query, scope: Scope) -> 
     if isinstance(query.body, syntax.Select):
         return _SelectPlanner(statement, query, query.body, scope).plan()
     plan = _plan_body(statement, query.body, scope)
-    keys = _output_order(statement, query, plan)
-    if keys:
-        plan = Sort(plan, keys)
+    plan = _output_order(statement, query, plan)
     return _limited(statement, query, plan, Binder(statement, scope, plan_query))
 
 
@@ -100,8 +98,10 @@ def _plan_values(statement: StatementScope, body: syntax.Values, scope: Scope) -
     return Rows(tuple(rows), tuple(output))
 
 
-def _output_order(statement: StatementScope, query: syntax.Query, plan: Plan) -> tuple[SortKey, ...]:
+def _output_order(statement: StatementScope, query: syntax.Query, plan: Plan) -> Plan:
     """ORDER BY of a set operation: names and places of its own columns."""
+    if not query.order_by:
+        return plan
     scope = Scope(statement.sql)
     scope.relations.append(Relation("", [(column.name.lower(), column) for column in plan.output]))
     binder = Binder(statement, scope, plan_query)
@@ -110,7 +110,9 @@ def _output_order(statement: StatementScope, query: syntax.Query, plan: Plan) ->
         place = _place_of(statement, item.expression, len(plan.output))
         expression = plan.output[place] if place is not None else binder.bind(item.expression)
         keys.append(_sort_key(item, expression))
-    return tuple(keys)
+    pending = binder.applies[Stage.ROW]
+    sort = Sort(applied(plan, pending), tuple(keys))
+    return Project(sort, plan.output, plan.output) if pending else sort
 
 
 def _place_of(statement: StatementScope, node: syntax.Expression, count: int) -> int | None:
