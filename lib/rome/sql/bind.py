@@ -211,7 +211,10 @@ class Binder:
             left, right = (self.bind(part, TEXT) for part in (node.left, node.right))
             return Call("||", (left, right), lookup("||").result([left.type, right.type]))
         left, right = self._pair(node.left, node.right, arithmetic=True)
-        return Arithmetic(node.op, left, right, arithmetic_type(node.op, left.type, right.type))
+        type_ = arithmetic_type(node.op, left.type, right.type)
+        if type_.kind is Kind.DATETIME and {left.type.kind, right.type.kind} == {Kind.DATE, Kind.NULL}:
+            return Cast(Arithmetic(node.op, left, right, NULL), type_)  # a number of days gives a date
+        return Arithmetic(node.op, left, right, type_)
 
     def _compare(self, node: syntax.Binary) -> Expr:
         if isinstance(node.left, syntax.Row) or isinstance(node.right, syntax.Row):
