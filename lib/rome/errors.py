@@ -17,7 +17,10 @@ PostgreSQL Appendix A lists them), because callers such as oslo.db map errors by
         │   ├── Unavailable       08006  nothing was written, store out of reach → later
         │   ├── OutcomeUnknown    08007  a reply was lost                        → ask with the mark
         │   ├── StoreFull         53100  nothing was written, no room            → make room
-        │   └── ReadOnlyStore     25006  nothing was written                     → open it writable
+        │   ├── ReadOnlyStore     25006  nothing was written                     → open it writable
+        │   ├── Deadlock          40P01  nothing was written, transactions wait for each other → run it again
+        │   ├── LockNotAvailable  55P03  another holds it, or it came too late   → later, or wait longer
+        │   └── LeaseLost         55000  nothing was written, the lease had run out → take the lease again
         ├── ProgrammingError      42xxx  the SQL is wrong                        → mend the SQL
         │   ├── SyntaxError_          42601
         │   ├── UndefinedTable        42P01
@@ -170,6 +173,24 @@ class ReadOnlyStore(OperationalError):
     """The store was opened, or lies on a file system, that cannot be written."""
 
     sqlstate = "25006"
+
+
+class Deadlock(OperationalError):
+    """Transactions waited for each other's locks in a circle, and this one gives way; nothing was written."""
+
+    sqlstate = "40P01"
+
+
+class LockNotAvailable(OperationalError):
+    """Another holds the lock, and this request would not wait for it, or waited as long as it was allowed to."""
+
+    sqlstate = "55P03"
+
+
+class LeaseLost(OperationalError):
+    """The lease that a transaction ran under was no longer held when its commit arrived; nothing was written."""
+
+    sqlstate = "55000"
 
 
 class SyntaxError_(ProgrammingError):

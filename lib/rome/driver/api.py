@@ -15,8 +15,15 @@ What it does not promise
     fairness between concurrent commits; the order of two commits that do not touch each other's cells;
     that `count` is exact.
 
-Errors (rome.errors): Conflict, Unavailable, OutcomeUnknown, StoreFull, ReadOnlyStore; DataError for a key, value or
-commit over the sizes in `traits`, raised before anything is sent. Nothing else leaves a driver.
+Locks
+A store also keeps locks, apart from its cells: no read, scan or count sees them, and `clear` leaves them alone. A lock
+has a name (bytes) and at most one holder, a *session*: 16 random bytes that a client makes up. A session lives from its
+first `lock` until it gives everything up, or `ttl_ms` pass, by the store's clock, after its last `lock` or `renew`;
+with it go all its locks and its places in queues. Each time a lock passes to a session that session gets a *token*,
+greater than every token given for that lock before, across restarts too (for a durable store).
+
+Errors (rome.errors): Conflict, Unavailable, OutcomeUnknown, StoreFull, ReadOnlyStore, LeaseLost, Deadlock; DataError
+for a key, value or commit over the sizes in `traits`, raised before anything is sent. Nothing else leaves a driver.
 
 No one asks a driver for its name: what differs is declared in `Traits`.
 """
@@ -72,7 +79,19 @@ class ExpectRange:
     keys: tuple[bytes, ...]
 
 
-Expectation = ExpectCell | ExpectRange
+@dataclass(frozen=True, slots=True)
+class ExpectLock:
+    """`session` still has the lock `name` under `token`, and its time has not run out by the store's clock.
+
+    Only for `commit`, which raises LeaseLost, with nothing written, when it does not hold.
+    """
+
+    name: bytes
+    session: bytes
+    token: int
+
+
+Expectation = ExpectCell | ExpectRange | ExpectLock
 Write = tuple[bytes, bytes | None]  # a key and its new value, or None to delete it
 View = object  # opaque: a driver's handle on one state of its store
 
@@ -92,6 +111,42 @@ class Reading(NamedTuple):
     cells: list[Cell | None]
     scans: list[list[Cell]]
     rows: list[list[Cell | None] | None]
+
+
+class Patience(enum.Enum):
+    """What `lock` does about a lock that another session has."""
+
+    WAIT = "wait"  # take those that are free and stand in the queue for the others
+    NOWAIT = "nowait"  # take all of them, or none
+    SKIP = "skip"  # take those that are free
+
+
+class Standing(NamedTuple):
+    """How one lock stands for who asked: `token` is above 0 if the session has it, and then `holder` is that session.
+
+    Else `holder` is the session in its way: the lock's, or the first in its queue.
+    """
+
+    token: int
+    holder: bytes
+
+
+class Locking(NamedTuple):
+    """What `lock` did: one standing per name, in order, and the store's commit counter at that instant."""
+
+    standings: list[Standing]
+    version: int
+
+
+class Holding(NamedTuple):
+    """A lock that is held, for who looks from outside. `label` is what its holder said of itself."""
+
+    name: bytes
+    session: bytes
+    label: bytes
+    token: int
+    remaining_ms: int  # of its session's time
+    waiting: int  # sessions in its queue
 
 
 class Scope(enum.Enum):
@@ -114,6 +169,7 @@ class Traits:
     max_key_bytes: int
     max_value_bytes: int
     max_commit_bytes: int
+    min_ttl_ms: int = 1  # a session lives at least so long; a shorter time is taken as this one
 
 
 class Driver(Protocol):
@@ -159,6 +215,31 @@ class Driver(Protocol):
 
     def clear(self, prefix: bytes) -> None:
         """Remove every cell and counter whose key starts with `prefix` (b"": the whole store), atomically."""
+
+    def lock(
+        self, session: bytes, names: Sequence[bytes], ttl_ms: int, patience: Patience, label: bytes = b""
+    ) -> Locking:
+        """Take the locks `names` for `session`, atomically and in one round trip, as `patience` says.
+
+        A free lock goes to who asks only if no living session stands in its queue; each queue is served in the order
+        of arrival. Who waits asks again, before its time runs out, and keeps its places by it; a lock that the session
+        has already keeps its token. An expired session begins anew, with nothing.
+
+        Raises Deadlock when the session would wait in a circle of sessions that wait for each other and came into it
+        last; its places in queues are given up, what it has it keeps.
+        """
+
+    def renew(self, session: bytes, ttl_ms: int) -> bool:
+        """Whether the session lives; then its time begins anew. One round trip."""
+
+    def unlock(self, session: bytes, names: Sequence[bytes] | None = None) -> None:
+        """Give up the session's locks `names` and its places in their queues; with None, everything and the session.
+
+        What it does not have is no error, so it may be sent again.
+        """
+
+    def locks(self, prefix: bytes = b"") -> list[Holding]:
+        """The locks held by living sessions whose names start with `prefix`, by name."""
 
     def release(self, view: View) -> None:
         """Give back a view. Calling it twice, or after `close`, does nothing."""
