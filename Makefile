@@ -6,6 +6,7 @@ ARGS ?=
 WORKERS ?= 2
 
 environment = @$(PYTHON) tools/environment.py --venv $(VENV) --extras
+servers = @$(PYTHON) tools/servers.py
 bin = $(VENV)/bin
 sources = setup.py lib tests bench tools $(wildcard glance_compat)
 
@@ -21,8 +22,9 @@ run:  ## start Glance on ROME; ARGS='--help' lists the options
 
 test:  ## everything that must pass before a change is merged: check, then the tests; ARGS go to pytest
 	$(environment) glance,lmdb,redis,test
+	$(servers)
 	@$(MAKE) --no-print-directory check
-	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not nightly and not servers" $(ARGS)
+	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not nightly" $(ARGS)
 
 check:  ## lint, types of the public surface, floors and manners of the repository
 	$(environment) glance,lmdb,redis,test
@@ -31,15 +33,15 @@ check:  ## lint, types of the public surface, floors and manners of the reposito
 	$(bin)/python -W error -m compileall -q -f lib $(wildcard glance_compat)
 	$(bin)/python -m pytest -q tests/house
 
-nightly:  ## everything, the long tests and those on servers too
+nightly:  ## everything, the long tests too
 	$(environment) glance,lmdb,redis,test
-	@command -v redis-server >/dev/null && command -v openssl >/dev/null || $(MAKE) --no-print-directory servers
+	$(servers)
 	@$(MAKE) --no-print-directory check
 	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not serial" $(ARGS)
 	$(bin)/python -m pytest -m serial $(ARGS)
 
-servers:  ## install the servers that the tests marked `servers` start, each its own (needs root)
-	apt-get install -y -q --no-install-recommends redis-server openssl
+servers:  ## install the servers that the tests and `make run STORE=…` start, where they are missing (needs root)
+	$(servers)
 
 matrix:  ## the tests on every Python 3.11 to 3.13 found, with the oldest and newest SQLAlchemy
 	@$(PYTHON) tools/matrix.py $(ARGS)
