@@ -11,16 +11,32 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from sortedcontainers import SortedDict
 
 from rome.config import StoreURL
-from rome.driver.api import Cell, Expectation, ExpectCell, Reading, Scan, Scope, Traits, View, Write
+from rome.driver import lock_table
+from rome.driver.api import (
+    Cell,
+    Expectation,
+    ExpectCell,
+    ExpectLock,
+    Holding,
+    Locking,
+    Patience,
+    Reading,
+    Scan,
+    Scope,
+    Traits,
+    View,
+    Write,
+)
 from rome.driver.sizes import check_counter, check_keys, check_writes
-from rome.errors import Conflict, InterfaceError, NotSupportedError
+from rome.errors import Conflict, Deadlock, InterfaceError, NotSupportedError
 
 TRAITS = Traits(
     scope=Scope.STORE,
@@ -37,14 +53,78 @@ _LOCK = threading.Lock()
 os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
 
 
-class MemoryStore:
-    """The state of one store; read and written under the lock of this module."""
+class MemoryLocks:
+    """Who holds which lock: the state that `rome.driver.lock_table` asks for."""
 
-    __slots__ = ("cells", "counters", "version")
+    __slots__ = ("_locks", "_places", "_sessions", "_token")
 
     def __init__(self) -> None:
+        self._sessions: dict[bytes, lock_table.Session] = {}
+        self._places: dict[bytes, dict[bytes, bool]] = {}
+        self._locks: SortedDict[bytes, lock_table.Lock] = SortedDict()
+        self._token = 0
+
+    def session(self, session: bytes) -> lock_table.Session | None:
+        return self._sessions.get(session)
+
+    def sessions(self) -> list[bytes]:
+        return list(self._sessions)
+
+    def save_session(self, session: bytes, record: lock_table.Session | None) -> None:
+        if record is None:
+            self._sessions.pop(session, None)
+        else:
+            self._sessions[session] = record
+
+    def lock(self, name: bytes) -> lock_table.Lock:
+        lock: lock_table.Lock = self._locks.get(name, _FREE)
+        return lock
+
+    def locks(self, prefix: bytes) -> Iterator[tuple[bytes, lock_table.Lock]]:
+        for name in self._locks.irange(prefix):
+            if not name.startswith(prefix):
+                return
+            yield name, self._locks[name]
+
+    def save_lock(self, name: bytes, lock: lock_table.Lock) -> None:
+        if lock.holder or lock.queue:
+            self._locks[name] = lock
+        else:
+            self._locks.pop(name, None)
+
+    def places(self, session: bytes) -> list[tuple[bytes, bool]]:
+        return list(self._places.get(session, {}).items())
+
+    def save_place(self, session: bytes, name: bytes, waits: bool | None) -> None:
+        places = self._places.setdefault(session, {})
+        if waits is None:
+            places.pop(name, None)
+        else:
+            places[name] = waits
+        if not places:
+            del self._places[session]
+
+    def next_token(self) -> int:
+        self._token += 1
+        return self._token
+
+
+_FREE = lock_table.Lock()
+
+
+class MemoryStore:
+    """The state of one store; read and written under the lock of this module.
+
+    `clock` counts nanoseconds from any start; the time of sessions is measured by it.
+    """
+
+    __slots__ = ("cells", "clock", "counters", "locks", "version")
+
+    def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self.cells: SortedDict[bytes, Cell] = SortedDict()
+        self.clock = clock
         self.counters: dict[bytes, int] = {}
+        self.locks = MemoryLocks()
         self.version = 0
 
     def scan(self, scan: Scan) -> list[Cell]:
@@ -53,8 +133,14 @@ class MemoryStore:
         return [cells[key] for key in (keys if scan.limit is None else islice(keys, scan.limit))]
 
     def check(self, expect: Sequence[Expectation]) -> None:
-        """Raise Conflict unless every expectation holds."""
+        """Raise LeaseLost or Conflict unless every expectation holds; first come those of locks."""
         for expectation in expect:
+            if isinstance(expectation, ExpectLock):
+                name, session, token = expectation.name, expectation.session, expectation.token
+                lock_table.check_lock(self.locks, self.clock(), name, session, token)
+        for expectation in expect:
+            if isinstance(expectation, ExpectLock):
+                continue
             if isinstance(expectation, ExpectCell):
                 cell = self.cells.get(expectation.key)
                 if (0 if cell is None else cell.version) != expectation.version:
@@ -159,6 +245,37 @@ class MemoryDriver:
             for key in [key for key in store.counters if key.startswith(prefix)]:
                 del store.counters[key]
             store.version += 1
+
+    def lock(
+        self, session: bytes, names: Sequence[bytes], ttl_ms: int, patience: Patience, label: bytes = b""
+    ) -> Locking:
+        store = self._opened()
+        check_keys(TRAITS, names)
+        lock_table.check_session(session)
+        ttl_ns = max(ttl_ms, TRAITS.min_ttl_ms) * 1_000_000
+        with _LOCK:
+            now_ns = store.clock()
+            plan = lock_table.plan_of(store.locks, now_ns, session, names, ttl_ns, patience)
+            standings = lock_table.carry_out(store.locks, now_ns, session, names, ttl_ns, label, plan)
+            if plan.deadlock:
+                raise Deadlock("transactions wait for each other's locks in a circle: run this one again")
+            return Locking(standings, store.version)
+
+    def renew(self, session: bytes, ttl_ms: int) -> bool:
+        store = self._opened()
+        with _LOCK:
+            ttl_ns = max(ttl_ms, TRAITS.min_ttl_ms) * 1_000_000
+            return lock_table.renew(store.locks, store.clock(), session, ttl_ns)
+
+    def unlock(self, session: bytes, names: Sequence[bytes] | None = None) -> None:
+        store = self._opened()
+        with _LOCK:
+            lock_table.unlock(store.locks, session, names)
+
+    def locks(self, prefix: bytes = b"") -> list[Holding]:
+        store = self._opened()
+        with _LOCK:
+            return lock_table.holdings(store.locks, store.clock(), prefix)
 
     def release(self, view: View) -> None:
         """There are no views here; any is taken and nothing is done."""
