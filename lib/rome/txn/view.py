@@ -52,6 +52,13 @@ class Stats(NamedTuple):
         return self.waves + self.increments + self.commits
 
 
+class ViewMark(NamedTuple):
+    """A place in what a view has read: how much it expected, and whether it had looked at the guard."""
+
+    expected: int
+    guarded: bool
+
+
 class View:
     """What one transaction has read.
 
@@ -130,6 +137,34 @@ class View:
         if len(self._seen) > FOLD_READINGS or (scans and max(map(len, reading.scans)) > FOLD_CELLS):
             self._fold()
 
+    def moved(self, version: int) -> bool:
+        """Whether anything was read, and in another state than that of the commit counter `version`."""
+        return bool(self._expect or self._seen) and self._valid_at != version
+
+    def mark(self) -> ViewMark:
+        """A place for `back_to`: all that is read later is forgotten there."""
+        self._fold()
+        return ViewMark(len(self._expect), self._guarded)
+
+    def back_to(self, mark: ViewMark) -> None:
+        """Forget what was read since `mark`, and let the next read open a fresh view; what came before stays expected.
+
+        For what no one has seen the answer of yet.
+        """
+        self._fold()
+        self._forget(self._expect[mark.expected :])
+        del self._expect[mark.expected :]
+        self._guarded = mark.guarded
+        self.close()
+
+    def _forget(self, expectations: Sequence[Expectation]) -> None:
+        for expectation in expectations:
+            match expectation:
+                case ExpectCell(key=key):
+                    self._known.discard(key)
+                case ExpectRange(start=start, stop=stop):
+                    self._known.discard((start, stop))
+
     def begin_statement(self, keep: bool) -> None:
         """Let the next read open a fresh view; what the last statement read stays expected only if `keep`."""
         self._fold()
@@ -137,12 +172,7 @@ class View:
             if not self._guarded and self.guard is not None:
                 self._expect_cell(*self.guard)  # it wrote without a read, but was planned on the guard's version
         else:
-            for expectation in self._expect[self._statement :]:
-                match expectation:
-                    case ExpectCell(key=key):
-                        self._known.discard(key)
-                    case ExpectRange(start=start, stop=stop):
-                        self._known.discard((start, stop))
+            self._forget(self._expect[self._statement :])
             del self._expect[self._statement :]
         self._statement = len(self._expect)
         self._guarded = self.guard is None
