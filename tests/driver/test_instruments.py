@@ -190,6 +190,42 @@ def test_a_marked_commit_that_arrives_twice_is_applied_once() -> None:
     assert [call.name for call in recorder.calls] == ["commit", "read", "read"]
 
 
+def test_an_overtaken_commit_arrives_after_the_question_that_fenced_it_off() -> None:
+    store = memory()
+    faulty = Faulty(store, script=[Fault.REORDER, None, Fault.REORDER, None, None])
+    with pytest.raises(OutcomeUnknown):
+        faulty.commit((), [(b"a", b"1")], b"mark")
+    assert faulty.outcome(b"mark") is None
+    assert value_at(store, b"a") is None
+    with pytest.raises(OutcomeUnknown):
+        faulty.commit((), [(b"a", b"2")], b"other")
+    assert value_at(store, b"a") is None
+    faulty.read([b"b"])
+    assert value_at(store, b"a") == b"2"
+    assert faulty.outcome(b"other") == 1
+
+
+def test_an_echo_of_a_marked_commit_changes_nothing_and_one_without_a_mark_brings_back_the_dead() -> None:
+    for mark, left in ((b"mark", None), (b"", b"1")):
+        store = memory()
+        faulty = Faulty(store, script=[Fault.ECHO])
+        faulty.commit((), [(b"a", b"1")], mark)
+        faulty.commit((), [(b"a", None)], mark and b"other")
+        assert value_at(store, b"a") == left
+
+
+def test_what_is_still_under_way_when_a_driver_is_closed_arrives_then() -> None:
+    store = memory()
+    faulty = Faulty(store, script=[Fault.REORDER])
+    with pytest.raises(OutcomeUnknown):
+        faulty.commit((), [(b"a", b"1")], b"mark")
+    assert value_at(store, b"a") is None
+    version = store.read().version
+    faulty._arrive(everything=True)
+    assert store.read([b"a"]).cells == [Cell(b"a", b"1", version + 1)]
+    faulty.close()
+
+
 def test_a_delay_sleeps_by_the_given_clock_and_then_delivers() -> None:
     slept: list[float] = []
     faulty = Faulty(memory(), script=[Fault.DELAY], delay_ms=250, sleep=slept.append)

@@ -371,6 +371,8 @@ class Fault(enum.Enum):
     DROP_AFTER   the store does what is asked and its reply is lost: OutcomeUnknown for a commit
     DELAY        the request waits before it reaches the store
     DUPLICATE    the request reaches the store twice
+    REORDER      the request is overtaken: its sender hears nothing, as with LOSE, and it arrives after later messages
+    ECHO         the request reaches the store, and once more after later messages
 
     A read, a count or an increment whose message is lost raises Unavailable: asking again does no harm, a number drawn
     and lost is a gap.
@@ -381,6 +383,8 @@ class Fault(enum.Enum):
     DROP_AFTER = "drop after"
     DELAY = "delay"
     DUPLICATE = "duplicate"
+    REORDER = "reorder"
+    ECHO = "echo"
 
 
 class Faulty:
@@ -391,7 +395,12 @@ class Faulty:
 
     A local `inner` gets marks here, on the store's side of the network, so that commits are idempotent and `outcome`
     is answered. Drivers on one store must share `marks`.
+
+    A message that is overtaken arrives after the next one, or, by chance, after up to `MOST_OVERTAKING`; what is still
+    under way when the driver is closed arrives then.
     """
+
+    MOST_OVERTAKING = 4
 
     def __init__(
         self,
@@ -416,6 +425,7 @@ class Faulty:
         self._sleep = sleep
         self._marks: dict[bytes, int | None] = {} if marks is None else marks
         self._turn = Turn()
+        self._under_way: list[tuple[int, Callable[[], object]]] = []  # how many messages go before, and what arrives
 
     def _draw(self) -> Fault | None:
         """The fault of the next message."""
@@ -436,10 +446,31 @@ class Faulty:
 
     def _pass(self, deliver: Callable[[], T], lost: Error, discard: Callable[[T], None] = lambda answer: None) -> T:
         """Deliver one message through the network; `lost` is raised when it cannot know what became of it."""
-        fault = self._draw()
+
+        def arrive_late() -> None:
+            late, refused = _outcome_of(deliver)
+            if refused is None:
+                discard(late)  # type: ignore[arg-type]
+
+        try:
+            return self._travel(self._draw(), deliver, lost, discard, arrive_late)
+        finally:
+            self._arrive()
+
+    def _travel(
+        self,
+        fault: Fault | None,
+        deliver: Callable[[], T],
+        lost: Error,
+        discard: Callable[[T], None],
+        arrive_late: Callable[[], None],
+    ) -> T:
         if fault is Fault.DROP_BEFORE:
             raise Unavailable("the store cannot be reached (injected)")
         if fault is Fault.LOSE:
+            raise lost
+        if fault is Fault.REORDER:
+            self._hold_back(arrive_late)
             raise lost
         if fault is Fault.DELAY:
             self._sleep(self._delay_s)
@@ -449,12 +480,28 @@ class Faulty:
                 discard(answer)  # type: ignore[arg-type]
             raise lost
         if fault is Fault.DUPLICATE:
-            repeated, refused = _outcome_of(deliver)
-            if refused is None:
-                discard(repeated)  # type: ignore[arg-type]
+            arrive_late()
+        if fault is Fault.ECHO:
+            self._hold_back(arrive_late)
         if failed is not None:
             raise failed
         return answer  # type: ignore[return-value]
+
+    def _hold_back(self, arrive: Callable[[], object]) -> None:
+        """Let `arrive` happen after later messages."""
+        with self._turn:
+            overtaking = 1 if self._chance is None else self._chance.randint(1, self.MOST_OVERTAKING)
+            self._under_way.append((overtaking, arrive))
+
+    def _arrive(self, everything: bool = False) -> None:
+        """A message has passed: let those arrive that it was the last to overtake."""
+        if not self._under_way:
+            return
+        with self._turn:
+            due = [arrive for overtaking, arrive in self._under_way if overtaking < 1 or everything]
+            self._under_way = [] if everything else [(left - 1, each) for left, each in self._under_way if left >= 1]
+        for arrive in due:
+            arrive()
 
     def read(
         self,
@@ -518,4 +565,5 @@ class Faulty:
         self.inner.release(view)
 
     def close(self) -> None:
+        self._arrive(everything=True)
         self.inner.close()
