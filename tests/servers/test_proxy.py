@@ -128,6 +128,7 @@ def test_what_was_sent_into_a_partition_arrives_when_it_heals_even_if_no_one_wai
 def test_a_partition_that_heals_too_late_leaves_broken_connections_and_takes_new_ones(echo: int) -> None:
     with Proxy(echo) as proxy:
         with dial(proxy) as line:
+            assert ask(line, b"old") == b"OLD"
             proxy.partition()
             line.sendall(b"lost")
             proxy.heal(lost=True)
