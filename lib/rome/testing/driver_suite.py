@@ -411,6 +411,7 @@ class DriverSuite(DriverLifeSuite):
 
     def test_traits_are_sound(self, driver: Driver) -> None:
         traits = driver.traits
-        assert [type(getattr(traits, field.name)) for field in fields(Traits)] == [Scope, *[bool] * 4, *[int] * 3]
+        assert [type(getattr(traits, field.name)) for field in fields(Traits)] == [Scope, *[bool] * 4, *[int] * 4]
         assert traits.max_key_bytes >= 3072 + 64
         assert traits.max_value_bytes <= traits.max_commit_bytes
+        assert traits.min_ttl_ms >= 1

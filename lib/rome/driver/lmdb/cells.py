@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
-from rome.driver.api import Cell, Expectation, ExpectCell, Scan
+from rome.driver.api import Cell, Expectation, ExpectCell, ExpectRange, Scan
 from rome.driver.lmdb.layout import CELLS, COMMITS_KEY, DIRECT_BYTES, NUMBER, Txn, entries_from, find, scan_long
 from rome.errors import Conflict
 
@@ -53,13 +53,14 @@ def commit_counter(txn: Txn) -> int:
 
 
 def check_expectations(txn: Txn, version: int, expect: Sequence[Expectation]) -> None:
-    """Raise Conflict unless every expectation holds in `txn`, whose commit counter is `version`."""
+    """Raise Conflict unless every one of a cell or range holds in `txn`, whose commit counter is `version`."""
     for expectation in expect:
         if isinstance(expectation, ExpectCell):
             cell = cells_at(txn, (expectation.key,))[0]
             if (0 if cell is None else cell.version) != expectation.version:
                 raise Conflict("a row that this transaction read has changed: run it again")
-        elif expectation.version != version:  # if it is, nothing was committed since the range was read
+        elif isinstance(expectation, ExpectRange) and expectation.version != version:
+            # Were it the same, nothing would have been committed since the range was read.
             cells = scan_cells(txn, Scan(expectation.start, expectation.stop, len(expectation.keys) + 1))
             if len(cells) != len(expectation.keys) or any(cell.version > expectation.version for cell in cells):
                 raise Conflict("a range that this transaction read has changed: run it again")

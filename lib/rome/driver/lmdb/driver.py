@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import lmdb
 
-from rome.driver import api
-from rome.driver.api import Cell, Expectation, Reading, Scan, Scope, Traits, Write
+from rome.driver import api, lock_table
+from rome.driver.api import (
+    Cell,
+    Expectation,
+    ExpectLock,
+    Holding,
+    Locking,
+    Patience,
+    Reading,
+    Scan,
+    Scope,
+    Traits,
+    Write,
+)
 from rome.driver.lmdb.cells import cells_at, check_expectations, commit_counter, count_cells, scan_cells
 from rome.driver.lmdb.environment import Environment, Settings, View, join, leave
 from rome.driver.lmdb.failures import failure
@@ -24,8 +38,11 @@ from rome.driver.lmdb.layout import (
     find,
     put,
 )
+from rome.driver.lmdb.locks import LmdbLocks, boot_id, check_locks
 from rome.driver.sizes import check_counter, check_keys, check_writes
-from rome.errors import Conflict, DatabaseError, InterfaceError, NotSupportedError, ReadOnlyStore
+from rome.errors import Conflict, DatabaseError, Deadlock, InterfaceError, NotSupportedError, ReadOnlyStore
+
+T = TypeVar("T")
 
 TRAITS = Traits(
     scope=Scope.STORE,
@@ -60,9 +77,20 @@ class LmdbDriver:
 
     traits = TRAITS
 
-    def __init__(self, path: str, settings: Settings = Settings()) -> None:  # noqa: B008 - it is immutable
-        """Open the store in the directory `path`, made if only its parent exists."""
+    def __init__(
+        self,
+        path: str,
+        settings: Settings = Settings(),  # noqa: B008 - it is immutable
+        clock: Callable[[], int] = time.monotonic_ns,
+        boot: bytes | None = None,
+    ) -> None:
+        """Open the store in the directory `path`, made if only its parent exists.
+
+        `clock` counts nanoseconds, alike in every process of the machine, since its start `boot`.
+        """
         self._path = path
+        self._clock = clock
+        self._boot = boot_id() if boot is None else boot
         self._environment: Environment | None
         self._environment, self._views = join(path, settings)
 
@@ -123,7 +151,7 @@ class LmdbDriver:
             raise error.with_traceback(None) from None
 
     def commit(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes = b"") -> int:
-        if not writes:
+        if not writes and not any(isinstance(each, ExpectLock) for each in expect):
             reading = self.read(expect=expect)
             self.release(reading.view)
             return reading.version
@@ -131,7 +159,10 @@ class LmdbDriver:
 
         def apply(txn: Txn) -> int:
             before = commit_counter(txn)
+            check_locks(txn, self._boot, self._clock(), expect)
             check_expectations(txn, before, expect)
+            if not writes:
+                return before
             version = before + 1
             stamp = NUMBER.pack(version)
             for key, value in writes:
@@ -144,7 +175,7 @@ class LmdbDriver:
 
         return self._write(apply)
 
-    def _write(self, change: Callable[[Txn], int]) -> int:
+    def _write(self, change: Callable[[Txn], T]) -> T:
         environment = self._opened()
         if environment.settings.readonly:
             raise ReadOnlyStore(f"{self._path} is opened with readonly=1: open it without")
@@ -160,16 +191,20 @@ class LmdbDriver:
         self._opened()
         raise NotSupportedError("an LMDB store loses no reply, so it keeps no marks")
 
-    def count(self, ranges: Sequence[tuple[bytes, bytes]]) -> list[int]:
+    def _look(self, at: Callable[[Txn], T]) -> T:
+        """What `at` finds in the newest state."""
         view = None
         try:
             view = self._view()
             with view.lock:
-                return [count_cells(view.live(), start, stop) for start, stop in ranges]
+                return at(view.live())
         except lmdb.Error as error:
             raise self._failure(error) from error.with_traceback(None)
         finally:
             self.release(view)
+
+    def count(self, ranges: Sequence[tuple[bytes, bytes]]) -> list[int]:
+        return self._look(lambda txn: [count_cells(txn, start, stop) for start, stop in ranges])
 
     def increment(self, key: bytes, by: int, at_least: int = 0) -> int:
         check_keys(TRAITS, (key,))
@@ -191,6 +226,45 @@ class LmdbDriver:
             return version
 
         self._write(remove)
+
+    def lock(
+        self, session: bytes, names: Sequence[bytes], ttl_ms: int, patience: Patience, label: bytes = b""
+    ) -> Locking:
+        check_keys(TRAITS, names)
+        lock_table.check_session(session)
+        ttl_ns = max(ttl_ms, TRAITS.min_ttl_ms) * 1_000_000
+
+        def plan(locks: LmdbLocks, now_ns: int) -> lock_table.Plan:
+            return lock_table.plan_of(locks, now_ns, session, names, ttl_ns, patience)
+
+        def ask(txn: Txn) -> tuple[lock_table.Plan, int]:
+            return plan(LmdbLocks(txn, self._boot), self._clock()), commit_counter(txn)
+
+        def take(txn: Txn) -> tuple[lock_table.Plan, list[api.Standing], int]:
+            locks, now_ns = LmdbLocks.to_change(txn, self._boot), self._clock()
+            made = plan(locks, now_ns)
+            standings = lock_table.carry_out(locks, now_ns, session, names, ttl_ns, label, made)
+            return made, standings, commit_counter(txn)
+
+        asked, version = self._look(ask)  # who waits would hold up every writer, and sync, were it to ask by writing
+        standings = asked.standings
+        if asked.changes:
+            asked, standings, version = self._write(take)
+        if asked.deadlock:
+            raise Deadlock("transactions wait for each other's locks in a circle: run this one again")
+        return Locking(standings, version)
+
+    def renew(self, session: bytes, ttl_ms: int) -> bool:
+        ttl_ns = max(ttl_ms, TRAITS.min_ttl_ms) * 1_000_000
+        return self._write(
+            lambda txn: lock_table.renew(LmdbLocks.to_change(txn, self._boot), self._clock(), session, ttl_ns)
+        )
+
+    def unlock(self, session: bytes, names: Sequence[bytes] | None = None) -> None:
+        self._write(lambda txn: lock_table.unlock(LmdbLocks.to_change(txn, self._boot), session, names))
+
+    def locks(self, prefix: bytes = b"") -> list[Holding]:
+        return self._look(lambda txn: lock_table.holdings(LmdbLocks(txn, self._boot), self._clock(), prefix))
 
     def release(self, view: api.View | None) -> None:
         if isinstance(view, View):

@@ -6,7 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import lmdb
 
@@ -14,6 +14,8 @@ from rome.driver.lmdb.failures import failure
 from rome.driver.lmdb.layout import Txn
 from rome.driver.lmdb.place import check_format, check_place, check_whole
 from rome.errors import DatabaseError, InterfaceError
+
+T = TypeVar("T")
 
 _STALE_READERS_EVERY = 1024  # commits between two searches for readers that died; a dead one lets the file grow
 
@@ -144,7 +146,7 @@ class Environment:
             finally:
                 env.close()
 
-    def write(self, change: Callable[[Txn], int]) -> int:
+    def write(self, change: Callable[[Txn], T]) -> T:
         """What `change` returns, its writes committed; call it with `writing` held."""
         with self.opening:
             env = self.opened()

@@ -1,20 +1,26 @@
-"""How the cells and counters lie in an LMDB file.
+"""How the cells, counters and locks lie in an LMDB file.
 
 A physical key is a byte that tells what it is and then its name:
 
     00 "format"            what wrote this file, as text: FORMAT
     00 "commits"           the commit counter, 8 bytes
     00 "children"          the last child number given out, 8 bytes
+    00 "boot"              the start of the machine that the sessions belong to, as text
+    00 "tokens"            the last token of a lock given out, 8 bytes
     01 counter's key       a counter, 8 bytes, signed
     02 cell's key          a cell: its version, 8 bytes, then its value
-    03 child number  rest  the rest of a long key of a cell or counter, below the child's 8-byte number
+    03 child number  rest  the rest of a long key of any other kind, below the child's 8-byte number
+    04 lock's name         a lock: its token, 8 bytes, its holder, 16, and the sessions in its queue, 16 each
+    05 session             a session, 16 bytes: when it runs out, in ns of the machine's clock, 8 bytes, then its label
+    06 session  name       a lock that the session has (00) or waits for (01)
 
 Numbers are big-endian. LMDB takes keys of up to 511 bytes, so what comes after the first byte (03: after the child
 number) has at most 500. Of a longer key the first 500 bytes and a zero byte are an entry whose value is a child number,
 and the rest of the key goes on in that child's space, again by 500 bytes. A key of 501 bytes always is such an entry
 and sorts after the key that is its first 500 bytes and before any that differs from them, so order is kept.
 
-A *space* is what the physical keys of one kind begin with: CELLS, COUNTERS, or a child's byte and number.
+A *space* is what the physical keys of one kind begin with: CELLS, COUNTERS, LOCKS, SESSIONS, PLACES, or a child's byte
+and number.
 """
 
 from __future__ import annotations
@@ -30,8 +36,10 @@ Cursor: TypeAlias = "lmdb.Cursor[bytes]"
 
 FORMAT = "rome lmdb 1"
 COUNTERS, CELLS = b"\1", b"\2"
+LOCKS, SESSIONS, PLACES = b"\4", b"\5", b"\6"
 _META, _CHILD = b"\0", b"\3"
 FORMAT_KEY, COMMITS_KEY, _CHILDREN_KEY = _META + b"format", _META + b"commits", _META + b"children"
+BOOT_KEY, TOKENS_KEY = _META + b"boot", _META + b"tokens"
 DIRECT_BYTES = 500  # of a key, what one physical key holds
 NUMBER = struct.Struct(">Q")
 _MARK = b"\0"  # ends the physical key of 501 bytes that leads to a child
