@@ -19,8 +19,10 @@ Locks
 A store also keeps locks, apart from its cells: no read, scan or count sees them, and `clear` leaves them alone. A lock
 has a name (bytes) and at most one holder, a *session*: 16 random bytes that a client makes up. A session lives from its
 first `lock` until it gives everything up, or `ttl_ms` pass, by the store's clock, after its last `lock` or `renew`;
-with it go all its locks and its places in queues. Each time a lock passes to a session that session gets a *token*,
-greater than every token given for that lock before, across restarts too (for a durable store).
+with it go all its locks and its places in queues. A `lock` that changes nothing may leave the session's time as it is
+while three quarters of it remain, so that waiting need not write; of a session that has nothing and waits for nothing,
+`renew` may say either. Each time a lock passes to a session that session gets a *token*, greater than every token given
+for that lock before, across restarts too (for a durable store).
 
 Errors (rome.errors): Conflict, Unavailable, OutcomeUnknown, StoreFull, ReadOnlyStore, LeaseLost, Deadlock; DataError
 for a key, value or commit over the sizes in `traits`, raised before anything is sent. Nothing else leaves a driver.
@@ -83,7 +85,7 @@ class ExpectRange:
 class ExpectLock:
     """`session` still has the lock `name` under `token`, and its time has not run out by the store's clock.
 
-    Only for `commit`, which raises LeaseLost, with nothing written, when it does not hold.
+    Only for `commit`, which raises LeaseLost, with nothing written, when it does not hold, whatever else does not.
     """
 
     name: bytes
@@ -124,7 +126,8 @@ class Patience(enum.Enum):
 class Standing(NamedTuple):
     """How one lock stands for who asked: `token` is above 0 if the session has it, and then `holder` is that session.
 
-    Else `holder` is the session in its way: the lock's, or the first in its queue.
+    Else `holder` is the session in its way: the lock's, or the first in its queue; b"" if the lock was free, but NOWAIT
+    left it because another was not.
     """
 
     token: int
