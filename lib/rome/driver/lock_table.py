@@ -198,7 +198,8 @@ def carry_out(
     if plan.deadlock:
         unlock(state, session, [name for name, waits in state.places(session) if waits])
         return plan.standings
-    state.save_session(session, Session(now_ns + ttl_ns, label))
+    record = state.session(session)
+    state.save_session(session, Session(now_ns + ttl_ns, label or (record.label if record else b"")))
     tokens: dict[bytes, int] = {}
     for name in dict.fromkeys(plan.granted):
         token = tokens[name] = state.next_token()

@@ -25,6 +25,10 @@ from rome.driver.api import (
     Driver,
     Expectation,
     ExpectCell,
+    ExpectLock,
+    Holding,
+    Locking,
+    Patience,
     Reading,
     Scan,
     Scope,
@@ -60,9 +64,9 @@ class Turn:
 class Call:
     """One round trip.
 
-    `keys_sent` counts gets, expected keys, written keys, counters and two bounds for each range; `cells` the cells
-    that came back, dereferenced ones included. `bytes_sent` and `bytes_received` count keys and values, not what a
-    protocol adds. `error` is the name of the class of what was raised, "" for nothing.
+    `keys_sent` counts gets, expected keys, written keys, counters, locks and two bounds for each range; `cells` the
+    cells that came back, dereferenced ones included. `bytes_sent` and `bytes_received` count keys and values, not what
+    a protocol adds. `error` is the name of the class of what was raised, "" for nothing.
     """
 
     name: str
@@ -163,6 +167,20 @@ class Recorder:
     def clear(self, prefix: bytes) -> None:
         self._record("clear", [prefix], lambda: self.inner.clear(prefix))
 
+    def lock(
+        self, session: bytes, names: Sequence[bytes], ttl_ms: int, patience: Patience, label: bytes = b""
+    ) -> Locking:
+        return self._record("lock", names, lambda: self.inner.lock(session, names, ttl_ms, patience, label))
+
+    def renew(self, session: bytes, ttl_ms: int) -> bool:
+        return self._record("renew", [], lambda: self.inner.renew(session, ttl_ms))
+
+    def unlock(self, session: bytes, names: Sequence[bytes] | None = None) -> None:
+        self._record("unlock", names or [], lambda: self.inner.unlock(session, names))
+
+    def locks(self, prefix: bytes = b"") -> list[Holding]:
+        return self._record("locks", [prefix], lambda: self.inner.locks(prefix))
+
     def release(self, view: View | None) -> None:
         self.inner.release(view)
 
@@ -175,6 +193,8 @@ def _expected_keys(expect: Sequence[Expectation]) -> list[bytes]:
     for expectation in expect:
         if isinstance(expectation, ExpectCell):
             keys.append(expectation.key)
+        elif isinstance(expectation, ExpectLock):
+            keys.append(expectation.name)
         else:
             keys += (expectation.start, expectation.stop)
     return keys
@@ -203,8 +223,9 @@ class Mirror:
     """Asks `first` and `second` the same and answers as `first` does; Disagreement if they differ.
 
     Both stores must be empty at the start and changed through mirrors alone, of one process. Mirrors on the same two
-    stores must share `turn`: it makes both stores see all calls in the same order. Versions and estimates may differ;
-    keys, values, order, presence, numbers drawn and classes of errors may not.
+    stores must share `turn`: it makes both stores see all calls in the same order. Versions, tokens, times left and
+    estimates may differ; keys, values, order, presence, numbers drawn, who has which lock and classes of errors may
+    not. Two clocks can differ on whether a session has just run out: ask for locks well before or well after.
 
     A fork cannot keep two stores in step when the parent sees one of them change and the other not: in the child, the
     first store goes on alone.
@@ -223,12 +244,14 @@ class Mirror:
             max_key_bytes=min(one.max_key_bytes, other.max_key_bytes),
             max_value_bytes=min(one.max_value_bytes, other.max_value_bytes),
             max_commit_bytes=min(one.max_commit_bytes, other.max_commit_bytes),
+            min_ttl_ms=max(one.min_ttl_ms, other.min_ttl_ms),
         )
         self._turn = turn or Turn()
         self._process = os.getpid()
         self._versions: dict[int, int] = {0: 0}  # of cells: the second store's by the first's for the same commit
         self._back: dict[int, int] = {0: 0}  # and the other way round
         self._states: dict[int, int] = {}  # of readings, likewise
+        self._tokens: dict[tuple[bytes, int], int] = {}  # of locks, by name: the second store's by the first's
 
     def _alone(self) -> bool:
         return self._process != os.getpid()
@@ -244,16 +267,15 @@ class Mirror:
         return one, other  # type: ignore[return-value]
 
     def _for_second(self, expect: Sequence[Expectation]) -> list[Expectation]:
-        """`expect` in the second store's versions; one never seen becomes one that no cell has."""
-        return [
-            replace(
-                each,
-                version=self._versions.get(each.version, 1 << 62)
-                if isinstance(each, ExpectCell)
-                else self._states.get(each.version, self._versions.get(each.version, 0)),
-            )
-            for each in expect
-        ]
+        """`expect` in the second store's versions and tokens; one never seen becomes one that nothing has."""
+        return [self._translated(each) for each in expect]
+
+    def _translated(self, each: Expectation) -> Expectation:
+        if isinstance(each, ExpectLock):
+            return replace(each, token=self._tokens.get((each.name, each.token), 1 << 62))
+        if isinstance(each, ExpectCell):
+            return replace(each, version=self._versions.get(each.version, 1 << 62))
+        return replace(each, version=self._states.get(each.version, self._versions.get(each.version, 0)))
 
     def _pair(self, one: int, other: int) -> None:
         """Note that `one` and `other` are versions of one commit."""
@@ -345,6 +367,58 @@ class Mirror:
         with self._turn:
             self._both(lambda: self.first.clear(prefix), lambda: self.second.clear(prefix))
 
+    def lock(
+        self, session: bytes, names: Sequence[bytes], ttl_ms: int, patience: Patience, label: bytes = b""
+    ) -> Locking:
+        if self._alone():
+            return self.first.lock(session, names, ttl_ms, patience, label)
+        check_keys(self.traits, names)
+        ttl_ms = max(ttl_ms, self.traits.min_ttl_ms)
+        with self._turn:
+            one, other = self._both(
+                lambda: self.first.lock(session, names, ttl_ms, patience, label),
+                lambda: self.second.lock(session, names, ttl_ms, patience, label),
+            )
+            for name, mine, theirs in zip(names, one.standings, other.standings, strict=True):
+                if mine.holder != theirs.holder or (mine.token > 0) != (theirs.token > 0):
+                    raise Disagreement(f"first: {one!r}; second: {other!r}")
+                self._same_token(name, mine.token, theirs.token)
+            self._states.setdefault(one.version, other.version)
+            return one
+
+    def _same_token(self, name: bytes, one: int, other: int) -> None:
+        if self._tokens.setdefault((name, one), other) != other:
+            raise Disagreement(f"the tokens {one} and {other} belong to two turns")
+
+    def renew(self, session: bytes, ttl_ms: int) -> bool:
+        if self._alone():
+            return self.first.renew(session, ttl_ms)
+        ttl_ms = max(ttl_ms, self.traits.min_ttl_ms)
+        with self._turn:
+            one, other = self._both(
+                lambda: self.first.renew(session, ttl_ms), lambda: self.second.renew(session, ttl_ms)
+            )
+            if one != other:
+                raise Disagreement("a session lives in one store only")
+            return one
+
+    def unlock(self, session: bytes, names: Sequence[bytes] | None = None) -> None:
+        if self._alone():
+            return self.first.unlock(session, names)
+        with self._turn:
+            self._both(lambda: self.first.unlock(session, names), lambda: self.second.unlock(session, names))
+
+    def locks(self, prefix: bytes = b"") -> list[Holding]:
+        if self._alone():
+            return self.first.locks(prefix)
+        with self._turn:
+            one, other = self._both(lambda: self.first.locks(prefix), lambda: self.second.locks(prefix))
+            if [_untimed(each) for each in one] != [_untimed(each) for each in other]:
+                raise Disagreement(f"first: {one!r}; second: {other!r}")
+            for mine, theirs in zip(one, other, strict=True):
+                self._same_token(mine.name, mine.token, theirs.token)
+            return one
+
     def release(self, view: View | None) -> None:
         if isinstance(view, MirrorView):
             self.first.release(view.first)
@@ -354,6 +428,11 @@ class Mirror:
         with self._turn:
             self.first.close()
             self.second.close()
+
+
+def _untimed(holding: Holding) -> Holding:
+    """`holding` without what two stores may say differently."""
+    return holding._replace(token=0, remaining_ms=0)
 
 
 def _outcome_of(ask: Callable[[], T]) -> tuple[T | None, Error | None]:
@@ -374,8 +453,8 @@ class Fault(enum.Enum):
     REORDER      the request is overtaken: its sender hears nothing, as with LOSE, and it arrives after later messages
     ECHO         the request reaches the store, and once more after later messages
 
-    A read, a count or an increment whose message is lost raises Unavailable: asking again does no harm, a number drawn
-    and lost is a gap.
+    A read, a count, an increment or what concerns locks, whose message is lost, raises Unavailable: asking again does
+    no harm, a number drawn and lost is a gap.
     """
 
     DROP_BEFORE = "drop before"
@@ -559,6 +638,31 @@ class Faulty:
         self._pass(
             lambda: self.inner.clear(prefix),
             OutcomeUnknown("the reply to a clear was lost (injected): clear again"),
+        )
+
+    def lock(
+        self, session: bytes, names: Sequence[bytes], ttl_ms: int, patience: Patience, label: bytes = b""
+    ) -> Locking:
+        return self._pass(
+            lambda: self.inner.lock(session, names, ttl_ms, patience, label),
+            Unavailable("the reply to a request for locks was lost (injected): ask again"),
+        )
+
+    def renew(self, session: bytes, ttl_ms: int) -> bool:
+        return self._pass(
+            lambda: self.inner.renew(session, ttl_ms),
+            Unavailable("the reply to a renewal was lost (injected): ask again"),
+        )
+
+    def unlock(self, session: bytes, names: Sequence[bytes] | None = None) -> None:
+        self._pass(
+            lambda: self.inner.unlock(session, names),
+            Unavailable("the reply to an unlocking was lost (injected): ask again"),
+        )
+
+    def locks(self, prefix: bytes = b"") -> list[Holding]:
+        return self._pass(
+            lambda: self.inner.locks(prefix), Unavailable("the reply to a question for locks was lost (injected)")
         )
 
     def release(self, view: View | None) -> None:
