@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from rome.config import SCHEMES, parse
+from rome.driver.api import ExpectLock, Patience
 from rome.driver.open import open_store
 from rome.driver.redis.driver import FENCE_KEPT_MS, MARK_KEPT_MS, TRAITS
 from rome.driver.redis.server import FORMAT
@@ -57,35 +58,46 @@ def test_figures_that_the_page_repeats_are_those_of_the_code() -> None:
     assert f"`{FORMAT.decode()}`; another text is refused" in KEYS
 
 
+def shown(cell: str, given: dict[str, bytes], texts: dict[str, bytes]) -> bytes:
+    """The bytes of a cell such as *v* `31`, 16 × `73`, or *v* as text."""
+    if cell.endswith(" as text"):
+        word = cell.removesuffix(" as text").strip("`")
+        return texts.get(word, word.encode())
+    found = b""
+    for name, times, digits in re.findall(r"(\*\w\*)|(?:(\d+) × )?`([0-9a-f]*)`", cell):
+        found += given[name] if name else bytes.fromhex(digits) * int(times or 1)
+    return found
+
+
+def key_of(cell: str, given: dict[str, bytes]) -> bytes:
+    """What stands before the colon: a single letter is text."""
+    return cell.strip("`").encode() if re.fullmatch(r"`[a-z]`", cell) else shown(cell, given, {})
+
+
 @servers
 def test_the_vectors_are_what_a_server_holds(tmp_path: Path) -> None:
-    def shown(cell: str, version: int) -> bytes:
-        """What a cell such as `a`: *v* `31` or *v* as text means, `a` left out."""
-        if cell.endswith(" as text"):
-            cell = cell.removesuffix(" as text").strip("`")
-            return b"%d" % version if cell == "*v*" else cell.encode()
-        digits = re.fullmatch(r"\*v\*(?: `([0-9a-f]*)`)?", cell)
-        assert digits, cell
-        return version.to_bytes(8, "big") + bytes.fromhex(digits[1] or "")
-
     with RedisServer(tmp_path / "redis") as server:
         driver = open_store(parse(server.url("glance")))
         version = driver.commit((), [(b"a", b"1"), (b"b", b"")], b"m")
         driver.increment(b"c", 5)
+        token = driver.lock(b"s" * 16, [b"l\0"], 60_000, Patience.WAIT, b"me").standings[0].token
         driver.close()
         client = server.client()
+        ends = client.zscore("rome:{glance}:sessions", b"s" * 16)
+        given = {"*v*": version.to_bytes(8, "big"), "*t*": token.to_bytes(8, "big")}
+        texts = {"*v*": b"%d" % version, "*t*": b"%d" % token}
         rows = rows_after(KEYS, "<!-- vectors: redis -->")
         assert [row[0].strip("`").encode() for row in rows] == sorted(client.keys("*"))
         for key, holds in ((row[0].strip("`"), row[1]) for row in rows):
             kind = client.type(key)
-            parts = re.findall(r"`(\w)`: ([^,]+)", holds)
+            parts = [part.split(": ", 1) for part in holds.split(", ")] if ": " in holds else []
             if kind == b"hash":
-                assert client.hgetall(key) == {name.encode(): shown(part, version) for name, part in parts}
+                assert client.hgetall(key) == {key_of(name, given): shown(part, given, texts) for name, part in parts}
             elif kind == b"zset":
                 found = client.zrange(key, 0, -1, withscores=True)
-                assert [(name.encode(), float(part)) for name, part in parts] == found
+                assert [(key_of(name, given), ends if part == "*e*" else float(part)) for name, part in parts] == found
             else:
-                assert client.get(key) == shown(holds, version)
+                assert client.get(key) == shown(holds, given, texts)
 
 
 @servers
@@ -110,6 +122,14 @@ class TestRights:
             assert driver.increment(b"c", 1, 5) == 6
             assert driver.count([(b"a", b"z")]) == [1]
             assert value_at(driver, b"b") == b"1"
+            one, other = b"1" * 16, b"2" * 16
+            token = driver.lock(one, [b"x"], 60_000, Patience.WAIT, b"me").standings[0].token
+            driver.lock(other, [b"x"], 60_000, Patience.WAIT)
+            assert [held.label for held in driver.locks()] == [b"me"]
+            driver.commit([ExpectLock(b"x", one, token)], [(b"b", b"2")])
+            assert driver.renew(one, 60_000)
+            driver.unlock(one)
+            driver.unlock(other)
             driver.clear(b"b")
             driver.clear(b"")
         finally:

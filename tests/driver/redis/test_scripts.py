@@ -16,7 +16,7 @@ from tests.servers.redis import RedisServer
 
 pytestmark = pytest.mark.servers
 
-NO_EXPECTATIONS = (0, "", 0)
+NO_EXPECTATIONS = (0, 0, "", 0)
 _numbers = itertools.count(1)
 
 
@@ -29,15 +29,18 @@ class Store:
         self.format, self.cells, self.order, self.commits, self.counters, self.mark = (
             name + part for part in ("format", "cells", "order", "commits", "counters", "mark:m")
         )
+        self.sessions, self.places, self.locks, self.labels, self.tokens = (
+            name + part for part in ("sessions", "places", "locks", "labels", "tokens")
+        )
 
     def run(self, script: str, keys: Sequence[str], *arguments: Any) -> Any:
         return self.client.eval(load(script).text, len(keys), *keys, *arguments)
 
     def read(self, *arguments: Any) -> Any:
-        return self.run("read", (self.cells, self.order, self.commits), *arguments)
+        return self.run("read", (self.cells, self.order, self.commits, self.locks, self.sessions), *arguments)
 
     def commit(self, *arguments: Any, mark: bool = False) -> Any:
-        keys = (self.cells, self.order, self.commits) + ((self.mark,) if mark else ())
+        keys = (self.cells, self.order, self.commits, self.locks, self.sessions) + ((self.mark,) if mark else ())
         return self.run("commit", keys, *arguments)
 
     def put(self, **cells: str) -> int:
@@ -59,8 +62,9 @@ def test_every_script_has_a_head_that_says_what_it_takes_and_answers() -> None:
     folder = files("rome.driver") / "lua"
     names = {path.name for path in folder.iterdir() if path.name.endswith(".lua")}
     assert names == {"claim.lua", "clear.lua", "commit.lua", "count.lua", "expect.lua", "increment.lua",
-                     "outcome.lua", "read.lua"}  # fmt: skip
-    for name in names - {"expect.lua"}:
+                     "lock.lua", "locks.lua", "outcome.lua", "read.lua", "renew.lua", "sessions.lua",
+                     "unlock.lua"}  # fmt: skip
+    for name in names - {"expect.lua", "sessions.lua"}:
         text = (folder / name).read_text()
         assert re.match(r"#!lua( flags=[a-z-]+)?\n-- ", text), name
         for word in ("KEYS", "ARGV", "result"):
@@ -106,26 +110,26 @@ class TestRead:
 
     def test_an_expected_cell_must_have_its_version_and_an_absent_one_be_absent(self, store: Store) -> None:
         version = store.put(a="1")
-        assert store.read(2, "a", "b", stamp(version) + stamp(0), 0, 0, 0) == [version, []]
-        assert store.read(1, "a", stamp(version - 1), 0, 0, 0) == 1
-        assert store.read(1, "a", stamp(0), 0, 0, 0) == 1
-        assert store.read(1, "b", stamp(version), 0, 0, 0) == 1
+        assert store.read(0, 2, "a", "b", stamp(version) + stamp(0), 0, 0, 0) == [version, []]
+        assert store.read(0, 1, "a", stamp(version - 1), 0, 0, 0) == 1
+        assert store.read(0, 1, "a", stamp(0), 0, 0, 0) == 1
+        assert store.read(0, 1, "b", stamp(version), 0, 0, 0) == 1
 
     def test_an_expected_range_is_not_looked_at_while_the_counter_stands(self, store: Store) -> None:
         version = store.put(a="1")
-        assert store.read(0, "", 1, "[a", "(b", version, 7, 0, 0) == [version, []]
+        assert store.read(0, 0, "", 1, "[a", "(b", version, 7, 0, 0) == [version, []]
         store.put(z="1")
-        assert store.read(0, "", 1, "[a", "(b", version, 7, 0, 0) == 2
-        assert store.read(0, "", 1, "[a", "(b", version, 1, 0, 0)[1] == []
+        assert store.read(0, 0, "", 1, "[a", "(b", version, 7, 0, 0) == 2
+        assert store.read(0, 0, "", 1, "[a", "(b", version, 1, 0, 0)[1] == []
 
     def test_an_expected_range_holds_no_cell_written_later(self, store: Store) -> None:
         store.put(**{f"k{number:04}": "" for number in range(1500)})
         version = store.put(z="1")
         store.put(other="1")
-        assert store.read(0, "", 1, "[k", "(l", version, 1500, 0, 0)[1] == []
+        assert store.read(0, 0, "", 1, "[k", "(l", version, 1500, 0, 0)[1] == []
         store.put(k1400="changed")
-        assert store.read(0, "", 1, "[k", "(l", version, 1500, 0, 0) == 2
-        assert store.read(0, "", 1, "[k", "(k1400", version, 1400, 0, 0)[1] == []
+        assert store.read(0, 0, "", 1, "[k", "(l", version, 1500, 0, 0) == 2
+        assert store.read(0, 0, "", 1, "[k", "(k1400", version, 1400, 0, 0)[1] == []
 
 
 class TestCommit:
@@ -149,15 +153,15 @@ class TestCommit:
     def test_what_does_not_hold_is_told_and_nothing_is_written(self, store: Store) -> None:
         version = store.put(a="1")
         before = store.client.dump(store.cells), store.client.get(store.commits)
-        assert store.commit(1, "a", stamp(1), 0, 1000, 1, "b", "1", 0, mark=True) == 1
+        assert store.commit(0, 1, "a", stamp(1), 0, 1000, 1, "b", "1", 0, mark=True) == 1
         store.put(z="1")
         before = store.client.dump(store.cells), store.client.get(store.commits)
-        assert store.commit(0, "", 1, "[a", "(b", version, 2, 1000, 1, "b", "1", 1, "a", mark=True) == 2
+        assert store.commit(0, 0, "", 1, "[a", "(b", version, 2, 1000, 1, "b", "1", 1, "a", mark=True) == 2
         assert (store.client.dump(store.cells), store.client.get(store.commits)) == before
         assert not store.client.exists(store.mark)
 
     def test_a_marked_commit_is_applied_once(self, store: Store) -> None:
-        write = (1, "a", stamp(0), 0, 60_000, 1, "a", "1", 0)
+        write = (0, 1, "a", stamp(0), 0, 60_000, 1, "a", "1", 0)
         version = store.commit(*write, mark=True)
         assert store.commit(*write, mark=True) == version
         assert store.commit(*write) == 1

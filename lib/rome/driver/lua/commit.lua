@@ -1,19 +1,19 @@
 #!lua
 -- One commit: checks every expectation, then applies every write, or nothing.
 --
--- KEYS     cells, order, commits, and mark if the commit has one
+-- KEYS     cells, order, commits, locks, sessions, and mark if the commit has one
 -- ARGV     the expectations (see expect.lua), then
 --          for how many milliseconds the mark is remembered
 --          how many cells are written, and of each its key and value
 --          how many cells are deleted, and of each its key
--- result   1 to 3 if nothing was written: an expected cell or range has changed, or `outcome` has fenced the mark off;
---          else the new commit counter (of a mark applied before, the counter it had then)
+-- result   1 to 4 if nothing was written: an expected cell or range has changed, `outcome` has fenced the mark off, or an
+--          expected lock is lost; else the new commit counter (of a mark applied before, the counter it had then)
 --
 -- The counter is the server's clock in microseconds, or one more than before if the clock has not moved on. So no
 -- version is given twice, even after a restart or a failover that lost some commits.
 -- include: expect.lua
 
-local applied = KEYS[4] and redis.call('GET', KEYS[4])
+local applied = KEYS[6] and redis.call('GET', KEYS[6])
 if applied then
     return applied == '0' and FENCED or tonumber(applied)
 end
@@ -33,8 +33,8 @@ local version = math.max(counter + 1, tonumber(clock[1]) * 1000000 + tonumber(cl
 local stamp = struct.pack('>I8', version)
 local decimal = string.format('%.0f', version)
 redis.call('SET', KEYS[3], decimal)
-if KEYS[4] then
-    redis.call('SET', KEYS[4], decimal, 'PX', ARGV[place])
+if KEYS[6] then
+    redis.call('SET', KEYS[6], decimal, 'PX', ARGV[place])
 end
 
 place = place + 1

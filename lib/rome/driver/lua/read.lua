@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- One wave: cells by key and scans, of one state of the store, if what was read before still holds in it.
 --
--- KEYS     cells, order, commits
+-- KEYS     cells, order, commits, and if locks are expected: locks, sessions
 -- ARGV     the expectations (see expect.lua), then
 --          how many gets follow, and their keys
 --          how many scans follow, and of each:

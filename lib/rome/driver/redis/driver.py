@@ -12,7 +12,23 @@ import redis
 from redis.connection import AbstractConnection
 
 from rome.config import StoreURL
-from rome.driver.api import Cell, Expectation, ExpectCell, Reading, Scan, Scope, Traits, View, Write
+from rome.driver.api import (
+    Cell,
+    Expectation,
+    ExpectCell,
+    ExpectLock,
+    Holding,
+    Locking,
+    Patience,
+    Reading,
+    Scan,
+    Scope,
+    Traits,
+    View,
+    Write,
+)
+from rome.driver.lock_table import check_session
+from rome.driver.redis import locks
 from rome.driver.redis.connections import Connections, opener
 from rome.driver.redis.failures import FOREIGN, failure, meaning
 from rome.driver.redis.scripts import Script, load
@@ -22,6 +38,8 @@ from rome.errors import (
     Conflict,
     DatabaseError,
     DataError,
+    Deadlock,
+    LeaseLost,
     OperationalError,
     OutcomeUnknown,
     ReadOnlyStore,
@@ -45,6 +63,7 @@ FIRST_WAIT_S = 0.02  # before a second try; doubled each time
 _READ, _COMMIT, _OUTCOME, _COUNT, _INCREMENT, _CLEAR, _CLAIM = map(
     load, ("read", "commit", "outcome", "count", "increment", "clear", "claim")
 )
+_LOCK, _RENEW, _UNLOCK, _LOCKS = map(load, ("lock", "renew", "unlock", "locks"))
 _DELETE = _COMMIT.when_full()  # a commit that only deletes is how one makes room
 _VERSION = struct.Struct(">Q")
 _INFO = [b"INFO", b"memory", b"persistence"]
@@ -53,6 +72,7 @@ _CONFLICTS = {
     2: "a range that this transaction read has changed: run it again",
     3: "this commit was given up before it arrived: run it again",
 }
+_LOCK_LOST = 4
 
 Arguments = list[bytes]
 T = TypeVar("T")
@@ -83,6 +103,9 @@ class RedisDriver:
         self._format, self._cells, self._order, self._commits, self._counters = (
             name + part for part in (b"format", b"cells", b"order", b"commits", b"counters")
         )
+        self._sessions, self._places, self._locks, self._labels, self._tokens = (
+            name + part for part in (b"sessions", b"places", b"locks", b"labels", b"tokens")
+        )
         self._open_one = opener(url, self._place)
         patience_s = int(url.option("read_timeout_ms")) / 1000
         self._connections = Connections(self._connect, int(url.option("max_connections")), patience_s)
@@ -108,10 +131,10 @@ class RedisDriver:
                 b"-1" if scan.limit is None else b"%d" % scan.limit,
                 b"1" if scan.dereference else b"0",
             )
-        keys = (self._cells, self._order, self._commits)
+        keys = (self._cells, self._order, self._commits, self._locks, self._sessions)
         reply = self._repeat(lambda connection: _run(connection, _READ, keys, arguments))
         if type(reply) is int:
-            raise Conflict(_CONFLICTS[reply])
+            raise _refusal(reply)
         cells = _cells(gets, reply[1])
         found: list[list[Cell]] = []
         rows: list[list[Cell | None] | None] = []
@@ -129,12 +152,12 @@ class RedisDriver:
         puts = [part for key, value in writes if value is not None for part in (key, value)]
         deletes = [key for key, value in writes if value is None]
         arguments += (b"%d" % MARK_KEPT_MS, b"%d" % (len(puts) // 2), *puts, b"%d" % len(deletes), *deletes)
-        keys: tuple[bytes, ...] = (self._cells, self._order, self._commits)
+        keys: tuple[bytes, ...] = (self._cells, self._order, self._commits, self._locks, self._sessions)
         if mark:
             keys += (self._mark + mark,)
         version, confirmed = self._once(_COMMIT if puts else _DELETE, keys, arguments, mark)
-        if version in _CONFLICTS:
-            raise Conflict(_CONFLICTS[version])
+        if version <= _LOCK_LOST:
+            raise _refusal(version)
         if not confirmed:
             raise self._unconfirmed("the commit", mark)
         return int(version)
@@ -167,12 +190,45 @@ class RedisDriver:
         return int(number)
 
     def clear(self, prefix: bytes) -> None:
-        head = prefix.rstrip(b"\xff")
-        above = b"(" + head[:-1] + bytes([head[-1] + 1]) if head else b"+"
         keys = (self._cells, self._order, self._commits, self._counters)
-        _, confirmed = self._once(_CLEAR, keys, [prefix, b"[" + prefix, above], b"")
+        _, confirmed = self._once(_CLEAR, keys, [prefix, b"[" + prefix, locks.above(prefix)], b"")
         if not confirmed:
             raise self._unconfirmed("the clearing", b"")
+
+    def lock(
+        self, session: bytes, names: Sequence[bytes], ttl_ms: int, patience: Patience, label: bytes = b""
+    ) -> Locking:
+        check_session(session)
+        check_keys(TRAITS, names)
+        asked = list(dict.fromkeys(names))
+        arguments = [session, _time(ttl_ms), patience.value.encode(), label, *map(locks.escaped, asked)]
+        keys = (self._sessions, self._places, self._locks, self._labels, self._tokens, self._commits)
+        reply, confirmed = self._repeat(lambda connection: self._run_and_wait(connection, _LOCK, keys, arguments))
+        if type(reply) is int:
+            raise Deadlock("sessions wait for each other's locks in a circle, and this one came last: begin anew")
+        if not confirmed:
+            raise self._unconfirmed_session()
+        return locks.locking(names, asked, reply)
+
+    def renew(self, session: bytes, ttl_ms: int) -> bool:
+        arguments = [session, _time(ttl_ms)]
+        keys = (self._sessions,)
+        lives, confirmed = self._repeat(lambda connection: self._run_and_wait(connection, _RENEW, keys, arguments))
+        if lives and not confirmed:
+            raise self._unconfirmed_session()
+        return bool(lives)
+
+    def unlock(self, session: bytes, names: Sequence[bytes] | None = None) -> None:
+        # Replicas are not waited for: what they do not have of it, time brings about.
+        if names is None or names:
+            arguments = [session, *map(locks.escaped, names or ())]
+            keys = (self._sessions, self._places, self._locks, self._labels)
+            self._repeat(lambda connection: _run(connection, _UNLOCK, keys, arguments))
+
+    def locks(self, prefix: bytes = b"") -> list[Holding]:
+        keys = (self._sessions, self._places, self._locks, self._labels)
+        arguments = locks.beginning_with(prefix)
+        return locks.holdings(self._repeat(lambda connection: _run(connection, _LOCKS, keys, arguments)))
 
     def release(self, view: View) -> None:
         """There are no views here; any is taken and nothing is done."""
@@ -263,6 +319,9 @@ class RedisDriver:
     def _unconfirmed(self, what: str, mark: bytes) -> OutcomeUnknown:
         return OutcomeUnknown(f"{self._place}: {what} is on the primary, but not on enough replicas yet", mark=mark)
 
+    def _unconfirmed_session(self) -> Unavailable:
+        return Unavailable(f"{self._place}: the primary has it, but too few replicas yet: ask again")
+
     def _whole(self, cells: list[Cell | None]) -> list[Cell]:
         """`cells`, which the order of keys names; OperationalError if one is missing."""
         if None in cells:
@@ -312,15 +371,29 @@ def _expectations(expect: Sequence[Expectation]) -> Arguments:
     keys: Arguments = []
     versions: list[int] = []
     ranges: Arguments = []
+    held: Arguments = []
     for expectation in expect:
         if isinstance(expectation, ExpectCell):
             keys.append(expectation.key)
             versions.append(expectation.version)
+        elif isinstance(expectation, ExpectLock):
+            held.append(locks.held(expectation))
         else:
-            start, stop, held = expectation.start, expectation.stop, len(expectation.keys)
-            ranges += (b"[" + start, b"(" + stop, b"%d" % expectation.version, b"%d" % held)
+            start, stop, count = expectation.start, expectation.stop, len(expectation.keys)
+            ranges += (b"[" + start, b"(" + stop, b"%d" % expectation.version, b"%d" % count)
     stamps = struct.pack(f">{len(versions)}Q", *versions)
-    return [b"%d" % len(keys), *keys, stamps, b"%d" % (len(ranges) // 4), *ranges]
+    return [b"%d" % len(held), *held, b"%d" % len(keys), *keys, stamps, b"%d" % (len(ranges) // 4), *ranges]
+
+
+def _refusal(code: int) -> Conflict | LeaseLost:
+    """The error for what expect.lua and commit.lua found."""
+    if code == _LOCK_LOST:
+        return LeaseLost("the lease that this commit was made under is lost: nothing was written; take it again")
+    return Conflict(_CONFLICTS[code])
+
+
+def _time(ttl_ms: int) -> bytes:
+    return b"%d" % max(ttl_ms, TRAITS.min_ttl_ms)
 
 
 def _cells(keys: Sequence[bytes], values: Sequence[bytes | None]) -> list[Cell | None]:
