@@ -8,8 +8,9 @@
 --          what the session says of itself, or '' for what it said before
 --          the names of the locks, each once, escaped
 -- result   1 if the session would have waited for itself: it was taken out of all queues and given nothing; else
---          {commit counter, of each name {token, holder}}: the token is 0 if the session does not have the lock, and
---          the holder is then who is in its way, '' if no one is (and another lock of a 'nowait' was not free)
+--          {commit counter, of each name {token, holder, sessions ahead}}: the token is 0 if the session does not have
+--          the lock, and the holder is then who is in its way, '' if no one is (and another lock of a 'nowait' was not
+--          free); among the sessions ahead there may be dead ones
 --
 -- A session that has and waits for nothing is none. It may be sent again: what the session has already keeps its token,
 -- and what it waits for its place. It always writes if there is anything, so that a WAIT after it waits for what an
@@ -112,7 +113,8 @@ for at = FIRST_NAME, #ARGV do
     if entry and not mine then
         taken = true
         if patience == 'wait' and not queued[name] then
-            stand(name, WAITING .. draw())
+            queued[name] = WAITING .. draw()
+            stand(name, queued[name])
             arrived = true
         end
     end
@@ -128,17 +130,20 @@ local answer = {tonumber(redis.call('GET', KEYS[6]) or '0')}
 for at = FIRST_NAME, #ARGV do
     local name, entry = ARGV[at], fronts[at]
     local mine = not entry or string.sub(entry, -16) == session
-    local token, holder = 0, mine and '' or string.sub(entry, -16)
-    if entry and mine and is_held(entry) then
+    local token, holder, ahead = 0, '', 0
+    if not mine then
+        holder = string.sub(entry, -16)
+        ahead = redis.call('ZLEXCOUNT', KEYS[3], '[' .. name .. HELD, '(' .. name .. (queued[name] or BEYOND))
+    elseif entry and is_held(entry) then
         token, holder = struct.unpack('>I8', string.sub(entry, -24, -17)), session
-    elseif mine and not (taken and patience == 'nowait') then
+    elseif not (taken and patience == 'nowait') then
         if entry then
             take_away(entry)
         end
         stand(name, HELD .. draw())
         token, holder = drawn, session
     end
-    answer[#answer + 1] = {token, holder}
+    answer[#answer + 1] = {token, holder, ahead}
 end
 live_on()
 sweep()
