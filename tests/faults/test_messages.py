@@ -1,0 +1,134 @@
+"""Messages to the store are lost, delayed, repeated and reordered: no commit is lost, done twice or done by half.
+
+`Faulty` stands between transactions and the real driver of every store. Each teller has a database of its own, with
+its own catalogue and its own line to the store, as a process has.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from rome.config import parse
+from rome.database import Conversation, Database
+from rome.driver.api import Expectation, Write
+from rome.errors import UniqueViolation
+from rome.testing.driver_life import in_threads
+from rome.testing.instruments import Fault, Faulty
+from tests.faults.bank import Kind, Tally, Teller, Told, audit, open_bank
+from tests.servers.stores import STORES, a_store
+
+TELLERS = 4
+DEEDS = 80
+LOSSES = (Fault.DROP_BEFORE, Fault.LOSE, Fault.DROP_AFTER)
+ALL = tuple(Fault)
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.servers if name != "memory" else ()) for name in STORES])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A bank in a store of each kind in turn."""
+    with a_store(request.param, tmp_path) as url:
+        open_bank(url)
+        yield url
+
+
+def work(
+    url: str, faults: Sequence[Fault], rate: float, deeds: int, seed: int, kind: type[Faulty] = Faulty
+) -> dict[int, Tally]:
+    """Tellers do deeds side by side over faulty lines; what each was told."""
+    tallies: dict[int, Tally] = {}
+
+    def serve(writer: int) -> None:
+        database = Database(parse(url))
+        database.references = 1
+        chance = random.Random(f"{seed} {writer}")
+        rates = {fault: rate / len(faults) for fault in faults}
+        line = kind(database.driver, rates=rates, chance=chance, delay_ms=0.2)
+        database.driver = line
+        conversation = Conversation(database)
+        teller = Teller(conversation, writer)
+        tallies[writer] = teller.tally
+        for number in range(deeds):
+            teller.do(number)
+        conversation.rollback()
+        line.close()
+        assert set(line.injected) == set(faults), "too few messages for every fault to happen"
+
+    in_threads([lambda writer=writer: serve(writer) for writer in range(TELLERS)])  # type: ignore[misc]
+    return tallies
+
+
+def assert_most_was_done(tallies: dict[int, Tally], least: float) -> None:
+    told = [each for tally in tallies.values() for each in tally.values()]
+    assert told.count(Told.DONE) >= least * len(told), {each: told.count(each) for each in Told}
+
+
+@pytest.mark.parametrize("fault", ALL, ids=lambda fault: fault.value.replace(" ", "_"))
+def test_no_single_kind_of_fault_loses_doubles_or_halves_a_commit(url: str, fault: Fault) -> None:
+    tallies = work(url, (fault,), 0.25, DEEDS // 2, 1)
+    standing = audit(url, tallies)
+    if fault in (Fault.DELAY, Fault.DUPLICATE, Fault.ECHO):  # nothing that anyone may notice
+        assert_most_was_done(tallies, 1.0)
+        assert standing[Kind.TRANSFER] == standing[Kind.APPEND] == TELLERS * DEEDS // 8
+        assert standing[Kind.TAKE] == 0
+    else:
+        assert_most_was_done(tallies, 0.2)
+
+
+def test_all_faults_together_lose_double_or_halve_no_commit(url: str) -> None:
+    tallies = work(url, ALL, 0.3, DEEDS, 2)
+    audit(url, tallies)
+    assert_most_was_done(tallies, 0.2)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(10, 20))
+def test_all_faults_together_for_long(url: str, seed: int) -> None:
+    tallies = work(url, ALL, 0.3, 8 * DEEDS, seed)
+    audit(url, tallies)
+    assert_most_was_done(tallies, 0.2)
+
+
+class Forgetful(Faulty):
+    """A store that does not look at marks, and knows of no commit that it is asked about."""
+
+    def _commit_once(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes) -> int:
+        return self.inner.commit(expect, writes)
+
+    def _fate(self, mark: bytes) -> int | None:
+        return None
+
+
+class Careless(Forgetful):
+    """One that does not look at expectations either."""
+
+    def _commit_once(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes) -> int:
+        return self.inner.commit((), writes)
+
+
+class Torn(Faulty):
+    """A store that loses the last of many writes."""
+
+    def _commit_once(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes) -> int:
+        return super()._commit_once(expect, writes[:-1] if len(writes) > 6 else writes, mark)
+
+
+@pytest.mark.parametrize(
+    ("kind", "faults", "complaint"),
+    [
+        (Forgetful, [Fault.ECHO], "its ticket was given back and is out again"),
+        (Forgetful, [Fault.DROP_AFTER], r"\[23505\] UNIQUE constraint failed|stand twice"),
+        (Careless, [Fault.DELAY], "belongs to no table, row or index"),
+        (Torn, [Fault.DELAY], "has no entry in the index"),
+    ],
+)
+def test_the_audit_notices_a_store_that_breaks_a_promise(
+    tmp_path: Path, kind: type[Faulty], faults: list[Fault], complaint: str
+) -> None:
+    url = f"rome+memory:///{tmp_path.name}-planted"
+    open_bank(url)
+    with pytest.raises((AssertionError, UniqueViolation), match=complaint):
+        audit(url, work(url, faults, 0.3, DEEDS, 3, kind))
