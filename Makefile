@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 WORKERS ?= 2
+STORE ?=
 
 environment = @$(PYTHON) tools/environment.py --venv $(VENV) --extras
 servers = @$(PYTHON) tools/servers.py
@@ -16,9 +17,10 @@ sources = setup.py lib tests bench tools $(wildcard glance_compat)
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
-run:  ## start Glance on ROME; ARGS='--help' lists the options
-	$(environment) glance,lmdb
-	@$(bin)/glance-on-rome $(ARGS)
+run:  ## start Glance on ROME; STORE=redis or STORE=etcd with a server of its own; ARGS='--help' lists the options
+	$(environment) glance,lmdb,redis
+	$(if $(filter redis etcd,$(STORE)),$(servers) $(STORE))
+	@$(bin)/glance-on-rome $(if $(STORE),--store $(STORE)) $(ARGS)
 
 test:  ## everything that must pass before a change is merged: check, then the tests; ARGS go to pytest
 	$(environment) glance,lmdb,redis,test

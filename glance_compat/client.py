@@ -1,4 +1,4 @@
-"""A small client of Glance's image API v2: one tenant, one keep-alive connection, every answer checked."""
+"""A small client of Glance's image API v2: one tenant, every answer checked."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ class Upload(io.RawIOBase):
 
 
 class Client:
-    """Speaks to the server at `url` as an ordinary member of the project `tenant` (see `glance_compat.trusted`)."""
+    """Speaks to the server at `url` as an ordinary member of the project `tenant` (see `glance_compat.trusted`).
+
+    Every request has a connection of its own, which any worker may take, so one worker reads what another has written.
+    """
 
     def __init__(self, url: str, tenant: str) -> None:
         self.tenant = tenant
@@ -56,6 +59,7 @@ class Client:
                 "X-Project-Id": tenant,
                 "X-User-Id": tenant,
                 "X-Roles": "member,reader",
+                "Connection": "close",
             }
         )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -28,7 +29,8 @@ from glance_compat import schema
 from glance_compat.failure import Failure
 from glance_compat.proof import MEMBER, OWNER, UPLOAD_BYTES, Proof
 from glance_compat.server import Server, check_port, serve, wait_until_healthy, watch
-from glance_compat.state import State, finish, prepare, shown
+from glance_compat.state import DEFAULT_STORE, State, default_root, finish, prepare, shown
+from glance_compat.stores import HOST, STORES, StoreServer, serve_store
 
 EXIT_FAILED = 1
 
@@ -48,33 +50,52 @@ class Stopped(BaseException):
     "state_dir",
     envvar="ROME_STATE",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("var"),
-    show_default=True,
     show_envvar=True,
-    help="Directory of configuration, data, image files and logs; made at the first start, reused later.",
+    help="Directory of configuration, data, image files and logs; made at the first start, reused later.  "
+    "[default: var/<store>]",
+)
+@click.option(
+    "--store",
+    type=click.Choice(STORES),
+    help="What keeps the data, at the first start; the server of redis or etcd is started and stopped too, with its "
+    f"data below the state directory.  [default: {DEFAULT_STORE}]",
 )
 @click.option(
     "--connection",
+    "--url",
     metavar="URL",
-    help="SQLAlchemy URL of the data, at the first start.  [default: rome+lmdb:///<state>/data]",
+    help="SQLAlchemy URL of the data, at the first start, in place of --store: of a server of yours, for example "
+    "rome+redis://user:password@host:6379/glance.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=9292, show_default=True, help="Port of 127.0.0.1.")
-@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Server processes.")
+@click.option("--workers", type=click.IntRange(1), default=4, show_default=True, help="Server processes.")
 @click.option("--threads", type=click.IntRange(1), default=4, show_default=True, help="Threads of each process.")
 @click.option("--once", is_flag=True, help="Stop after the proof; the exit code says whether it held.")
 def main(
-    command: str, state_dir: Path, connection: str | None, port: int, workers: int, threads: int, once: bool
+    command: str,
+    state_dir: Path | None,
+    store: str | None,
+    connection: str | None,
+    port: int,
+    workers: int,
+    threads: int,
+    once: bool,
 ) -> None:
     """Run OpenStack Glance, unmodified, with its data in ROME.
 
-    Makes a state directory, brings the schema up to date (glance-manage db sync, load_metadefs), starts Glance under
-    gunicorn on 127.0.0.1, proves with an HTTP client that it works, and serves until Ctrl-C.
+    Makes a state directory, starts the store's server if it is to have one of its own, brings the schema up to date
+    (glance-manage db sync, load_metadefs), starts Glance under gunicorn on 127.0.0.1, proves with an HTTP client that
+    it works, and serves until Ctrl-C.
     """
+    if store is not None and connection is not None:
+        raise click.UsageError("give --store or --connection, not both")
+    if state_dir is None:
+        state_dir = default_root(store, connection)
     console = Console(highlight=False)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop_on_signal)
     try:
-        _run(console, state_dir, connection, port, workers, threads, once)
+        _run(console, state_dir, store, connection, port, workers, threads, once)
     except Failure as failure:
         _fail(str(failure))
     except OSError as error:
@@ -99,24 +120,48 @@ def _fail(reason: str) -> NoReturn:
 
 
 def _run(
-    console: Console, state_dir: Path, connection: str | None, port: int, workers: int, threads: int, once: bool
+    console: Console,
+    state_dir: Path,
+    store: str | None,
+    connection: str | None,
+    port: int,
+    workers: int,
+    threads: int,
+    once: bool,
 ) -> None:
     check_port(port)
-    state = prepare(state_dir, connection, port)
+    state = prepare(state_dir, store, connection, port)
     console.print(f"state       {state.root}  ({'new' if state.is_new else 'reused'})")
     console.print(f"connection  {shown(state.connection)}")
-    with _progress(console, MofNCompleteColumn()) as progress:
-        _follow(progress, "schema: glance-manage db sync", schema.count_revisions(), state, schema.sync)
-        _follow(progress, "metadata definitions: load_metadefs", schema.count_metadefs(), state, schema.load_metadefs)
-    finish(state)
-    with serve(state, port, workers, threads) as server:
-        with _progress(console) as progress:
-            bar = progress.add_task(f"glance-api: {workers} processes of {threads} threads at {server.url}", total=None)
-            wait_until_healthy(server)
-            progress.update(bar, total=1, completed=1)
-        image_id = _prove(console, server)
-        if not once:
-            _serve_on(console, server, image_id)
+    with _store_of(console, state) as store_server:
+        with _progress(console, MofNCompleteColumn()) as progress:
+            _follow(progress, "schema: glance-manage db sync", schema.count_revisions(), state, schema.sync)
+            _follow(
+                progress, "metadata definitions: load_metadefs", schema.count_metadefs(), state, schema.load_metadefs
+            )
+        finish(state)
+        with serve(state, port, workers, threads) as server:
+            with _progress(console) as progress:
+                title = f"glance-api: {workers} processes of {threads} threads at {server.url}"
+                bar = progress.add_task(title, total=None)
+                wait_until_healthy(server)
+                progress.update(bar, total=1, completed=1)
+            image_id = _prove(console, server)
+            if not once:
+                _serve_on(console, server, store_server, image_id)
+
+
+@contextmanager
+def _store_of(console: Console, state: State) -> Iterator[StoreServer | None]:
+    """The running server of the state's store; None if the state has none of its own."""
+    if state.place is None:
+        yield None
+        return
+    kind = state.place.kind
+    with serve_store(state.place, console.print) as server:
+        console.print(f"server      {kind.program} at {HOST}:{state.place.port}, pid {server.process.pid}")
+        console.print(f"            {kind.durability}", soft_wrap=True)
+        yield server
 
 
 def _progress(console: Console, *counters: ProgressColumn) -> Progress:
@@ -154,7 +199,7 @@ def _prove(console: Console, server: Server) -> str:
     return proof.image_id
 
 
-def _serve_on(console: Console, server: Server, image_id: str) -> None:
+def _serve_on(console: Console, server: Server, store_server: StoreServer | None, image_id: str) -> None:
     console.print(
         f"\nserving at {server.url}, log in {server.log.path}; go on with\n\n"
         f"  curl -H 'X-Project-Id: {OWNER}' {server.url}/v2/images\n"
@@ -163,4 +208,4 @@ def _serve_on(console: Console, server: Server, image_id: str) -> None:
         f"Ctrl-C stops it",
         soft_wrap=True,
     )
-    watch(server, console.print)
+    watch(server, store_server, console.print)

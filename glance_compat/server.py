@@ -19,8 +19,8 @@ import requests
 from glance_compat.failure import Failure
 from glance_compat.logs import Log
 from glance_compat.state import State
+from glance_compat.stores import HOST, StoreServer
 
-HOST = "127.0.0.1"
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 10.0
 KILL_TIMEOUT_S = 2.0
@@ -112,11 +112,11 @@ def wait_until_healthy(server: Server) -> None:
     raise Failure(f"no answer from {server.url}/healthcheck in {START_TIMEOUT_S:.0f} s: see {server.log.path}")
 
 
-def watch(server: Server, report: Callable[[str], None]) -> None:
+def watch(server: Server, store_server: StoreServer | None, report: Callable[[str], None]) -> None:
     """Follow a healthy server until it ends; never returns otherwise.
 
     `report` gets a line for each worker that died, which gunicorn replaces. Raises `Failure` when the server itself
-    ends.
+    ends, or the server of its store.
     """
     with server.log.path.open(errors="replace") as log:
         log.seek(0, os.SEEK_END)
@@ -125,5 +125,10 @@ def watch(server: Server, report: Callable[[str], None]) -> None:
                 died = WORKER_DIED.search(line)
                 if died:
                     report(f"a worker died ({died['cause'].strip()}); gunicorn starts another")
+            if store_server is not None and (ended := store_server.process.poll()) is not None:
+                raise Failure(
+                    f"{store_server.place.kind.program} ended with {ended}: {store_server.log.reason()}; start again, "
+                    f"what it has acknowledged is there"
+                )
             time.sleep(0.5)
     raise Failure(f"the server ended with {server.process.returncode}: {server.log.reason()}")

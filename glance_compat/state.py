@@ -1,12 +1,13 @@
 """The state directory: configuration, data, image files and logs of one Glance server.
 
-var/
+var/lmdb/
   version                       the layout's number; another number is refused
   etc/glance-api.conf           written once, then the operator's to edit
   etc/glance-api-paste.ini      Glance's own, with a pipeline `trusted` (see `glance_compat.trusted`)
   data/                         the store, unless --connection puts it elsewhere
+  server                        the kind and port of the store's server, if it has one of its own
   images/ staging/ tasks/       Glance's file store
-  log/                          what the server and glance-manage print
+  log/                          what the servers and glance-manage print
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from glance_compat.failure import Failure
+from glance_compat.stores import Place, new_place, recorded_place, remember
 
 LAYOUT = "1"
+DEFAULT_STORE = "lmdb"
 UNFINISHED = "unfinished"
 UNUSABLE = set("%#?")  # in paths: PasteDeploy interpolates % and cuts at #, glance_store's file URLs end at ?
 MIN_FREE_BYTES = 64 * 1024 * 1024
@@ -64,11 +67,13 @@ class State:
     """A state directory that is ready to be served.
 
     `connection` is the SQLAlchemy URL in its configuration, which may hold a password: print `shown(connection)`.
+    `place` is where the store's server is, if it is the state's own, to be started with it.
     """
 
     root: Path
     connection: str
     is_new: bool
+    place: Place | None = None
 
     @property
     def config_dir(self) -> Path:
@@ -91,10 +96,18 @@ def shipped(name: str) -> Path:
     return path
 
 
-def prepare(root: Path, connection: str | None, port: int) -> State:
+def default_root(store: str | None, connection: str | None) -> Path:
+    """Where a state is kept when no directory is named: below `var`, by the kind of its store."""
+    if connection is not None:
+        store = connection.partition(":")[0].removeprefix("rome+").partition("+")[0]
+    return Path("var", store if store and store.isalnum() else DEFAULT_STORE)
+
+
+def prepare(root: Path, store: str | None, connection: str | None, port: int) -> State:
     """Make the state directory at `root`, or check the one that is there.
 
-    `connection` None means the one already configured or, in a new directory, LMDB files below `root`.
+    `store` is one of `glance_compat.stores.STORES`; `connection` is a SQLAlchemy URL, in its place. None of them means
+    what is already configured or, in a new directory, LMDB files below `root`.
     Raises `Failure` for a directory of another layout or with another connection, for a URL that several processes
     cannot share, and when there is no room.
     """
@@ -102,11 +115,11 @@ def prepare(root: Path, connection: str | None, port: int) -> State:
     if UNUSABLE & set(str(root)):
         raise Failure(f"Glance takes some characters of {root} for something else: give a --state without %, # and ?")
     if (root / "version").exists():
-        state = _existing(root, connection)
+        state = _existing(root, store, connection)
     else:
         if root.exists() and any(root.iterdir()) and not (root / UNFINISHED).exists():
             raise Failure(f"{root} is not empty and holds no state of glance-on-rome: give another --state")
-        state = State(root, connection or f"rome+lmdb:///{quote(str(root))}/data", is_new=True)
+        state = _new(root, store or DEFAULT_STORE, connection)
     _check_shared(state.connection)
     _check_room(root)
     if state.is_new:
@@ -114,7 +127,16 @@ def prepare(root: Path, connection: str | None, port: int) -> State:
     return state
 
 
-def _existing(root: Path, connection: str | None) -> State:
+def _new(root: Path, store: str, connection: str | None) -> State:
+    if connection is not None:
+        return State(root, connection, is_new=True)
+    if store == DEFAULT_STORE:
+        return State(root, f"rome+lmdb:///{quote(str(root))}/data", is_new=True)
+    place = new_place(store, root)
+    return State(root, place.url, is_new=True, place=place)
+
+
+def _existing(root: Path, store: str | None, connection: str | None) -> State:
     layout = (root / "version").read_text().strip()
     if layout != LAYOUT:
         raise Failure(
@@ -127,7 +149,9 @@ def _existing(root: Path, connection: str | None) -> State:
             f"{root} keeps its data at {shown(configured)}: leave out --connection, give another --state, "
             f"or edit {root}/etc/glance-api.conf"
         )
-    return State(root, configured, is_new=False)
+    if store is not None and not configured.startswith(f"rome+{store}:"):
+        raise Failure(f"{root} keeps its data at {shown(configured)}: leave out --store, or give another --state")
+    return State(root, configured, is_new=False, place=recorded_place(root, configured))
 
 
 def _configured_connection(config_file: Path) -> str:
@@ -180,6 +204,10 @@ def _write(state: State, port: int) -> None:
         # oslo.config reads `$name` as a reference to another option
         CONFIGURATION.format(root=state.root, connection=state.connection.replace("$", "$$"), port=port)
     )
+    if state.place is None:
+        (state.root / "server").unlink(missing_ok=True)  # of a first start that failed
+    else:
+        remember(state.place)
 
 
 def finish(state: State) -> None:

@@ -15,11 +15,15 @@ from pathlib import Path
 
 import pytest
 
+from glance_compat.stores import KINDS
 from tests.glance.inside.databases import database_url
 from tests.glance.suite import REPOSITORY
+from tests.servers.stores import STORES
 
 START_TIMEOUT_S = 300
 STEPS = 17
+WORKERS = 4
+SERVERS = [name for name in STORES if name in KINDS]
 
 
 def command(*arguments: str) -> list[str]:
@@ -71,11 +75,11 @@ def descendants(pid: int) -> set[int]:
 
 
 @contextmanager
-def serving(state: Path) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+def serving(state: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     """The command, once it serves, and the lines it has printed so far."""
     lines: list[str] = []
     with subprocess.Popen(
-        command("--state", str(state), "--port", free_port()),
+        command("--state", str(state), "--port", free_port(), *arguments),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(), bufsize=1,
     ) as process:  # fmt: skip
         try:
@@ -115,7 +119,7 @@ class TestServer:
             printed = "".join(lines)
             assert "(reused)" in printed and "1 image of an earlier proof" in printed
             started = descendants(process.pid)
-            assert len(started) >= 3  # gunicorn's master and two workers
+            assert len(started) == 1 + WORKERS  # gunicorn's master
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == 0
             assert alive(started) == set()
@@ -156,6 +160,35 @@ class TestServer:
         assert "no space is left" in one_line(finished)
 
 
+@pytest.mark.servers
+class TestStoreWithServer:
+    @pytest.mark.parametrize("store", SERVERS)
+    def test_a_server_killed_in_service_ends_the_command_and_the_next_start_finds_everything(
+        self, store: str, tmp_path: Path
+    ) -> None:
+        with serving(tmp_path / "var", "--store", store) as (process, lines):
+            printed = "".join(lines)
+            assert f"connection  rome+{store}://127.0.0.1:" in printed and f"{STEPS} of {STEPS} steps" in printed
+            found = re.search(rf"server +{KINDS[store].program} at .* pid (\d+)", printed)
+            assert found, printed
+            started = descendants(process.pid)
+            assert int(found[1]) in started and len(started) == 2 + WORKERS
+            os.kill(int(found[1]), signal.SIGKILL)
+            assert f"{KINDS[store].program} ended with -9" in read_until("glance-on-rome: ", process, lines)
+            assert process.wait(30) == 1
+            assert alive(started) == set()
+        finished = run("--once", "--state", str(tmp_path / "var"), "--store", store, "--port", free_port())
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        assert "(reused)" in finished.stdout and "1 image of an earlier proof" in finished.stdout
+
+    @pytest.mark.parametrize("store", KINDS)
+    def test_make_run_installs_the_server_and_names_the_store(self, store: str) -> None:
+        told = subprocess.run(
+            ["make", "-n", "run", f"STORE={store}"], capture_output=True, text=True, cwd=REPOSITORY, check=True
+        )
+        assert re.search(rf"tools/servers.py {store}\n.*glance-on-rome --store {store}", told.stdout)
+
+
 def one_line(finished: subprocess.CompletedProcess[str]) -> str:
     """What it wrote to the error stream, which must be one line and no traceback."""
     assert finished.stderr.startswith("glance-on-rome: ") and finished.stderr.count("\n") == 1, finished.stderr
@@ -178,6 +211,16 @@ class TestRefusals:
         finished = run("--once", "--state", str(tmp_path), "--port", free_port())
         assert finished.returncode == 1
         assert "layout '0'" in one_line(finished)
+
+    def test_a_state_directory_of_another_store(self, state: Path) -> None:
+        finished = run("--once", "--state", str(state), "--store", "redis", "--port", free_port())
+        assert finished.returncode == 1
+        assert re.search(r"keeps its data at rome\+lmdb.*leave out --store", one_line(finished))
+
+    def test_a_store_and_a_connection_at_once(self, tmp_path: Path) -> None:
+        finished = run("--state", str(tmp_path / "var"), "--store", "redis", "--connection", "rome+redis://host/glance")
+        assert finished.returncode == 2
+        assert "not both" in finished.stderr and not (tmp_path / "var").exists()
 
     def test_a_directory_that_holds_something_else(self, tmp_path: Path) -> None:
         (tmp_path / "diary.txt").write_text("mine")
