@@ -11,16 +11,26 @@ from __future__ import annotations
 import atexit
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+
+import pytest
+from _pytest.mark.structures import ParameterSet
 
 from tests.servers.redis import DURABLE, RedisServer
 
 STORES = ("memory", "lmdb", "redis")
 SHARED_STORES = tuple(name for name in STORES if name != "memory")
 """Those that processes can share."""
+LOCAL_STORES = ("memory", "lmdb")
+
+
+def marked(names: Iterable[str] = STORES) -> list[ParameterSet]:
+    """The parameters of a test on each of the stores `names`; those that need a server are marked so."""
+    return [pytest.param(name, marks=() if name in LOCAL_STORES else pytest.mark.servers) for name in names]
+
 
 _numbers = itertools.count(1)
 
