@@ -13,6 +13,7 @@ imports only floors below it:
 | `rome.sql`                                 | SQL text                      | rows                       |
 | `rome.table`                               | rows, indexes, constraints    | ordered keys and values    |
 | `rome.txn`                                 | reads and buffered writes     | one serializable commit    |
+| `rome.lock`                                | names, and rows to be locked  | leases, fencing tokens     |
 | `rome.driver`                              | reads, scans, writes          | one store's commands       |
 
 `rome.errors`, `rome.values` and `rome.config` are words that every floor may use. `rome.testing` (conformance suites

@@ -127,11 +127,13 @@ class Standing(NamedTuple):
     """How one lock stands for who asked: `token` is above 0 if the session has it, and then `holder` is that session.
 
     Else `holder` is the session in its way: the lock's, or the first in its queue; b"" if the lock was free, but NOWAIT
-    left it because another was not.
+    left it because another was not. `ahead` is how many sessions are in its way, as far as the store counts them; it
+    only tells a waiter how soon to ask again.
     """
 
     token: int
     holder: bytes
+    ahead: int = 0
 
 
 class Locking(NamedTuple):
@@ -196,8 +198,9 @@ class Driver(Protocol):
     def commit(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes = b"") -> int:
         """Check every expectation and apply every write, atomically, in one round trip; the new commit counter.
 
-        A key stands in `writes` at most once. Raises Conflict when an expectation does not hold. `mark` makes the
-        commit idempotent on a remote store: sent twice it is applied once, and `outcome(mark)` tells its fate.
+        A key stands in `writes` at most once. Raises LeaseLost when an expectation of a lock does not hold, Conflict
+        when another does not. `mark` makes the commit idempotent on a remote store: sent twice it is applied once, and
+        `outcome(mark)` tells its fate.
         """
 
     def outcome(self, mark: bytes) -> int | None:

@@ -144,8 +144,8 @@ def plan_of(
         if lives and lock.holder == session:
             standings.append(Standing(lock.token, session))
             continue
-        ahead = next(living.before(session, lock), b"")
-        standings.append(Standing(0, ahead))
+        ahead = list(living.before(session, lock))
+        standings.append(Standing(0, ahead[0] if ahead else b"", len(ahead)))
         if not ahead:
             free.append(name)
         else:
