@@ -14,6 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from oslo_db import exception
+from sqlalchemy import Engine, text
+
 from rome import dbapi
 from rome.database import Conversation
 from rome.errors import Conflict, OutcomeUnknown, Unavailable
@@ -108,28 +111,45 @@ def _transfer(say: Say, writer: int, number: int, source: int, target: int, amou
 
 
 class Teller:
-    """Does deeds in a conversation; `tally` keeps what it was told of each."""
+    """Does deeds; `tally` keeps what it was told of each. Who derives from it says how in `attempt`."""
 
-    def __init__(self, conversation: Conversation, writer: int) -> None:
-        self.conversation = conversation
+    def __init__(self, writer: int) -> None:
         self.writer = writer
         self.tally: Tally = {}
+
+    def do(self, number: int) -> Told:
+        """One deed, again as often as it meets a conflict."""
+        told = None
+        while told is None:
+            told = self.attempt(number)
+        self.tally[number] = told
+        return told
+
+    def attempt(self, number: int) -> Told | None:
+        """One deed in one transaction; None after a conflict."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give back what the teller worked with."""
+
+
+class PlainTeller(Teller):
+    """Works in a conversation, without SQLAlchemy."""
+
+    def __init__(self, conversation: Conversation, writer: int) -> None:
+        super().__init__(writer)
+        self.conversation = conversation
+
+    def close(self) -> None:
+        self.conversation.close()
 
     def say(self, sql: str, parameters: Mapping[str, object]) -> Any:
         result = self.conversation.execute(sql, [parameters])
         return result.rowcount if result.columns is None else result.rows
 
-    def do(self, number: int) -> Told:
-        """One deed, again as often as it meets a conflict."""
-        while True:
-            told = self._try(lambda: deed(self.say, self.writer, number))
-            if told is not None:
-                self.tally[number] = told
-                return told
-
-    def _try(self, work: Callable[[], None]) -> Told | None:
+    def attempt(self, number: int) -> Told | None:
         try:
-            work()
+            deed(self.say, self.writer, number)
             self.conversation.commit()
             return Told.DONE
         except Conflict:
@@ -140,6 +160,31 @@ class Teller:
             return Told.UNKNOWN
         finally:
             self.conversation.rollback()
+
+
+class EngineTeller(Teller):
+    """Works as an OpenStack service does: through an engine that oslo.db made, with its exceptions."""
+
+    def __init__(self, engine: Engine, writer: int) -> None:
+        super().__init__(writer)
+        self.engine = engine
+
+    def attempt(self, number: int) -> Told | None:
+        try:
+            with self.engine.begin() as connection:
+
+                def say(sql: str, parameters: Mapping[str, object]) -> Any:
+                    result = connection.execute(text(sql), parameters)
+                    return result.all() if result.returns_rows else result.rowcount
+
+                deed(say, self.writer, number)
+            return Told.DONE
+        except exception.DBDeadlock:
+            return None
+        except exception.DBConnectionError as error:
+            cause = error.inner_exception.orig
+            assert isinstance(cause, Unavailable | OutcomeUnknown), repr(cause)
+            return Told.UNKNOWN if isinstance(cause, OutcomeUnknown) else Told.NOT_DONE
 
 
 def audit(url: str, tallies: Mapping[int, Tally], *, killed: bool = False) -> Counter[Kind]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from rome.config import parse
 from rome.database import Conversation, Database
-from tests.faults.bank import Tally, Teller, Told
+from rome.driver.api import Driver
+from tests.faults.bank import PlainTeller, Tally, Teller, Told
 
 TELLERS = 4
 PAUSE_S = 0.01  # after a deed that the store could not be reached for
@@ -33,8 +34,8 @@ class Record:
         return max((after - before for before, after in zip(times, times[1:], strict=False)), default=0.0)
 
 
-def under_load(url: str, disturb: Callable[[Record], None], *, tellers: int = TELLERS, first_writer: int = 0) -> Record:
-    """Let tellers work on the bank at `url`, each with a database of its own as a process has, until `disturb` returns.
+def under_load(employ: Callable[[int], Teller], disturb: Callable[[Record], None], *, tellers: int = TELLERS) -> Record:
+    """Let tellers, whom `employ` makes by their numbers, work until `disturb` returns.
 
     None of them is restarted, reconnected or helped in any way; what they raise is raised here.
     """
@@ -43,7 +44,7 @@ def under_load(url: str, disturb: Callable[[Record], None], *, tellers: int = TE
     done = threading.Event()
 
     def serve(writer: int) -> None:
-        teller = Teller(Conversation(opened(url)), writer)
+        teller = employ(writer)
         record.tallies[writer] = teller.tally
         number = 0
         try:
@@ -57,9 +58,9 @@ def under_load(url: str, disturb: Callable[[Record], None], *, tellers: int = TE
             failures.append(error)
             done.set()
         finally:
-            teller.conversation.close()
+            teller.close()
 
-    threads = [threading.Thread(target=serve, args=(first_writer + each,), daemon=True) for each in range(tellers)]
+    threads = [threading.Thread(target=serve, args=(each,), daemon=True) for each in range(tellers)]
     for thread in threads:
         thread.start()
     try:
@@ -74,11 +75,19 @@ def under_load(url: str, disturb: Callable[[Record], None], *, tellers: int = TE
     return record
 
 
-def opened(url: str) -> Database:
-    """A database that is shared with no one: its own driver, catalogue and plans."""
-    database = Database(parse(url))
-    database.references = 2  # one more than will be given back, so that it is not looked for among the shared ones
-    return database
+def alone(url: str, around: Callable[[Driver], Driver] = lambda driver: driver) -> Callable[[int], PlainTeller]:
+    """Employs tellers at the store at `url`, each with a driver, catalogue and plans of its own, as a process has.
+
+    `around` puts something between a teller and its driver.
+    """
+
+    def employ(writer: int) -> PlainTeller:
+        database = Database(parse(url))
+        database.references = 1
+        database.driver = around(database.driver)
+        return PlainTeller(Conversation(database), writer)
+
+    return employ
 
 
 def wait_until_done(record: Record, deeds: int, *, within_s: float = 30.0) -> None:

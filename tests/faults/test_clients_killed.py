@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rome import dbapi
-from tests.faults.bank import Tally, Teller, audit, open_bank
+from tests.faults.bank import PlainTeller, Tally, audit, open_bank
 from tests.servers.stores import SHARED_STORES, a_store
 
 pytestmark = pytest.mark.servers
@@ -36,7 +36,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 def work_until_killed(url: str, writer: int, told: Pipe) -> None:
     connection = dbapi.connect(url)
-    teller = Teller(connection._opened(), writer)
+    teller = PlainTeller(connection._opened(), writer)
     number = 0
     while True:
         told.send((number, teller.do(number)))

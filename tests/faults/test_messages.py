@@ -12,16 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from rome.config import parse
-from rome.database import Conversation, Database
 from rome.driver.api import Expectation, Write
 from rome.errors import UniqueViolation
 from rome.testing.driver_life import in_threads
 from rome.testing.instruments import Fault, Faulty
-from tests.faults.bank import Kind, Tally, Teller, Told, audit, open_bank
+from tests.faults.bank import Kind, Tally, Told, audit, open_bank
+from tests.faults.load import TELLERS, alone
 from tests.servers.stores import STORES, a_store
 
-TELLERS = 4
 DEEDS = 80
 LOSSES = (Fault.DROP_BEFORE, Fault.LOSE, Fault.DROP_AFTER)
 ALL = tuple(Fault)
@@ -42,19 +40,15 @@ def work(
     tallies: dict[int, Tally] = {}
 
     def serve(writer: int) -> None:
-        database = Database(parse(url))
-        database.references = 1
         chance = random.Random(f"{seed} {writer}")
         rates = {fault: rate / len(faults) for fault in faults}
-        line = kind(database.driver, rates=rates, chance=chance, delay_ms=0.2)
-        database.driver = line
-        conversation = Conversation(database)
-        teller = Teller(conversation, writer)
+        teller = alone(url, lambda driver: kind(driver, rates=rates, chance=chance, delay_ms=0.2))(writer)
+        line = teller.conversation.database.driver
         tallies[writer] = teller.tally
         for number in range(deeds):
             teller.do(number)
-        conversation.rollback()
-        line.close()
+        teller.close()
+        assert isinstance(line, Faulty)
         assert set(line.injected) == set(faults), "too few messages for every fault to happen"
 
     in_threads([lambda writer=writer: serve(writer) for writer in range(TELLERS)])  # type: ignore[misc]

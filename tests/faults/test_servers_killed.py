@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.bank import Told, audit, open_bank
-from tests.faults.load import Record, under_load, wait_until_done
+from tests.faults.load import Record, alone, under_load, wait_until_done
 from tests.servers.redis import DURABLE, RedisServer, Sentinel
 
 pytestmark = pytest.mark.servers
@@ -34,7 +34,7 @@ def kill_and_restart(directory: Path, kills: int) -> None:
     with server:
         url = server.url("bank", connect_timeout_ms=500)
         open_bank(url)
-        record = under_load(url, disturb)
+        record = under_load(alone(url), disturb)
         audit(url, record.tallies)
         assert record.count(Told.NOT_DONE) > 0, "the server was killed and no one noticed"
 
@@ -89,7 +89,7 @@ def fail_over(directory: Path, failovers: int) -> None:
                 assert time.monotonic() < end, "Sentinel does not see the replicas"
                 time.sleep(0.05)
             open_bank(url)
-            record = under_load(url, disturb)
+            record = under_load(alone(url), disturb)
             audit(url, record.tallies)
     finally:
         for server in by_port.values():
