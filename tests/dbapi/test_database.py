@@ -114,14 +114,14 @@ def test_what_a_transaction_cost_is_counted_when_it_ends(items: dbapi.Connection
     items.commit()
     before = items.counters
     names(items)
-    names(items)
+    items.cursor().execute("SELECT count(*) FROM items")  # answered from what the transaction has read
     assert items.counters == before
     items.commit()
     after = items.counters
 
     assert after.statements - before.statements == 2
     assert after.commits - before.commits == 1
-    assert after.round_trips - before.round_trips == after.waves - before.waves == 2
+    assert after.round_trips - before.round_trips == after.waves - before.waves == 1
 
 
 def test_a_read_only_transaction_commits_without_a_round_trip(items: dbapi.Connection) -> None:
@@ -208,13 +208,18 @@ def test_after_a_conflict_at_a_statement_only_rollback_is_taken(tmp_path: Path) 
     first, second = dbapi.connect(url), dbapi.connect(url)
     first.cursor().execute("CREATE TABLE items (id INTEGER PRIMARY KEY, name VARCHAR(20), n INTEGER)")
     first.cursor().execute("INSERT INTO items (id, name, n) VALUES (1, 'a', 0)")
+    first.cursor().execute("CREATE TABLE others (id INTEGER PRIMARY KEY)")
     first.commit()
+
+    def read_on() -> None:
+        first.cursor().execute("SELECT * FROM others")
+
     for end in (first.rollback, lambda: first.cursor().execute("ROLLBACK")):
         assert names(first) == ["a"]
         second.cursor().execute("UPDATE items SET name = name || 'b', n = n + 1")
         second.commit()
         with pytest.raises(errors.Conflict):
-            names(first)
+            read_on()
         for act in (lambda: names(first), first.catalog, lambda: first.cursor().execute("SAVEPOINT s")):
             with pytest.raises(errors.InactiveTransaction, match="25P02"):
                 act()

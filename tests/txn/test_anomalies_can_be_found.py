@@ -69,7 +69,6 @@ NOTICED = [
     ("OTV", "writes at once"),
     ("OTV", "reads the newest"),
     ("PMP", "forgets expectations at commit"),
-    ("PMP", "reads the newest"),
     ("P4", "forgets expectations at commit"),
     ("G-single", "forgets expectations at commit"),
     ("G-single", "reads the newest"),

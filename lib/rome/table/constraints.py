@@ -17,7 +17,7 @@ An unnamed key is called `-`, an unnamed primary key PRIMARY. docs/keys.md lists
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -113,33 +113,46 @@ class _Level(NamedTuple):
     """What one wave asks for."""
 
     gets: list[bytes]
+    vacant: list[bytes]  # keys that no one else can have
     scans: list[Scan]
     followed: list[tuple[_RowState, ChildPath, tuple[object, ...]]]  # one for each scan
 
 
 def apply(
-    tx: Transaction, keys: Keys, catalog: Catalog, changes: Sequence[Change], default_of: DefaultOf
+    tx: Transaction,
+    keys: Keys,
+    catalog: Catalog,
+    changes: Sequence[Change],
+    default_of: DefaultOf,
+    vacant: frozenset[bytes] = frozenset(),
 ) -> Step[None]:
-    """Judge `changes` and what follows from them, then write them all; see `rows` for the errors."""
-    statement = _Statement(keys, catalog, default_of)
+    """Judge `changes` and what follows from them, then write them all; see `rows` for the errors.
+
+    `vacant` are keys that the changes bring and that no one else can have.
+    """
+    statement = _Statement(keys, catalog, default_of, vacant)
     fresh = [state for state in map(statement.admit, changes) if state is not None]
     while fresh:
         level = statement.reads(fresh)
-        if not level.gets and not level.scans:
+        wave = Wave(level.gets, level.scans, level.vacant)
+        if not any(wave):
             break
-        answer = yield Wave(level.gets, level.scans)
+        answer = yield wave
         fresh = statement.follow(level, answer)
     statement.settle()
     yield from statement.check_orphans()
     for key, value in statement.writes.items():
         tx.write(key, value)
+    for start, stop in statement.childless(tx):
+        tx.note_empty(start, stop)
 
 
 class _Statement:
-    def __init__(self, keys: Keys, catalog: Catalog, default_of: DefaultOf) -> None:
+    def __init__(self, keys: Keys, catalog: Catalog, default_of: DefaultOf, vacant: frozenset[bytes]) -> None:
         self.keys = keys
         self.catalog = catalog
         self.default_of = default_of
+        self.vacant = vacant
         self.states: list[_RowState] = []
         self.stored: dict[bytes, _RowState] = {}  # by the key of the row as it is in the store
         self.probed: dict[bytes, Cell | None] = {}
@@ -169,7 +182,7 @@ class _Statement:
     def reads(self, fresh: list[_RowState]) -> _Level:
         """What must be known about rows that are new to the statement or have changed once more."""
         gets: dict[bytes, None] = {}
-        level = _Level([], [], [])
+        level = _Level([], [], [], [])
         for state in fresh:
             if state.new is not None:
                 for each in state.row_keys():
@@ -182,7 +195,9 @@ class _Statement:
             if state.old is not None:
                 for child in state.paths.children:
                     self._scan_children(level, state, child)
-        level.gets.extend(key for key in gets if key not in self.probed)
+        for key in gets:
+            if key not in self.probed:
+                (level.vacant if key in self.vacant else level.gets).append(key)
         return level
 
     def _scan_children(self, level: _Level, state: _RowState, path: ChildPath) -> None:
@@ -201,7 +216,7 @@ class _Statement:
 
     def follow(self, level: _Level, answer: WaveResult) -> list[_RowState]:
         """Take in the answer; the rows that referential actions change now."""
-        self.probed.update(zip(level.gets, answer.cells, strict=True))
+        self.probed.update(zip((*level.gets, *level.vacant), answer.cells, strict=True))
         fresh: dict[int, _RowState] = {}
         for at, (state, path, values) in enumerate(level.followed):
             cells = answer.scans[at]
@@ -330,6 +345,20 @@ class _Statement:
                 found = [cell.key if path.rows else cell.value for cell in answer.scans[0]]
             if any(self._still_refers(path, orphans.values, key) for key in found):
                 raise still_referenced(path, orphans.values)
+
+    def childless(self, tx: Transaction) -> Iterator[tuple[bytes, bytes]]:
+        """Ranges of children that are empty in the store: those of keys that are new and that it does not have.
+
+        No committed row references a key that is not there, so this holds as long as the key is absent, which the
+        transaction expects. An image's properties, inserted after it, need not be looked for.
+        """
+        for state in self.states:
+            if state.new is None:
+                continue
+            for child in state.paths.children:
+                values = tuple(state.new[place] for place in child.target_places)
+                if None not in values and tx.is_absent(child.parent_key(values)):
+                    yield from child.child_ranges(values)
 
     def _still_refers(self, path: ChildPath, values: tuple[object, ...], row_key: bytes) -> bool:
         child = self.stored.get(row_key)

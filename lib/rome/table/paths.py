@@ -62,11 +62,17 @@ class ChildPath(NamedTuple):
     prefix: bytes  # of the child's index (or rows) that begins with the foreign key's columns
     order: tuple[int, ...]  # which of them comes first there, second, …
     rows: bool  # `prefix` is of the child's rows themselves: nothing to dereference
+    ranges: tuple[tuple[bytes, tuple[int, ...]], ...]  # `prefix` and `order`, and those of every other index like that
     parent_prefix: bytes  # of the key that the parent's row is referenced by
     parent_order: tuple[int, ...]  # which of the referenced columns comes first there, second, …
 
     def scan_prefix(self, values: Sequence[object]) -> bytes:
         return self.prefix + keycode.encode([values[at] for at in self.order])
+
+    def child_ranges(self, values: Sequence[object]) -> list[tuple[bytes, bytes]]:
+        """Where rows of the child, and entries of its indexes, lie that reference `values`: start and stop of each."""
+        starts = [prefix + keycode.encode([values[at] for at in order]) for prefix, order in self.ranges]
+        return [(start, keycode.after(start)) for start in starts]
 
     def parent_key(self, values: Sequence[object]) -> bytes:
         return self.parent_prefix + keycode.encode([values[at] for at in self.parent_order])
@@ -136,23 +142,27 @@ def parent_path(keys: Keys, catalog: Catalog, table: Table, key: ForeignKey) -> 
 
 def child_path(keys: Keys, parent: Table, child: Table, key: ForeignKey) -> ChildPath:
     """How the rows of `child` that reference a row of `parent` through `key` are found."""
-    index = next((i for i in child.indexes if begins_with(i.columns, key.columns)), None)
-    if index is not None:
-        prefix, columns = keys.index_prefix(child, index), index.columns
-    elif begins_with(child.primary_key, key.columns):
-        prefix, columns = keys.row_prefix(child), child.primary_key
-    else:
+    found = [(keys.index_prefix(child, i), i.columns) for i in child.indexes if begins_with(i.columns, key.columns)]
+    rows = not found
+    if begins_with(child.primary_key, key.columns):
+        found.append((keys.row_prefix(child), child.primary_key))
+    if not found:
         raise InternalError(f'no index of table "{child.name}" begins with the columns of its foreign key {key.name}')
     parent_prefix, wanted = _target(keys, parent, key)
     targets = [parent.by_name[name.lower()].id for name in key.target_columns]
+    width = len(key.columns)
+    ranges = tuple(
+        (prefix, tuple(key.columns.index(column) for column in columns[:width])) for prefix, columns in found
+    )
     return ChildPath(
         key=key,
         child=child,
         places=tuple(child.position[column] for column in key.columns),
         target_places=tuple(parent.position[column] for column in targets),
-        prefix=prefix,
-        order=tuple(key.columns.index(column) for column in columns[: len(key.columns)]),
-        rows=index is None,
+        prefix=ranges[0][0],
+        order=ranges[0][1],
+        rows=rows,
+        ranges=ranges,
         parent_prefix=parent_prefix,
         parent_order=tuple(targets.index(column) for column in wanted),
     )

@@ -28,16 +28,24 @@ def row_key_of(keys: Keys, table: Table, row: Row) -> bytes:
     return keys.row_key(table, keys.primary_values(table, row))
 
 
-def insert(tx: Transaction, keys: Keys, catalog: Catalog, table: Table, rows: Sequence[Row]) -> Step[list[bytes]]:
-    """Insert `rows`; their keys, in order.
+def insert(
+    tx: Transaction,
+    keys: Keys,
+    catalog: Catalog,
+    table: Table,
+    rows: Sequence[Row],
+    vacant: frozenset[bytes] = frozenset(),
+) -> Step[list[bytes]]:
+    """Insert `rows`; their keys, in order. Those in `vacant` no one else can have: they need no round trip of theirs.
 
     Raises NotNullViolation, UniqueViolation, ForeignKeyViolation, or DataError for a row or a key that is too large.
     """
     if not table.primary_key and rows:
         last = tx.increment(keys.row_number_key(table), len(rows))
         rows = [(*row[: len(table.columns)], last - len(rows) + 1 + at) for at, row in enumerate(rows)]
+        vacant = frozenset(row_key_of(keys, table, row) for row in rows)
     changes = [Change(table, None, row) for row in rows]
-    yield from apply(tx, keys, catalog, changes, no_default)
+    yield from apply(tx, keys, catalog, changes, no_default, vacant)
     return [keys.row_key(table, keys.primary_values(table, row)) for row in rows]
 
 

@@ -6,6 +6,8 @@ out theirs in no common order: what MySQL promises with innodb_autoinc_lock_mode
 
 An explicit value raises the counter, so that later blocks lie above it. A block that another process took earlier may
 still hold that number: the insert finds it taken, gives up the block and goes on with a new one (`insert_numbered`).
+An insert that needs to read nothing else does not look; then the commit finds it taken, which is a conflict. The replay
+does look and gives up the block, so the transaction gets through when it is run again.
 
 A table's id is never used again, so a table dropped and created anew counts from 1.
 """
@@ -113,13 +115,17 @@ def insert_numbered(
         sequences.note(tx, table, max(explicit))
     automatic = len(rows) - len(explicit)
     while True:
+        replaying = tx.tape.replaying
         numbers = sequences.take(tx, table, automatic) if automatic else []
         ahead = iter(numbers)
         numbered = [
             row if row[place] is not None else (*row[:place], next(ahead), *row[place + 1 :]) for row in rows
         ]
         try:
-            yield from table_rows.insert(tx, keys, catalog, table, numbered)
+            vacant = frozenset[bytes]()
+            if not replaying and table.primary_positions == (place,):
+                vacant = frozenset(keys.row_key(table, (number,)) for number in numbers)
+            yield from table_rows.insert(tx, keys, catalog, table, numbered, vacant)
         except UniqueViolation as error:
             column = table.columns[place].name
             if column not in error.columns or error.values[error.columns.index(column)] not in numbers:

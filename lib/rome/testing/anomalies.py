@@ -144,18 +144,19 @@ def g1c(begin: Begin) -> None:
 
 def otv(begin: Begin) -> None:
     """An observed transaction vanishes."""
-    one, two, three = _actors(begin, 3)
+    one, two, three, four = _actors(begin, 4)
     one.put(ONE, 11)
     one.put(TWO, 19)
     two.put(ONE, 12)
     assert one.commit()
-    assert three.get(ONE) == 11
+    assert [three.get(ONE), four.get(ONE)] == [11, 11]
     two.put(TWO, 18)
     assert three.get(TWO) == 19
     assert two.commit()
-    assert three.get(TWO) in (19, None)
-    assert three.get(ONE) in (11, None)
-    three.commit()
+    for reader in (three, four):  # one reads again, the other for the first time
+        assert reader.get(TWO) in (19, None)
+        assert reader.get(ONE) in (11, None)
+        reader.commit()
     assert rows_now(begin) == {ONE: 12, TWO: 18}
 
 

@@ -60,6 +60,11 @@ class Tape:
         self.position += 1
         return value
 
+    @property
+    def replaying(self) -> bool:
+        """Whether the next value was drawn before."""
+        return self.position < len(self.values)
+
     def rewind(self) -> None:
         """Read back from the beginning."""
         self.position = 0
@@ -139,7 +144,7 @@ class Transaction:
         return self._view.stats(self._increments, self._commits)
 
     def run(self, step: Step[T]) -> T:
-        """Drive `step` to its value; every wave costs one round trip, or none if own writes answer all of it.
+        """Drive `step` to its value; a wave costs one round trip, or none if own writes and earlier waves answer it.
 
         Raises GuardChanged when the wave that opens a view finds the guard at another version: begin a new step. Raises
         Conflict when what was read earlier has changed (stores without snapshots); nothing more can then be read.
@@ -163,19 +168,15 @@ class Transaction:
             step.close()
 
     def _answer(self, wave: Wave) -> WaveResult:
-        gets, scans = wave
         if self._conflict:
             raise Conflict(self._conflict)
-        if not (gets or scans):
+        if not any(wave):
             return WaveResult([], [], [])
         try:
-            if self._overlay.cells:
-                return self._overlay.read(self._view, gets, scans)
-            reading = self._view.read(gets, scans)
+            return self._overlay.read(self._view, wave) if self._overlay.cells else self._view.read(wave)
         except Conflict as conflict:
             self._conflict = "what this transaction read has changed; nothing was written, run it again"
             raise Conflict(self._conflict) from conflict
-        return WaveResult(reading.cells, reading.scans, reading.rows)
 
     def begin_statement(self) -> None:
         """READ COMMITTED: the next read sees the newest state; else nothing.
@@ -191,6 +192,20 @@ class Transaction:
     def hold_statement(self) -> None:
         """READ COMMITTED: what this statement reads stays expected until the commit, as FOR UPDATE asks for."""
         self._hold = True
+
+    def is_absent(self, key: bytes) -> bool:
+        """Whether this transaction knows from what it read that the store, own writes left aside, has no cell at `key`.
+
+        False when that was not read. True is expected to hold until the commit.
+        """
+        return self._view.is_absent(key)
+
+    def note_empty(self, start: bytes, stop: bytes) -> None:
+        """Take it that the store, own writes left aside, has nothing in start <= key < stop, and read nothing there.
+
+        It must follow from what the transaction has read: nothing else is expected of the range at the commit.
+        """
+        self._view.note_empty(start, stop)
 
     def write(self, key: bytes, value: bytes | None) -> None:
         """Buffer a write; None deletes. Seen by this transaction at once, by others after `commit`."""

@@ -14,7 +14,8 @@ from sortedcontainers import SortedList
 
 from rome.driver import api
 from rome.driver.api import Cell, Driver, Expectation, ExpectCell, ExpectRange, Reading, Scan
-from rome.txn.wave import WaveResult
+from rome.txn.known import UNKNOWN, Known, Unknown
+from rome.txn.wave import Wave, WaveResult
 
 Guard = tuple[bytes, int]  # the key of a version cell and the version it is expected to have
 
@@ -24,6 +25,9 @@ FOLD_CELLS: Final = 1024
 # Up to so many expectations travel with every read; more are sent only when the store is seen to have moved, which
 # then costs a second round trip. Without this a long transaction would check everything again at every read.
 CARRY: Final = 64
+
+
+_NOTHING: Final = Reading(0, None, [], [], [])
 
 
 class GuardChanged(Exception):
@@ -68,8 +72,8 @@ class View:
     """
 
     __slots__ = (
-        "_bytes_read", "_driver", "_expect", "_guarded", "_handle", "_keys", "_known", "_seen", "_statement",
-        "_tallied", "_valid_at", "guard", "waves",
+        "_bytes_read", "_driver", "_expect", "_expected", "_guarded", "_handle", "_keys", "_known", "_learned", "_seen",
+        "_statement", "_tallied", "_valid_at", "guard", "waves",
     )  # fmt: skip
 
     def __init__(self, driver: Driver, guard: Guard | None) -> None:
@@ -80,15 +84,46 @@ class View:
         self._handle: api.View | None = None
         self._seen: list[tuple[Sequence[bytes], Sequence[Scan], Reading]] = []  # not yet folded
         self._expect: list[Expectation] = []
-        self._known: set[bytes | tuple[bytes, bytes]] = set()  # what _expect speaks of: a key, or a range's ends
+        self._expected: set[bytes | tuple[bytes, bytes]] = set()  # what _expect speaks of: a key, or a range's ends
+        self._known = Known()
+        self._learned = 0  # how many of _seen are in _known: the first reading is taken in when a second is wanted
         self._statement = 0  # where in _expect the current statement begins
         self._valid_at = 0  # a commit counter at which every expectation is known to hold; 0: none is known
         self._tallied = 0  # how many of _seen are in the figures below
         self._keys = 0
         self._bytes_read = 0
 
-    def read(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> Reading:
-        """One round trip; remembered. Raises Conflict when what was read before no longer holds, GuardChanged."""
+    def read(self, wave: Wave) -> WaveResult:
+        """What `wave` asks for, as the store has it: one round trip for what is not known yet, or none.
+
+        Raises Conflict when what was read before no longer holds, GuardChanged.
+        """
+        gets, scans, vacant = wave
+        if not self._guarded or not self.waves:
+            reading = self._ask((*gets, *vacant), scans)
+            return WaveResult(reading.cells, reading.scans, reading.rows)
+        self._learn()
+        known = self._known
+        cells: dict[bytes, Cell | Unknown | None] = {key: known.cell(key) for key in (*gets, *vacant)}
+        found = [known.scan(scan) for scan in scans]
+        for scan, entries in zip(scans, found, strict=True):
+            if scan.dereference and entries:
+                cells |= {entry.value: known.cell(entry.value) for entry in entries}
+        unknown = [scan for scan, entries in zip(scans, found, strict=True) if entries is None]
+        asked = tuple([key for key, cell in cells.items() if cell is UNKNOWN])
+        reading = _NOTHING
+        if unknown or not set(vacant).issuperset(asked):
+            reading = self._ask(asked, unknown)
+            cells.update(zip(asked, reading.cells, strict=True))
+        else:
+            for key in asked:
+                self._expect_cell(key, 0)
+                known.learn_absent(key)
+                cells[key] = None
+        return _answer(wave, cells, found, reading)  # type: ignore[arg-type]
+
+    def _ask(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> Reading:
+        """One round trip; remembered."""
         if self._handle is None:
             return self._open(gets, scans)
         reading = self._driver.read(gets, scans, (), self._handle)
@@ -135,7 +170,23 @@ class View:
         self.waves += 1
         self._seen.append((tuple(gets), tuple(scans), reading))  # the step may use its lists again
         if len(self._seen) > FOLD_READINGS or (scans and max(map(len, reading.scans)) > FOLD_CELLS):
+            self._learn()
             self._fold()
+
+    def _learn(self) -> None:
+        for gets, scans, reading in self._seen[self._learned :]:
+            self._known.learn(gets, scans, reading)
+        self._learned = len(self._seen)
+
+    def is_absent(self, key: bytes) -> bool:
+        """Whether it is known, and expected, that the store has no cell at `key`."""
+        self._learn()
+        return self._known.cell(key) is None
+
+    def note_empty(self, start: bytes, stop: bytes) -> None:
+        """The store has nothing in start <= key < stop, as follows from what is expected: it need not be asked."""
+        self._learn()
+        self._known.learn_empty(start, stop)
 
     def moved(self, version: int) -> bool:
         """Whether anything was read, and in another state than that of the commit counter `version`."""
@@ -143,6 +194,7 @@ class View:
 
     def mark(self) -> ViewMark:
         """A place for `back_to`: all that is read later is forgotten there."""
+        self._learn()
         self._fold()
         return ViewMark(len(self._expect), self._guarded)
 
@@ -152,6 +204,7 @@ class View:
         For what no one has seen the answer of yet.
         """
         self._fold()
+        self._known.clear()
         self._forget(self._expect[mark.expected :])
         del self._expect[mark.expected :]
         self._guarded = mark.guarded
@@ -161,13 +214,14 @@ class View:
         for expectation in expectations:
             match expectation:
                 case ExpectCell(key=key):
-                    self._known.discard(key)
+                    self._expected.discard(key)
                 case ExpectRange(start=start, stop=stop):
-                    self._known.discard((start, stop))
+                    self._expected.discard((start, stop))
 
     def begin_statement(self, keep: bool) -> None:
         """Let the next read open a fresh view; what the last statement read stays expected only if `keep`."""
         self._fold()
+        self._known.clear()
         if keep:
             if not self._guarded and self.guard is not None:
                 self._expect_cell(*self.guard)  # it wrote without a read, but was planned on the guard's version
@@ -214,7 +268,7 @@ class View:
     def _fold(self) -> None:
         """Turn readings into expectations and figures, and let go of their values."""
         self._tally()
-        seen, self._seen, self._tallied = self._seen, [], 0
+        seen, self._seen, self._tallied, self._learned = self._seen, [], 0, 0
         for gets, scans, reading in seen:
             self._expect_cells(gets, reading.cells)
             for scan, cells, rows in zip(scans, reading.scans, reading.rows, strict=True):
@@ -228,8 +282,8 @@ class View:
 
     def _expect_cell(self, key: bytes, version: int) -> None:
         # The first version seen is the one that counts: should a later one differ, the commit must fail.
-        if key not in self._known:
-            self._known.add(key)
+        if key not in self._expected:
+            self._expected.add(key)
             self._expect.append(ExpectCell(key, version))
 
     def _expect_range(self, scan: Scan, cells: list[Cell], version: int) -> None:
@@ -242,10 +296,28 @@ class View:
                 start = cells[-1].key
             else:
                 stop = cells[-1].key + b"\0"
-        if (start, stop) not in self._known:
-            self._known.add((start, stop))
+        if (start, stop) not in self._expected:
+            self._expected.add((start, stop))
             keys = tuple(cell.key for cell in cells)
             self._expect.append(ExpectRange(start, stop, version, keys[::-1] if scan.reverse else keys))
+
+
+def _answer(
+    wave: Wave, cells: dict[bytes, Cell | None], found: list[list[Cell] | None], reading: Reading
+) -> WaveResult:
+    """The answer to `wave` from `cells` by key, and from the scans that were `found` or else, in order, `reading`'s."""
+    read = iter(zip(reading.scans, reading.rows, strict=True))
+    scans: list[list[Cell]] = []
+    rows: list[list[Cell | None] | None] = []
+    for scan, entries in zip(wave.scans, found, strict=True):
+        behind: list[Cell | None] | None = None
+        if entries is None:
+            entries, behind = next(read)
+        elif scan.dereference:
+            behind = [cells[entry.value] for entry in entries]
+        scans.append(entries)
+        rows.append(behind)
+    return WaveResult([cells[key] for key in (*wave.gets, *wave.vacant)], scans, rows)
 
 
 _ABSENT: Final = object()  # in the undo log: the key was not in the overlay
@@ -286,9 +358,10 @@ class Overlay:
             else:
                 self.cells[key] = before  # type: ignore[assignment]
 
-    def read(self, view: View, gets: Sequence[bytes], scans: Sequence[Scan]) -> WaveResult:
+    def read(self, view: View, wave: Wave) -> WaveResult:
         """Read through `view` in one round trip (none if the overlay answers all), own writes laid over the answer."""
         own = self.cells
+        gets, scans, vacant = wave
         asked = [key for key in gets if key not in own]
         touched = [self._between(scan) for scan in scans]
         widened = [_widened(scan, keys, own) if keys else scan for scan, keys in zip(scans, touched, strict=True)]
@@ -299,12 +372,14 @@ class Overlay:
             for value in self._first_values(keys, scan.limit)
             if value not in own
         }
-        if not (asked or widened):
-            return WaveResult([self._own_cell(key) for key in gets], [], [])
-        reading = view.read((*asked, *entries_only_here), widened)
-        rows_here = dict(zip(entries_only_here, reading.cells[len(asked) :], strict=True))
+        unwritten = [key for key in vacant if key not in own]
+        if not (asked or widened or unwritten):
+            return WaveResult([self._own_cell(key) for key in (*gets, *vacant)], [], [])
+        reading = view.read(Wave((*asked, *entries_only_here), widened, unwritten))
         stored = iter(reading.cells)
         cells = [self._own_cell(key) if key in own else next(stored) for key in gets]
+        rows_here = {key: next(stored) for key in entries_only_here}
+        cells += [self._own_cell(key) if key in own else next(stored) for key in vacant]
         found_scans: list[list[Cell]] = []
         found_rows: list[list[Cell | None] | None] = []
         for scan, keys, found, rows in zip(scans, touched, reading.scans, reading.rows, strict=True):

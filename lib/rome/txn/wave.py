@@ -16,14 +16,23 @@ T = TypeVar("T")
 
 
 class Wave(NamedTuple):
-    """Reads to be made in one round trip."""
+    """Reads to be made in one round trip.
+
+    `vacant` are keys that only this transaction can know of, such as that of a row with a number drawn for it. They are
+    read along with the rest; when nothing else needs a round trip they are taken to be absent, and the commit meets
+    a conflict if they are not.
+    """
 
     gets: Sequence[bytes] = ()
     scans: Sequence[Scan] = ()
+    vacant: Sequence[bytes] = ()
 
 
 class WaveResult(NamedTuple):
-    """The answer to a `Wave`, the transaction's own writes included; shapes as in `driver.api.Reading`."""
+    """The answer to a `Wave`, the transaction's own writes included; shapes as in `driver.api.Reading`.
+
+    `cells` has those of `gets`, then those of `vacant`.
+    """
 
     cells: Sequence[Cell | None]
     scans: Sequence[list[Cell]]
@@ -71,10 +80,14 @@ def _merged(waves: list[Wave]) -> Step[list[WaveResult]]:
             get_at.setdefault(key, len(get_at))
         for scan in wave.scans:
             scan_at.setdefault(scan, len(scan_at))
-    answer = yield Wave(tuple(get_at), tuple(scan_at))
+    gets = tuple(get_at)
+    for wave in waves:
+        for key in wave.vacant:
+            get_at.setdefault(key, len(get_at))
+    answer = yield Wave(gets, tuple(scan_at), tuple(get_at)[len(gets) :])
     return [
         WaveResult(
-            [answer.cells[get_at[key]] for key in wave.gets],
+            [answer.cells[get_at[key]] for key in (*wave.gets, *wave.vacant)],
             [answer.scans[scan_at[scan]] for scan in wave.scans],
             [answer.rows[scan_at[scan]] for scan in wave.scans],
         )

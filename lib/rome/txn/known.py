@@ -1,0 +1,148 @@
+"""What a transaction knows of the store from what it has read: the answer to a read that asks for it again.
+
+An answer from here needs no expectation of its own. A cell that a get brought, or that stands behind an index entry,
+is expected as a cell; all that lies in a scanned range, and all that is missing there, is expected with the range. What
+the transaction expects held together in the state of its last read, and is looked at once more at its commit: so every
+answer is what that state would have given.
+"""
+
+from __future__ import annotations
+
+import enum
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from rome.driver.api import Cell, Reading, Scan
+
+# Beyond these everything is forgotten: knowledge saves round trips, and nothing rests on it.
+MAX_CELLS: Final = 8192
+MAX_BYTES: Final = 16 << 20
+
+
+class Unknown(enum.Enum):
+    """The answer to a get of a key that was not read."""
+
+    UNKNOWN = 0
+
+
+UNKNOWN: Final = Unknown.UNKNOWN
+
+
+class _Range(NamedTuple):
+    """The cells of a range that was read whole, up to `stop`, in ascending order."""
+
+    stop: bytes
+    keys: list[bytes]
+    cells: list[Cell]
+
+
+class Known:
+    """Cells and ranges as they are in the store, own writes left aside."""
+
+    __slots__ = ("_bytes", "_cells", "_ranges", "_starts")
+
+    def __init__(self) -> None:
+        self._cells: dict[bytes, Cell | None] = {}
+        # No range lies within another: those that start later stop later, too.
+        self._starts: list[bytes] = []
+        self._ranges: list[_Range] = []
+        self._bytes = 0
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._cells.clear()
+        self._starts.clear()
+        self._ranges.clear()
+        self._bytes = 0
+
+    def learn(self, gets: Sequence[bytes], scans: Sequence[Scan], reading: Reading) -> None:
+        """Take in what one reading saw. One that is too large is not taken, and then nothing is known any more."""
+        room = MAX_CELLS - len(self._cells) - len(self._starts)
+        if len(gets) + len(scans) + sum(map(len, reading.scans)) + sum(len(rows or ()) for rows in reading.rows) > room:
+            self.clear()
+            return
+        self._add(zip(gets, reading.cells, strict=True))
+        for scan, cells, rows in zip(scans, reading.scans, reading.rows, strict=True):
+            self._add([(cell.key, cell) for cell in cells])
+            if rows is not None:
+                self._add([(entry.value, row) for entry, row in zip(cells, rows, strict=True)])
+            self._add_range(scan, cells)
+        if self._bytes > MAX_BYTES:
+            self.clear()
+
+    def learn_absent(self, key: bytes) -> None:
+        """There is no cell at `key`, which is expected."""
+        self._cells[key] = None
+
+    def learn_empty(self, start: bytes, stop: bytes) -> None:
+        """There is nothing in start <= key < stop, as follows from something that is expected."""
+        if len(self._cells) + len(self._starts) < MAX_CELLS:
+            self._add_range(Scan(start, stop), [])
+
+    def _add(self, found: Iterable[tuple[bytes, Cell | None]]) -> None:
+        found = list(found)
+        self._cells.update(found)
+        self._bytes += sum([len(key) if cell is None else len(key) + len(cell.value) for key, cell in found])
+
+    def _add_range(self, scan: Scan, cells: list[Cell]) -> None:
+        """What `scan` really looked at: one that filled its limit looked no further than its last cell."""
+        start, stop = scan.start, scan.stop
+        if scan.limit is not None and len(cells) >= scan.limit:
+            if not cells:
+                return
+            if scan.reverse:
+                start = cells[-1].key
+            else:
+                stop = cells[-1].key + b"\0"
+        if start >= stop:
+            return
+        ascending = cells[::-1] if scan.reverse else cells
+        first = bisect_left(self._starts, start)
+        if first and self._ranges[first - 1].stop >= stop:
+            return
+        last = first
+        while last < len(self._starts) and self._ranges[last].stop <= stop:
+            last += 1
+        if last == first < len(self._starts) and self._starts[first] == start:
+            return  # one that begins here goes further
+        self._starts[first:last] = [start]
+        self._ranges[first:last] = [_Range(stop, [cell.key for cell in ascending], ascending)]
+
+    def cell(self, key: bytes) -> Cell | Unknown | None:
+        """The cell at `key`, None if it is known that there is none, else UNKNOWN."""
+        found = self._cells.get(key, UNKNOWN)
+        if found is UNKNOWN and self._starts:
+            place = bisect_right(self._starts, key) - 1
+            if place >= 0 and key < self._ranges[place].stop:
+                return None  # every cell of the range is in _cells
+        return found
+
+    def scan(self, scan: Scan) -> list[Cell] | None:
+        """The cells that `scan` would find, in its order; None if they are not all known."""
+        start, stop, limit = scan.start, scan.stop, scan.limit
+        if start >= stop or limit == 0:
+            return []
+        if scan.reverse:
+            return self._last(start, stop, limit)
+        place = bisect_right(self._starts, start) - 1
+        if place < 0:
+            return None
+        known = self._ranges[place]
+        first = bisect_left(known.keys, start)
+        after = len(known.keys) if known.stop <= stop else bisect_left(known.keys, stop)
+        if limit is not None and after - first >= limit:
+            return known.cells[first : first + limit]
+        return known.cells[first:after] if known.stop >= stop else None
+
+    def _last(self, start: bytes, stop: bytes, limit: int | None) -> list[Cell] | None:
+        # The range that reaches `stop` and starts first: of those that reach it the first one, as they stop in order.
+        place = bisect_left(self._ranges, stop, key=lambda known: known.stop)
+        if place == len(self._ranges):
+            return None
+        known = self._ranges[place]
+        after = bisect_left(known.keys, stop)
+        first = bisect_left(known.keys, start)
+        if limit is not None and after - first >= limit:
+            return known.cells[after - limit : after][::-1]
+        return known.cells[first:after][::-1] if self._starts[place] <= start else None
