@@ -10,6 +10,7 @@ transaction that was open when the process forked belongs to the parent.
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import threading
@@ -148,16 +149,29 @@ class Database:
         self.driver.close()
 
 
+class _Opening:
+    """One thread opens a store; `over` is set when it is open or has failed."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self.failure: Error | None = None
+
+
 class _Registry:
-    """The open databases of this process, and all that a fork must put right."""
+    """The open databases of this process, those that are being opened, and all that a fork must put right.
+
+    `lock` is never held while a store is asked anything: one that is out of reach would hold up all others.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.opened: dict[StoreURL, Database] = {}
+        self.opening: dict[StoreURL, _Opening] = {}
         self.living: weakref.WeakSet[Database] = weakref.WeakSet()
 
     def after_fork_in_child(self) -> None:
         self.lock = threading.Lock()
+        self.opening = {}  # by threads that the child does not have
         for database in list(self.living):
             database.forks += 1
             database.start()
@@ -170,15 +184,42 @@ os.register_at_fork(after_in_child=_registry.after_fork_in_child)
 def open_database(url: StoreURL) -> Database:
     """The Database of `url`, opened if no other connection of this process has it open; one reference more.
 
-    Raises what `rome.driver.open.open_store` raises.
+    Raises what `rome.driver.open.open_store` raises. Who comes while another thread opens the store waits for it and
+    shares its failure: when the store is out of reach, all threads hear of it together and not one after the other.
     """
-    with _registry.lock:
-        database = _registry.opened.get(url)
-        if database is None:
-            database = _registry.opened[url] = Database(url)
-            _registry.living.add(database)
-        database.references += 1
+    while True:
+        with _registry.lock:
+            database = _registry.opened.get(url)
+            if database is not None:
+                database.references += 1
+                return database
+            opening = _registry.opening.get(url)
+            if opening is None:
+                mine = _registry.opening[url] = _Opening()
+                break
+        opening.over.wait()
+        if opening.failure is not None:
+            raise copy.copy(opening.failure) from opening.failure
+    return _open(url, mine)
+
+
+def _open(url: StoreURL, opening: _Opening) -> Database:
+    database = None
+    try:
+        database = Database(url)
+        database.references = 1
         return database
+    except Error as error:
+        opening.failure = error
+        raise
+    finally:
+        with _registry.lock:
+            if _registry.opening.get(url) is opening:
+                del _registry.opening[url]
+            if database is not None:
+                _registry.opened[url] = database
+                _registry.living.add(database)
+        opening.over.set()
 
 
 class _NamedSavepoint(NamedTuple):
