@@ -103,6 +103,11 @@ _REDIS = {
     "wait_ms": Option(1000, _whole_number, _ONE_OR_MORE),  # and how long
 }
 
+COMMON = {
+    "lock_timeout_ms": Option(10_000, _count, _NONE_OR_MORE),  # what FOR UPDATE waits for a row; 0: without end
+}
+"""The options that every scheme has, besides `namespace`."""
+
 SCHEMES: dict[str, dict[str, Option]] = {
     "lmdb": {
         "sync": Option("full", _choice("full", "meta", "none"), "full, meta or none"),  # what a commit waits for
@@ -119,7 +124,7 @@ SCHEMES: dict[str, dict[str, Option]] = {
         "key_file": Option("", _text_given, "the path of the key to cert_file"),
     },
 }
-"""The options of each scheme; `namespace` belongs to all of them."""
+"""The options of each scheme besides those of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,7 @@ class StoreURL:
         for given, value in self.options:
             if given == name:
                 return value
-        return SCHEMES[self.scheme][name].default
+        return {**COMMON, **SCHEMES[self.scheme]}[name].default
 
     def __str__(self) -> str:
         if self.private:
@@ -253,7 +258,7 @@ def _scheme(text: str) -> str:
 
 def _query(scheme: str, query: str) -> tuple[str, tuple[tuple[str, OptionValue], ...]]:
     """The namespace and the typed options, sorted by name."""
-    known = SCHEMES[scheme]
+    known = {**COMMON, **SCHEMES[scheme]}
     namespace = ""
     options: dict[str, OptionValue] = {}
     seen: set[str] = set()

@@ -24,7 +24,17 @@ from typing import Generic, Literal, NamedTuple, TypeVar, cast
 
 from rome.config import StoreURL
 from rome.driver.open import open_store
-from rome.errors import Conflict, Error, InactiveTransaction, InterfaceError, OperationalError, ProgrammingError
+from rome.errors import (
+    Conflict,
+    Deadlock,
+    Error,
+    InactiveTransaction,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+)
+from rome.lock import Lease
+from rome.lock.keeper import Keeper
 from rome.sql import statement
 from rome.sql.control import Act, Control, control
 from rome.sql.statement import Environment, Result
@@ -32,6 +42,7 @@ from rome.table.catalog import CatalogCache
 from rome.table.keys import Keys
 from rome.table.schema import Catalog
 from rome.table.sequences import Sequences
+from rome.txn.leases import RowLeases
 from rome.txn.retry import Failure, Journal, Replay, Weight, weigh
 from rome.txn.transaction import Isolation, Savepoint, Transaction
 
@@ -80,10 +91,12 @@ class Database:
     def __init__(self, url: StoreURL, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
         """`clock_ns` counts nanoseconds from 1970 in UTC, which is what CURRENT_TIMESTAMP shows."""
         self.url = url
+        self.lock_timeout_ms = int(url.option("lock_timeout_ms"))  # of connections that say nothing else
         self.driver = open_store(url)
         self.forks = 0  # how many forks lie between the process that opened the store and this one
         self.references = 0
         self._clock_ns = clock_ns
+        self._keeper = Keeper(self.driver)
         self._keys = Keys(url.namespace)
         self.start()
 
@@ -99,12 +112,22 @@ class Database:
     def _utc_now(self) -> datetime:
         return _EPOCH + timedelta(microseconds=self._clock_ns() // 1000)
 
-    def begin(self, isolation: Isolation = Isolation.SERIALIZABLE) -> Transaction:
+    def begin(
+        self,
+        isolation: Isolation = Isolation.SERIALIZABLE,
+        leases: RowLeases | None = None,
+        under: Lease | None = None,
+    ) -> Transaction:
         """A transaction that is planned on the newest catalogue seen; costs no round trip."""
         catalog, guard = self.environment.catalogs.planning
-        transaction = Transaction(self.driver, isolation=isolation, guard=guard)
+        expectation = None if under is None else under.expectation
+        transaction = Transaction(self.driver, isolation=isolation, guard=guard, leases=leases, under=expectation)
         transaction.context = catalog
         return transaction
+
+    def row_leases(self, timeout_ms: int) -> RowLeases:
+        """Those of one transaction, none taken yet."""
+        return RowLeases(self.driver, self._keeper, timeout_ms=timeout_ms)
 
     def adopt(self, committed: Transaction) -> None:
         """Plan on the catalogue of a transaction that has just committed a change of it.
@@ -125,13 +148,17 @@ class Database:
         totals.refused_conflicts = self.replay.refused
         return totals
 
-    def count(self, transactions: Sequence[Transaction], statements: int, committed: bool) -> None:
-        """Add what ended transactions have cost: one that the application saw, with the tries it took."""
+    def count(self, transactions: Sequence[Transaction], statements: int, committed: bool, unlocks: int) -> None:
+        """Add what ended transactions have cost: one that the application saw, with the tries it took.
+
+        `unlocks` are the round trips that its row leases cost in the end.
+        """
         with self._counting:
             totals = self._totals
             totals.statements += statements
             totals.commits += committed
             totals.rollbacks += not committed
+            totals.round_trips += unlocks
             for transaction in transactions:
                 stats = transaction.stats
                 totals.waves += stats.waves
@@ -146,6 +173,7 @@ class Database:
             if self.references:
                 return
             _registry.opened.pop(self.url, None)
+        self._keeper.close()
         self.driver.close()
 
 
@@ -257,8 +285,8 @@ class Conversation:
     """One connection's side of a Database; for one thread at a time.
 
     A transaction begins with the first statement. With isolation AUTOCOMMIT each statement is a transaction of its own,
-    unless BEGIN opened one. After a statement's conflict that replay could not cure, everything but ROLLBACK is refused
-    (25P02); COMMIT ends the transaction, too, whether it succeeds or not.
+    unless BEGIN opened one. After a statement's conflict that replay could not cure, or a deadlock, everything but
+    ROLLBACK is refused (25P02); COMMIT ends the transaction, too, whether it succeeds or not.
     """
 
     def __init__(self, database: Database, isolation: str = "SERIALIZABLE") -> None:
@@ -272,6 +300,11 @@ class Conversation:
         self._statements = 0
         self._explicit = False  # BEGIN was said
         self._this_transaction: Isolation | None = None  # SET TRANSACTION was said
+        self._lock_timeout_ms = database.lock_timeout_ms
+        self._this_lock_timeout_ms: int | None = None  # SET LOCAL lock_timeout was said
+        self._lease: Lease | None = None
+        self._this_lease: Lease | None = None  # BEGIN was said with it
+        self._row_leases: RowLeases | None = None  # of the current transaction and all of its tries
         self._failed = False
         self.isolation = isolation
 
@@ -332,6 +365,9 @@ class Conversation:
             return self._journal.perform(transaction, run)
         except Conflict as conflict:
             return self._perform_again(run, transaction, conflict)
+        except Deadlock:
+            self._fail()
+            raise
 
     def _perform_again(self, run: Callable[[Transaction], T], transaction: Transaction, conflict: Conflict) -> T:
         """After a conflict in the middle of `run`: replay what came before it, and `run` with them."""
@@ -370,12 +406,29 @@ class Conversation:
 
     # ---- transactions
 
-    def begin(self) -> None:
-        """BEGIN: open a transaction; it begins by itself with the first statement unless the level is AUTOCOMMIT."""
+    @property
+    def lease(self) -> Lease | None:
+        """The lease that every transaction of this connection runs under; it can be set outside a transaction."""
+        return self._lease
+
+    @lease.setter
+    def lease(self, lease: Lease | None) -> None:
+        if self.in_transaction and lease is not self._lease:
+            raise ProgrammingError(
+                "the lease cannot change within a transaction: commit or roll back first", sqlstate="25001"
+            )
+        self._lease = lease
+
+    def begin(self, under: Lease | None = None) -> None:
+        """BEGIN: open a transaction; it begins by itself with the first statement unless the level is AUTOCOMMIT.
+
+        `under` is a lease without which the store will refuse the commit: `commit` then raises LeaseLost.
+        """
         self._check_usable()
         if self._explicit or self._statements:
             raise ProgrammingError("a transaction is open already: commit or roll back first", sqlstate="25001")
         self._explicit = True
+        self._this_lease = under
 
     def commit(self) -> None:
         """Make what the transaction did visible to others; nothing if there is none.
@@ -411,15 +464,20 @@ class Conversation:
 
     def _begin(self) -> Transaction:
         """Begin a transaction, or another try of the current one."""
-        self._transaction = self.database.begin(self._this_transaction or _STRONGER[self._isolation])
+        if self._row_leases is None:
+            self._row_leases = self.database.row_leases(self.lock_timeout_ms)
+        isolation = self._this_transaction or _STRONGER[self._isolation]
+        self._transaction = self.database.begin(isolation, self._row_leases, self._this_lease or self._lease)
         self._begun.append(self._transaction)
         self._savepoints.clear()
         return self._transaction
 
     def _end(self, committed: bool) -> None:
-        """The transaction is over: count it and be ready for the next."""
+        """The transaction is over: unlock its rows, count it and be ready for the next."""
+        leases, self._row_leases = self._row_leases, None
+        unlocks = leases.release() if leases is not None else 0
         if self._begun:
-            self.database.count(self._begun, self._statements, committed)
+            self.database.count(self._begun, self._statements, committed, unlocks)
             self._begun = []
             self._journal = _journal()
             self._savepoints.clear()
@@ -427,6 +485,8 @@ class Conversation:
         self._statements = 0
         self._explicit = False
         self._this_transaction = None
+        self._this_lock_timeout_ms = None
+        self._this_lease = None
         self._failed = False
 
     def _fail(self) -> None:
@@ -438,7 +498,7 @@ class Conversation:
         if self._forks != self.database.forks:
             self._forks = self.database.forks
             if self._transaction is not None:
-                self._transaction = None
+                self._transaction = self._row_leases = None  # the parent's
                 self._end(committed=False)
                 raise InterfaceError(
                     "the transaction of this connection was begun before the process forked and belongs to the parent; "
@@ -491,7 +551,30 @@ class Conversation:
                 self.release(name)
             case Act.ISOLATION:
                 self.set_transaction(name)
+            case Act.LOCK_TIMEOUT:
+                self.set_lock_timeout(command.milliseconds)
+            case Act.LOCAL_LOCK_TIMEOUT:
+                self.set_lock_timeout(command.milliseconds, local=True)
         return NOTHING
+
+    @property
+    def lock_timeout_ms(self) -> int:
+        """How long FOR UPDATE waits for a row, in milliseconds; 0 without end."""
+        local = self._this_lock_timeout_ms
+        return self._lock_timeout_ms if local is None else local
+
+    def set_lock_timeout(self, milliseconds: int | None, *, local: bool = False) -> None:
+        """SET lock_timeout: for this connection, or with `local` for its transaction; None is what the URL says."""
+        self._check_usable()
+        wanted = self.database.lock_timeout_ms if milliseconds is None else milliseconds
+        if not local:
+            self._lock_timeout_ms = wanted
+        elif self._isolation == "AUTOCOMMIT" and not self._explicit:
+            raise ProgrammingError("SET LOCAL needs a transaction: BEGIN one first", sqlstate="25P01")
+        else:
+            self._this_lock_timeout_ms = wanted
+        if self._row_leases is not None:
+            self._row_leases.timeout_ms = self.lock_timeout_ms
 
     def set_transaction(self, level: str) -> None:
         """SET TRANSACTION ISOLATION LEVEL: for this transaction only, before its first statement.

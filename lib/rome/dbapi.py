@@ -4,8 +4,8 @@ Parameters are named (`:name`, given as a mapping) or, where the text has `?`, p
 are the native Python values that rome.values lists. Threads may share the module but not a connection; a connection
 that two threads use at once says so instead of breaking.
 
-Beyond PEP 249: `Connection.autocommit`, `isolation_level`, `catalog()`, `ping()`, `counters`; `Cursor.executemany` of a
-statement with RETURNING gives the rows in the order of the parameters.
+Beyond PEP 249: `Connection.begin()`, `lease`, `autocommit`, `isolation_level`, `catalog()`, `ping()`, `counters`;
+`Cursor.executemany` of a statement with RETURNING gives the rows in the order of the parameters.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from rome.errors import (
     ProgrammingError,
     Warning,
 )
+from rome.lock import Lease
 from rome.sql.statement import Result, ResultColumn
 from rome.table.schema import Catalog
 from rome.values import Kind
@@ -134,6 +135,20 @@ class Connection:
         finally:
             self._busy.release()
 
+    def begin(self, *, under: Lease | None = None) -> None:
+        """Begin a transaction; without this the first statement does. ProgrammingError if one is open.
+
+        `under` is a lease of `rome.lock`: the commit is then LeaseLost, and nothing is written, if the lease is held no
+        more when it reaches the store.
+        """
+        conversation = self._opened()
+        if not self._busy.acquire(blocking=False):
+            self._refuse_sharing()
+        try:
+            conversation.begin(under)
+        finally:
+            self._busy.release()
+
     def commit(self) -> None:
         """Commit the transaction, if there is one. After an error nothing was written, unless it is OutcomeUnknown."""
         conversation = self._opened()
@@ -201,6 +216,15 @@ class Connection:
     @isolation_level.setter
     def isolation_level(self, level: str) -> None:
         self._opened().isolation = level
+
+    @property
+    def lease(self) -> Lease | None:
+        """The lease that every transaction of this connection runs under; it can be set outside a transaction."""
+        return self._opened().lease
+
+    @lease.setter
+    def lease(self, lease: Lease | None) -> None:
+        self._opened().lease = lease
 
     @property
     def autocommit(self) -> bool:

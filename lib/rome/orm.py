@@ -2,8 +2,8 @@
 
     session = Session("rome+lmdb:////var/lib/glance/rome")
 
-They are SQLAlchemy's own classes in every respect but this: a Session takes a URL (or an Engine, as `bind`), and the
-engines of one process are shared by URL.
+They are SQLAlchemy's own classes in every respect but two: a Session takes a URL (or an Engine, as `bind`), the engines
+of one process being shared by URL; and `begin` takes a lease that its transaction runs under.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import Engine
+from sqlalchemy import exc as sqlalchemy_exc
 from sqlalchemy import orm as sqlalchemy_orm
+
+from rome.lock import Lease
 
 Query = sqlalchemy_orm.Query
 
@@ -40,6 +43,23 @@ class Session(sqlalchemy_orm.Session):
 
     def __init__(self, bind: str | Engine | sqlalchemy.Connection | None = None, **options: Any) -> None:
         super().__init__(engine_of(bind) if isinstance(bind, str) else bind, **options)
+
+    def begin(self, nested: bool = False, *, under: Lease | None = None) -> sqlalchemy_orm.SessionTransaction:
+        """SQLAlchemy's `begin`. `under` is a lease of `rome.lock` for this one transaction.
+
+        Its commit is LeaseLost, and nothing is written, if the lease is held no more when it reaches the store. With
+        other Session classes say `session.connection(execution_options={"rome_lease": lease})` first of all.
+        """
+        if nested and under is not None:
+            raise sqlalchemy_exc.InvalidRequestError("a whole transaction runs under a lease, not a savepoint of one")
+        transaction = super().begin(nested)
+        if under is not None:
+            try:
+                self.connection(execution_options={"rome_lease": under})
+            except BaseException:
+                transaction.close()
+                raise
+        return transaction
 
 
 __all__ = ["Query", "Session", "create_engine", "engine_of"]

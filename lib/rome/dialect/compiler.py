@@ -4,7 +4,7 @@ What differs from SQLAlchemy's own:
 - `x IN (…)` with bound values is `x IN UNNEST(:name)`, the whole list being ONE parameter, so that one text (and one
   plan) serves every length, the empty list included. Tuples, literal rendering and lists inside text() keep
   SQLAlchemy's expansion.
-- OFFSET stands alone, FETCH FIRST is LIMIT, ILIKE is an operator, FOR SHARE and FOR UPDATE OF are FOR UPDATE.
+- OFFSET stands alone, FETCH FIRST is LIMIT, ILIKE is an operator, FOR SHARE and the KEY locks are FOR UPDATE.
 - Names are quoted when sqlglot or SQL reserve them; a schema-qualified name is refused.
 """
 
@@ -18,6 +18,8 @@ from typing import Any
 from sqlalchemy import exc
 from sqlalchemy.sql import compiler, sqltypes
 from sqlalchemy.sql.elements import BindParameter
+from sqlalchemy.sql.util import surface_selectables_only
+from sqlalchemy.util import OrderedSet
 
 _MORE_RESERVED_WORDS = """
     add alter apply begin by case collate comment commit constraint copy cube current_schema database delete describe
@@ -128,9 +130,13 @@ class RomeCompiler(compiler.SQLCompiler):
         return text
 
     def for_update_clause(self, select: Any, **kw: Any) -> str:
-        """FOR SHARE and OF ask for less than this. What else there is stands in the text, and is refused there."""
+        """FOR SHARE and the KEY locks ask for less than FOR UPDATE, which is what ROME has."""
         asked = select._for_update_arg
-        return f" FOR UPDATE{' NOWAIT' if asked.nowait else ''}{' SKIP LOCKED' if asked.skip_locked else ''}"
+        text = " FOR UPDATE"
+        if asked.of:
+            tables = OrderedSet(table for each in asked.of for table in surface_selectables_only(each))
+            text += " OF " + ", ".join(self.process(table, ashint=True, use_schema=False, **kw) for table in tables)
+        return f"{text}{' NOWAIT' if asked.nowait else ''}{' SKIP LOCKED' if asked.skip_locked else ''}"
 
     def visit_empty_set_expr(self, element_types: Sequence[Any], **kw: Any) -> str:
         columns = ", ".join(

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from sqlalchemy import URL, Connection
+from sqlalchemy.engine.characteristics import ConnectionCharacteristic
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import BindTyping
 
@@ -19,6 +20,21 @@ from rome.dialect.reflection import Reflection
 from rome.dialect.types import COLSPECS, RomeTypeCompiler
 
 ISOLATION_LEVELS = ("SERIALIZABLE", "READ COMMITTED", "AUTOCOMMIT")
+
+
+class LeaseCharacteristic(ConnectionCharacteristic):
+    """The execution option `rome_lease`: the lease that a connection's transactions run under, until it is returned."""
+
+    transactional = True
+
+    def set_characteristic(self, dialect: Any, dbapi_conn: Any, value: Any) -> None:
+        dbapi_conn.lease = value
+
+    def get_characteristic(self, dialect: Any, dbapi_conn: Any) -> Any:
+        return dbapi_conn.lease
+
+    def reset_characteristic(self, dialect: Any, dbapi_conn: Any) -> None:
+        dbapi_conn.lease = None
 
 
 class RomeDialect(Reflection, DefaultDialect):
@@ -56,6 +72,8 @@ class RomeDialect(Reflection, DefaultDialect):
     supports_simple_order_by_label = True
     div_is_floordiv = True
     tuple_in_values = False
+
+    connection_characteristics = DefaultDialect.connection_characteristics.union({"rome_lease": LeaseCharacteristic()})
 
     supports_default_values = True
     supports_default_metavalue = False

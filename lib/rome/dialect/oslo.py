@@ -54,6 +54,11 @@ def _deadlock(error: Any, match: re.Match[str], engine_name: str, is_disconnect:
     raise oslo_exception.DBDeadlock(error)
 
 
+def _lease_lost(error: Any, match: re.Match[str], engine_name: str, is_disconnect: bool) -> NoReturn:
+    """No deadlock: who runs the transaction again without the lease does what the lease was there to prevent."""
+    raise oslo_exception.DBError(error)
+
+
 def _connection(error: Any, match: re.Match[str], engine_name: str, is_disconnect: bool) -> NoReturn:
     raise oslo_exception.DBConnectionError(error)
 
@@ -83,7 +88,9 @@ FILTERS = (
     (sqlalchemy_exc.IntegrityError, (errors.UniqueViolation,), _duplicate),
     (sqlalchemy_exc.IntegrityError, (errors.ForeignKeyViolation,), _reference),
     (sqlalchemy_exc.IntegrityError, (errors.CheckViolation,), _check),
-    (sqlalchemy_exc.OperationalError, (errors.Conflict,), _deadlock),
+    # A wait that took too long counts as a deadlock, as oslo.db has it for MySQL's lock wait timeout.
+    (sqlalchemy_exc.OperationalError, (errors.Conflict, errors.Deadlock, errors.LockNotAvailable), _deadlock),
+    (sqlalchemy_exc.OperationalError, (errors.LeaseLost,), _lease_lost),
     (sqlalchemy_exc.OperationalError, (errors.Unavailable, errors.OutcomeUnknown), _connection),
     (sqlalchemy_exc.ProgrammingError, (errors.UndefinedTable,), _no_table),
     (sqlalchemy_exc.ProgrammingError, (errors.UndefinedObject,), _no_object),

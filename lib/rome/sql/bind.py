@@ -61,6 +61,7 @@ class StatementScope:
     parameters: set[str] = field(default_factory=set)
     tables: dict[int, Table] = field(default_factory=dict)
     columns: int = 0
+    locks: bool = False  # FOR UPDATE stands somewhere in it
     named: dict[tuple[str, SqlType, bool], Slot] = field(default_factory=dict)
 
     def column(self, type_: SqlType, name: str = "", nullable: bool = True) -> ColumnRef:

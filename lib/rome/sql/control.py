@@ -17,14 +17,20 @@ class Act(StrEnum):
     RELEASE = "RELEASE SAVEPOINT"
     ROLLBACK_TO = "ROLLBACK TO SAVEPOINT"
     ISOLATION = "SET TRANSACTION"
+    LOCK_TIMEOUT = "SET lock_timeout"
+    LOCAL_LOCK_TIMEOUT = "SET LOCAL lock_timeout"
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """One such statement. `name` is the savepoint, or the isolation level in upper case for ISOLATION."""
+    """One such statement. `name` is the savepoint, or the isolation level in upper case for ISOLATION.
+
+    `milliseconds` are those of a timeout; None for DEFAULT.
+    """
 
     act: Act
     name: str | None = None
+    milliseconds: int | None = None
 
 
 # The first three letters of every such statement: all that is looked at of most others.
@@ -32,6 +38,9 @@ _BEGINNINGS = frozenset({"BEG", "STA", "COM", "END", "ROL", "SAV", "REL", "SET"}
 
 _NAME = r"""(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[^\W\d]\w*))"""
 _LEVEL = r"ISOLATION\s+LEVEL\s+(?P<level>SERIALIZABLE|REPEATABLE\s+READ|READ\s+COMMITTED|READ\s+UNCOMMITTED)"
+_UNITS_MS = {"": 1, "ms": 1, "s": 1000, "min": 60_000}
+_AMOUNT = r"(?P<quote>'?)(?P<amount>\d{1,9})\s*(?P<unit>ms|s|min)?(?P=quote)"
+_TIMEOUT = rf"LOCK_TIMEOUT\s*(?:=|\bTO\b)\s*(?:DEFAULT|{_AMOUNT})"
 _FORMS = (
     (Act.BEGIN, r"BEGIN(?:\s+(?:TRANSACTION|WORK))?|START\s+TRANSACTION"),
     (Act.COMMIT, r"(?:COMMIT|END)(?:\s+(?:TRANSACTION|WORK))?"),
@@ -40,10 +49,14 @@ _FORMS = (
     (Act.RELEASE, rf"RELEASE\s+(?:SAVEPOINT\s+)?{_NAME}"),
     (Act.ROLLBACK_TO, rf"ROLLBACK(?:\s+(?:TRANSACTION|WORK))?\s+TO\s+(?:SAVEPOINT\s+)?{_NAME}"),
     (Act.ISOLATION, rf"SET\s+TRANSACTION\s+{_LEVEL}"),
+    (Act.LOCK_TIMEOUT, rf"SET\s+(?:SESSION\s+)?{_TIMEOUT}"),
+    (Act.LOCAL_LOCK_TIMEOUT, rf"SET\s+LOCAL\s+{_TIMEOUT}"),
 )
 _PATTERNS = tuple((act, re.compile(rf"\s*(?:{form})\s*;?\s*", re.IGNORECASE)) for act, form in _FORMS)
 _WORDS = re.compile(
-    r"\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE|SET\s+TRANSACTION)\b", re.IGNORECASE
+    r"\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE|"
+    r"SET\s+(?:TRANSACTION|(?:(?:SESSION|LOCAL)\s+)?LOCK_TIMEOUT))\b",
+    re.IGNORECASE,
 )
 
 
@@ -61,9 +74,18 @@ def control(sql: str) -> Control | None:
     for act, pattern in _PATTERNS:
         found = pattern.fullmatch(sql)
         if found is not None:
-            return Control(act, _name(found))
+            return Control(act, _name(found), _milliseconds(found))
     message = "after this word stands TRANSACTION, WORK, TO, a savepoint's name or ISOLATION LEVEL, or nothing"
+    if "LOCK_TIMEOUT" in sql.upper():
+        message = "write SET [SESSION | LOCAL] lock_timeout = 5000, '5s', '1min' or DEFAULT"
     raise SyntaxError_(Place.at(sql, len(sql) - len(sql.lstrip())).describe(message))
+
+
+def _milliseconds(found: re.Match[str]) -> int | None:
+    groups = found.groupdict()
+    if groups.get("amount") is None:
+        return None
+    return int(groups["amount"]) * _UNITS_MS[(groups["unit"] or "").lower()]
 
 
 def _name(found: re.Match[str]) -> str | None:

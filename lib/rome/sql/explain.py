@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rome.driver.api import Patience
 from rome.sql import plan
 from rome.sql.bound import (
     Aggregate,
@@ -95,6 +96,9 @@ def _describe(node: plan.Plan) -> str:
         case plan.Limit():
             parts = [f"{name} {show(part)}" for name, part in (("LIMIT", node.limit), ("OFFSET", node.offset)) if part]
             return "Limit " + " ".join(parts)
+        case plan.Lock():
+            patience = "" if node.patience is Patience.WAIT else f" {node.patience.name}"
+            return "Lock " + ", ".join(target.alias for target in node.targets) + patience
         case plan.SetOperation():
             return node.kind.capitalize() + (" ALL" if node.all else "")
         case plan.Insert() | plan.Update() | plan.Delete():

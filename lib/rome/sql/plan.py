@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 
+from rome.driver.api import Patience
 from rome.sql.bound import Aggregate, ColumnRef, Expr
 from rome.table.schema import Index, Table
 
@@ -189,15 +190,44 @@ class Sort(Plan):
 
 @dataclass(frozen=True, slots=True)
 class Limit(Plan):
-    """At most `limit` rows after `offset` of them; None or a negative limit means no limit."""
+    """At most `limit` rows after `offset` of them; None or a negative limit means no limit.
+
+    With `spare` the rows of the offset pass too, and as many more as the statement leaves out because they are locked.
+    """
 
     child: Plan
     limit: Expr | None
     offset: Expr | None
+    spare: bool = False
 
     @property
     def output(self) -> tuple[ColumnRef, ...]:  # type: ignore[override]
         return self.child.output
+
+
+@dataclass(frozen=True, slots=True)
+class LockTarget:
+    """A table whose rows are locked; `places` are where the parts of a row's key stand in a row of the Lock's child."""
+
+    table: Table
+    alias: str
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lock(Plan):
+    """The child's rows, when the transaction has the leases of the rows of `targets` that they are made of.
+
+    `output` is the beginning of the child's. `limit` and `offset` count the rows that are left when SKIP LOCKED has
+    left others out.
+    """
+
+    child: Plan
+    targets: tuple[LockTarget, ...]
+    patience: Patience
+    output: tuple[ColumnRef, ...]
+    limit: Expr | None = None
+    offset: Expr | None = None
 
 
 @dataclass(frozen=True, slots=True)

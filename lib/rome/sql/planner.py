@@ -13,6 +13,7 @@ from rome.sql import syntax
 from rome.sql.bind import Binder, PendingApply, Stage, StatementScope, beside, compare
 from rome.sql.bound import Aggregate, ColumnRef, Const, Expr, columns_of, conjunction, transform, walk
 from rome.sql.coerce import common_type, comparable
+from rome.sql.locking import Locked, check_lock, lock_rows, locked_scans, refuse_lock
 from rome.sql.plan import (
     Apply,
     Distinct,
@@ -41,6 +42,8 @@ def plan_query(statement: StatementScope, query: syntax.Query, scope: Scope) -> 
         scope.common[item.name.lower()] = (item, declared)
     if isinstance(query.body, syntax.Select):
         return _SelectPlanner(statement, query, query.body, scope).plan()
+    if query.lock is not None:
+        refuse_lock(statement, query.lock, "VALUES" if isinstance(query.body, syntax.Values) else query.body.kind)
     plan = _plan_body(statement, query.body, scope)
     plan = _output_order(statement, query, plan)
     return _limited(statement, query, plan, Binder(statement, scope, plan_query))
@@ -151,13 +154,16 @@ class _SelectPlanner:
         self.select = select
         self.scope = scope
         self.binder = Binder(statement, scope, plan_query)
+        self.locked: list[Locked] = []
         self.bound_items: dict[int, Expr] = {}  # SELECT items that GROUP BY names by place or alias, by id()
 
     def plan(self) -> Plan:
-        select, binder = self.select, self.binder
+        select, binder, lock = self.select, self.binder, self.query.lock
         plan: Plan = Rows(((),), ())
         if select.source is not None:
             plan = plan_from(self.statement, select.source, self.scope)
+        if lock is not None:
+            self.locked = locked_scans(self.statement, lock, self.scope, plan)
         where = binder.condition(select.where) if select.where is not None else None
         keys = [self._group_key(node) for node in select.group_by]
         binder.stage = Stage.GROUP
@@ -169,6 +175,8 @@ class _SelectPlanner:
         if where is not None:
             plan = Filter(plan, where)
         group_applies = binder.applies[Stage.GROUP]
+        if lock is not None:
+            check_lock(self.statement, lock, select, binder)
         if keys or binder.has_aggregates or having is not None:
             grouping = _Grouping(self.statement, self.scope, keys, select, group_applies)
             items = [(grouping.rewrite(expression), name) for expression, name in items]
@@ -193,7 +201,9 @@ class _SelectPlanner:
             if keys:
                 plan = Sort(plan, tuple(keys))
             plan = _limited(self.statement, self.query, plan, self.binder)
-            return Project(plan, expressions, output)
+            rows = Project(plan, expressions, output)
+            lock = self.query.lock
+            return rows if lock is None or not self.locked else lock_rows(self.statement, lock, self.locked, rows)
         by_expression = dict(zip(reversed(expressions), reversed(output), strict=True))
         plan = Distinct(Project(plan, expressions, output))
         if keys:

@@ -22,6 +22,7 @@ from rome.sql.coerce import coerce_value, type_of_value
 from rome.sql.execute.apply import scalar_of
 from rome.sql.execute.build import build
 from rome.sql.execute.change import Changed, ChangeOperator, InsertRows
+from rome.sql.execute.lock import RowsMoved
 from rome.sql.execute.operator import Context, Operator, Profile, Row
 from rome.sql.expr import Bindings, scalar
 from rome.sql.optimize import optimize
@@ -74,7 +75,7 @@ class Compiled:
     """A statement ready to run: operators for its subqueries and for itself, and the slots they share.
 
     `levels` are the places in `queries` that can run side by side, in order. `positional` counts the `?` in the text,
-    `lock` says FOR UPDATE. It holds while the catalogue has the very same `tables`.
+    `locks` says that FOR UPDATE stands in it. It holds while the catalogue has the very same `tables`.
     """
 
     root: Operator
@@ -84,7 +85,7 @@ class Compiled:
     columns: tuple[ResultColumn, ...] | None
     tables: tuple[Table, ...]
     positional: int
-    lock: bool
+    locks: bool
     explain: syntax.Explain | None = None
 
     def holds(self, catalog: Catalog) -> bool:
@@ -233,8 +234,8 @@ def _compile(
     levels = _levels(queries, scope.slots)
     tables = tuple(scope.tables.values())
     positional = sum(name.startswith("?") for name in scope.parameters)
-    lock = isinstance(node, syntax.Query) and node.lock
-    return Compiled(operator, operators, levels, tuple(scope.slots), columns, tables, positional, lock, explained)
+    slots = tuple(scope.slots)
+    return Compiled(operator, operators, levels, slots, columns, tables, positional, scope.locks, explained)
 
 
 def _planned(scope: StatementScope, node: syntax.Statement) -> Plan:
@@ -288,14 +289,27 @@ def _run(env: Environment, tx: Transaction, compiled: Compiled, parameters: Sequ
 
 
 def _run_typed(env: Environment, tx: Transaction, compiled: Compiled, parameters: Sequence[Parameters]) -> Result:
-    if compiled.lock:
-        tx.hold_statement()
+    if not compiled.locks:
+        return _run_once(env, tx, compiled, parameters, set())
+    tx.hold_statement()
+    skipped: set[bytes] = tx.draw(set, "rows skipped")  # a replay leaves out the same
+    start = tx.mark()
+    while True:
+        try:
+            return _run_once(env, tx, compiled, parameters, skipped)
+        except RowsMoved:
+            tx.back_to(start)
+
+
+def _run_once(
+    env: Environment, tx: Transaction, compiled: Compiled, parameters: Sequence[Parameters], skipped: set[bytes]
+) -> Result:
     if compiled.explain is not None:
-        return _explained(env, tx, compiled, parameters[0] if parameters else {})
+        return _explained(env, tx, compiled, parameters[0] if parameters else {}, skipped)
     if len(parameters) == 1:
-        context = _context(env, tx, compiled, parameters[0])
+        context = _context(env, tx, compiled, parameters[0], skipped)
         return tx.run(_one(compiled, context))
-    contexts = [_context(env, tx, compiled, each) for each in parameters]
+    contexts = [_context(env, tx, compiled, each, skipped) for each in parameters]
     if _batches(compiled, contexts):
         assert isinstance(compiled.root, ChangeOperator)
         return _changed(compiled, tx.run(compiled.root.change(contexts)))
@@ -348,7 +362,12 @@ def _slot_value(source: SlotSource, rows: list[Row]) -> object:
 
 
 def _context(
-    env: Environment, tx: Transaction, compiled: Compiled, parameters: Parameters, profile: Profile | None = None
+    env: Environment,
+    tx: Transaction,
+    compiled: Compiled,
+    parameters: Parameters,
+    skipped: set[bytes],
+    profile: Profile | None = None,
 ) -> Context:
     assert isinstance(tx.context, Catalog)
     if len(parameters) > compiled.positional and "?1" in parameters:
@@ -356,7 +375,7 @@ def _context(
         raise ProgrammingError(message, sqlstate="07001")
     slots = [_parameter(source, parameters) for source in compiled.slots]
     bindings = Bindings(slots, tx.draw(env.clock), lambda: tx.draw(env.draw))
-    return Context(tx, env.keys, tx.context, env.sequences, bindings, profile)
+    return Context(tx, env.keys, tx.context, env.sequences, bindings, skipped, profile)
 
 
 def _parameter(source: SlotSource, parameters: Parameters) -> object:
@@ -397,13 +416,15 @@ def _is_inexact(value: object, kind: Kind) -> bool:
     return (kind is Kind.DECIMAL and isinstance(value, float)) or (kind is Kind.FLOAT and isinstance(value, Decimal))
 
 
-def _explained(env: Environment, tx: Transaction, compiled: Compiled, parameters: Parameters) -> Result:
+def _explained(
+    env: Environment, tx: Transaction, compiled: Compiled, parameters: Parameters, skipped: set[bytes]
+) -> Result:
     """EXPLAIN: the plan; EXPLAIN ANALYZE: run it too, and say what each operator did."""
     assert compiled.explain is not None
     profile, before, started = None, tx.stats, env.timer()
     if compiled.explain.analyze:
         profile = Profile(env.timer)
-        tx.run(_one(compiled, _context(env, tx, compiled, parameters, profile)))
+        tx.run(_one(compiled, _context(env, tx, compiled, parameters, skipped, profile)))
     lines = explain.lines(compiled.root, compiled.queries, profile)
     if profile is not None:
         lines.append(explain.total(before, tx.stats, (env.timer() - started) * 1000))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rome.driver.api import Patience
 from rome.values import SqlType
 
 
@@ -252,15 +253,23 @@ class CommonTable(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Lock(Node):
+    """FOR UPDATE, or a weaker clause that is read as it. `of` are the tables it names, () for all of them."""
+
+    of: tuple[TableName, ...] = ()
+    patience: Patience = Patience.WAIT
+
+
+@dataclass(frozen=True, slots=True)
 class Query(Node):
-    """A body with what may follow it. `lock` is the FOR UPDATE clause: True when there is one."""
+    """A body with what may follow it."""
 
     body: Select | SetOperation | Values
     order_by: tuple[OrderItem, ...] = ()
     limit: Expression | None = None
     offset: Expression | None = None
     common_tables: tuple[CommonTable, ...] = ()
-    lock: bool = False
+    lock: Lock | None = None
 
 
 # ---- changes of rows -----------------------------------------------------------------------------------------------

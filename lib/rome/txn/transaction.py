@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-from rome.driver.api import Driver
+from rome.driver.api import Driver, ExpectLock, Patience
 from rome.errors import Conflict, InactiveTransaction, InternalError
 from rome.txn.commit import CommitProtocol, OneRoundTrip
-from rome.txn.view import Guard, GuardChanged, Overlay, Stats, View
+from rome.txn.leases import RowLeases
+from rome.txn.view import Guard, GuardChanged, Overlay, Stats, View, ViewMark
 from rome.txn.wave import Step, Wave, WaveResult
 
 __all__ = ["Diverged", "GuardChanged", "Isolation", "Savepoint", "Stats", "Tape", "Transaction"]
@@ -29,6 +30,13 @@ class Isolation(enum.StrEnum):
 
 class Diverged(Conflict):
     """A replay takes another course than the first run did: it draws what was not drawn then."""
+
+
+class TapePlace(NamedTuple):
+    """A place on a tape, and whether new values were drawn from there on."""
+
+    position: int
+    new: bool
 
 
 class Tape:
@@ -65,6 +73,17 @@ class Tape:
         """Whether the next value was drawn before."""
         return self.position < len(self.values)
 
+    def place(self) -> TapePlace:
+        """Where the tape stands, for `back_to`."""
+        return TapePlace(self.position, self.position == len(self.values))
+
+    def back_to(self, place: TapePlace) -> None:
+        """Draw again from `place` on what was drawn for the first time there; read again what was read back there."""
+        if place.new:
+            self.cut(place.position)
+        else:
+            self.position = place.position
+
     def rewind(self) -> None:
         """Read back from the beginning."""
         self.position = 0
@@ -84,6 +103,24 @@ class Savepoint(NamedTuple):
     guard: Guard | None  # what the context was planned on
 
 
+class Mark(NamedTuple):
+    """The beginning of a statement that may have to be run again; belongs to the transaction that made it."""
+
+    view: ViewMark
+    overlay: int
+    tape: TapePlace
+
+
+class Leased(NamedTuple):
+    """What came of asking for row leases: the rows that others have, and whether what was read may be out of date."""
+
+    refused: frozenset[bytes]
+    moved: bool
+
+
+NONE_NEEDED: Final = Leased(frozenset(), False)
+
+
 class Transaction:
     """A transaction over one store; for one thread at a time.
 
@@ -96,8 +133,8 @@ class Transaction:
     """
 
     __slots__ = (
-        "_commits", "_conflict", "_driver", "_hold", "_increments", "_isolation", "_overlay", "_protocol", "_statement",
-        "_view", "active", "committed_at", "context", "tape",
+        "_commits", "_conflict", "_driver", "_hold", "_increments", "_isolation", "_leases", "_locks", "_overlay",
+        "_protocol", "_statement", "_under", "_view", "active", "committed_at", "context", "tape",
     )  # fmt: skip
 
     def __init__(
@@ -107,14 +144,22 @@ class Transaction:
         isolation: Isolation = Isolation.SERIALIZABLE,
         guard: Guard | None = None,
         tape: Tape | None = None,
+        leases: RowLeases | None = None,
+        under: ExpectLock | None = None,
         protocol: CommitProtocol = _ONE_ROUND_TRIP,
     ) -> None:
-        """Costs no round trip. `guard` is the key of a version cell and its expected version (0: no such cell)."""
+        """Costs no round trip. `guard` is the key of a version cell and its expected version (0: no such cell).
+
+        `leases` are those that the application's transaction has, of which this may be a replay; without them nothing
+        is locked. `under` is a lease without which nothing is committed.
+        """
         self.context: object = None
         self.tape = Tape() if tape is None else tape
         self.active = True
         self.committed_at: int | None = None
         self._driver = driver
+        self._leases = leases
+        self._under = under
         self._isolation = isolation
         self._protocol = protocol
         self._view = View(driver, guard)
@@ -123,6 +168,7 @@ class Transaction:
         self._statement = 0  # the overlay's mark at the beginning of the statement
         self._conflict = ""  # why the view is lost; its message
         self._increments = 0
+        self._locks = 0
         self._commits = 0
 
     @property
@@ -141,7 +187,7 @@ class Transaction:
     @property
     def stats(self) -> Stats:
         """What the transaction has cost so far."""
-        return self._view.stats(self._increments, self._commits)
+        return self._view.stats(self._increments, self._locks, self._commits)
 
     def run(self, step: Step[T]) -> T:
         """Drive `step` to its value; a wave costs one round trip, or none if own writes and earlier waves answer it.
@@ -207,6 +253,32 @@ class Transaction:
         """
         self._view.note_empty(start, stop)
 
+    def mark(self) -> Mark:
+        """The beginning of a statement, for `back_to`."""
+        return Mark(self._view.mark(), self._overlay.mark, self.tape.place())
+
+    def back_to(self, mark: Mark) -> None:
+        """Undo and forget what was done and read since `mark`, and read the newest state from here on.
+
+        For a statement whose answer no one has seen. What was read before it stays expected: the next read raises
+        Conflict if it has changed.
+        """
+        self._overlay.undo(mark.overlay)
+        self._view.back_to(mark.view)
+        self.tape.back_to(mark.tape)
+
+    def lock_rows(self, keys: Iterable[bytes], patience: Patience, what: str) -> Leased:
+        """Have the leases of the rows with these keys until the application's transaction ends.
+
+        One round trip, none for rows that are locked already; more (counted as one) while others have them. `what`
+        names their tables for people. Raises LockNotAvailable, Deadlock.
+        """
+        taken = None if self._leases is None else self._leases.take(keys, patience, what)
+        if taken is None:
+            return NONE_NEEDED
+        self._locks += 1
+        return Leased(taken.refused, self._view.moved(taken.version))
+
     def write(self, key: bytes, value: bytes | None) -> None:
         """Buffer a write; None deletes. Seen by this transaction at once, by others after `commit`."""
         if not self.active:
@@ -246,9 +318,9 @@ class Transaction:
     def commit(self) -> None:
         """Make the writes visible, all or nothing, if everything that was read still holds; then the transaction ends.
 
-        Without writes no round trip is needed: what was read held together in the state of the last read. Raises
-        Conflict or Unavailable (nothing was written), OutcomeUnknown, and what else `driver.commit` raises; the
-        transaction has ended then, too.
+        Without writes no round trip is needed: what was read held together in the state of the last read. Under a
+        lease there is always one, which asks for the lease. Raises Conflict, LeaseLost or Unavailable (nothing was
+        written), OutcomeUnknown, and what else `driver.commit` raises; the transaction has ended then, too.
         """
         if not self.active:
             raise InactiveTransaction("the transaction has ended; roll back and begin another")
@@ -256,7 +328,7 @@ class Transaction:
         try:
             if self._conflict:
                 raise Conflict(self._conflict)
-            if self._overlay.cells:
+            if self._overlay.cells or self._under is not None:
                 self._publish()
         finally:
             self._view.close()
@@ -265,7 +337,12 @@ class Transaction:
         self.begin_statement()  # READ COMMITTED: let go of what only the last statement's answer depended on
         self._commits += 1
         writes = list(self._overlay.cells.items())
-        self.committed_at = self._protocol.publish(self._driver, self._view.expectations(), writes)
+        expect = self._view.expectations() if writes else ()
+        if self._under is not None:
+            expect = (*expect, self._under)
+        committed_at = self._protocol.publish(self._driver, expect, writes)
+        if writes:
+            self.committed_at = committed_at
 
     def rollback(self) -> None:
         """Forget everything. May be called again, and after `commit`."""

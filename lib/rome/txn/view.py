@@ -42,18 +42,19 @@ class GuardChanged(Exception):
 
 
 class Stats(NamedTuple):
-    """What a transaction has cost so far: `waves` reads of the store, `increments` of counters and `commits` are one
-    round trip each; `keys` cells and `bytes_read` (keys and values) came back."""
+    """What a transaction has cost so far: `waves` reads of the store, `increments` of counters, `locks` asked for and
+    `commits` are one round trip each; `keys` cells and `bytes_read` (keys and values) came back."""
 
     waves: int
     keys: int
     bytes_read: int
     increments: int
+    locks: int
     commits: int
 
     @property
     def round_trips(self) -> int:
-        return self.waves + self.increments + self.commits
+        return self.waves + self.increments + self.locks + self.commits
 
 
 class ViewMark(NamedTuple):
@@ -250,10 +251,10 @@ class View:
             handle, self._handle = self._handle, None
             self._driver.release(handle)
 
-    def stats(self, increments: int, commits: int) -> Stats:
+    def stats(self, increments: int, locks: int, commits: int) -> Stats:
         """What the reads so far have cost."""
         self._tally()
-        return Stats(self.waves, self._keys, self._bytes_read, increments, commits)
+        return Stats(self.waves, self._keys, self._bytes_read, increments, locks, commits)
 
     def _tally(self) -> None:
         """Count what has come back and was not counted yet."""

@@ -8,6 +8,7 @@ from rome.sql.execute.apply import ApplyQuery
 from rome.sql.execute.change import DeleteRows, InsertRows, UpdateRows
 from rome.sql.execute.combine import GroupRows, SetOperationRows
 from rome.sql.execute.joins import HashJoin, LookupJoin, base_of
+from rome.sql.execute.lock import LockRows
 from rome.sql.execute.operator import Operator
 from rome.sql.execute.scan import ScanRows
 from rome.sql.execute.simple import DistinctRows, FilterRows, LimitRows, ProjectRows, SortRows, Values
@@ -44,6 +45,8 @@ def _build(node: plan.Plan, keys: Keys) -> Operator:
             return SortRows(node, build(node.child, keys))
         case plan.Limit():
             return LimitRows(node, build(node.child, keys))
+        case plan.Lock():
+            return LockRows(node, build(node.child, keys), keys)
         case plan.Distinct():
             return DistinctRows(node, build(node.child, keys))
         case plan.SetOperation():

@@ -41,13 +41,17 @@ class Profile:
 
 
 class Context(NamedTuple):
-    """One run of a statement; `catalog` is the transaction's."""
+    """One run of a statement; `catalog` is the transaction's.
+
+    `skipped` are the keys of the rows that SKIP LOCKED leaves out, as far as its runs have met them.
+    """
 
     tx: Transaction
     keys: Keys
     catalog: Catalog
     sequences: Sequences
     bindings: Bindings
+    skipped: set[bytes]
     profile: Profile | None = None
 
 

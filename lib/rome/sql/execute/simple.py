@@ -72,19 +72,22 @@ class LimitRows(Operator):
         self.output = node.output
         self.children = (child,)
         self._child = child
+        self._spare = node.spare
         self._limit = scalar(node.limit, {}) if node.limit is not None else None
         self._offset = scalar(node.offset, {}) if node.offset is not None else None
 
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
-        limit, offset = _bounds(self._limit, self._offset, context.bindings)
+        limit, offset = bounds(self._limit, self._offset, context.bindings)
         if limit == 0:
             return []
         need = None if limit is None else offset + limit
+        if need is not None and self._spare:
+            need, offset = need + len(context.skipped), 0
         rows = yield from self._child.rows(context, None if need is not None and need > _MANY_ROWS else need)
         return rows[offset:need]
 
 
-def _bounds(limit: object, offset: object, bindings: Bindings) -> tuple[int | None, int]:
+def bounds(limit: object, offset: object, bindings: Bindings) -> tuple[int | None, int]:
     """LIMIT and OFFSET as numbers; a negative limit or NULL means none, as SQLite has it."""
     values = []
     for name, part in (("LIMIT", limit), ("OFFSET", offset)):

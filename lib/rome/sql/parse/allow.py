@@ -106,8 +106,6 @@ CLAUSES: dict[tuple[type, str], str] = {
     (exp.In, "field"): "IN without parentheses",
     (exp.Insert, "with_"): "WITH before INSERT (put it before the SELECT)",
     (exp.Join, "method"): "NATURAL JOIN",
-    (exp.Lock, "expressions"): "FOR UPDATE OF",
-    (exp.Lock, "wait"): "FOR UPDATE NOWAIT",
     (exp.Select, "windows"): "WINDOW",
     (exp.Table, "joins"): "more than one table",
     (exp.With, "recursive"): "WITH RECURSIVE",

@@ -425,6 +425,13 @@ class ExpressionParser(sqlglot.Parser):
             join.meta["comma"] = True
         return join
 
+    def _parse_locks(self) -> list[exp.Lock]:
+        first = self._curr
+        locks = super()._parse_locks()
+        for lock in locks:
+            lock.meta.update(start=first.start, first=first.start, last=self._prev.end)
+        return locks
+
     def _read_fetch(self) -> exp.Limit:
         fetch = self._curr
         self._advance()

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlglot import exp
 
+from rome.driver.api import Patience
 from rome.sql import syntax
 from rome.sql.parse.allow import FROM_ITEMS, QUERIES, STATEMENTS, only
 from rome.sql.parse.expressions import expression, expressions, identifier, star
@@ -221,17 +222,25 @@ def _limit(source: Source, node: exp.Expr | None) -> syntax.Expression | None:
     return expression(source, node.expression)
 
 
-def _lock(source: Source, node: exp.Expr) -> bool:
+def _lock(source: Source, node: exp.Expr) -> syntax.Lock | None:
+    """FOR SHARE, FOR NO KEY UPDATE and FOR KEY SHARE ask for less than FOR UPDATE and are read as it."""
     locks = node.args.get("locks") or []
-    for lock in locks:
-        only(source, lock, "update")
-        if not lock.args.get("update"):
-            raise source.refuse(node, "FOR SHARE")
-        if lock.args.get("wait") is not None:
-            raise source.refuse(node, "FOR UPDATE SKIP LOCKED")
+    if not locks:
+        return None
     if len(locks) > 1:
-        raise source.wrong(node, "FOR UPDATE stands twice")
-    return bool(locks)
+        raise source.wrong(locks[1], "FOR UPDATE stands twice")
+    lock = locks[0]
+    only(source, lock, "update", "key", "expressions", "wait")
+    source.take_range(lock)  # its words are plain names to the tokenizer
+    wait = lock.args.get("wait")
+    if isinstance(wait, exp.Expr):
+        raise source.refuse(wait, "WAIT with a time (say SET lock_timeout before)")
+    tables = []
+    for table in lock.args.get("expressions") or []:
+        tables.append(syntax.TableName(table_name(source, table), at=source.start(table)))
+        only(source, table, "this")
+    patience = {None: Patience.WAIT, True: Patience.NOWAIT, False: Patience.SKIP}[wait]
+    return syntax.Lock(tuple(tables), patience, at=source.start(lock))
 
 
 # ---- FROM ----------------------------------------------------------------------------------------------------------

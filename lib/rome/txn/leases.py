@@ -1,0 +1,108 @@
+"""Row leases: what FOR UPDATE takes for the life of a transaction, so that hot rows queue instead of colliding.
+
+They keep nothing correct: the commit validates what was read, with a lease or without. A lease that ran out, because
+its process stood still, costs a conflict at most.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from rome.driver.api import Driver, Patience
+from rome.driver.lock_table import SESSION_BYTES
+from rome.errors import OperationalError
+from rome.lock.keeper import Keeper, Kept
+from rome.lock.waiting import take_locks
+
+ROW_TTL_MS: Final = 5_000  # what others wait for when a process dies with leases
+LABEL: Final = b"a transaction"
+
+
+class Taken(NamedTuple):
+    """What came of asking for leases: the names that others have, and the store's commit counter at that instant."""
+
+    refused: frozenset[bytes]
+    version: int
+
+
+class RowLeases:
+    """The row leases of one transaction of an application, however often it is replayed. For one thread at a time."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        keeper: Keeper,
+        *,
+        timeout_ms: int,
+        ttl_ms: int = ROW_TTL_MS,
+        make_session: Callable[[int], bytes] = os.urandom,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`timeout_ms` bounds each wait, 0 does not; `make_session` gives that many random bytes, `clock` seconds."""
+        self._clock = clock
+        self.timeout_ms = timeout_ms
+        self._driver = driver
+        self._keeper = keeper
+        self._ttl_ms = ttl_ms
+        self._make_session = make_session
+        self._session = b""  # none yet
+        self._kept: Kept | None = None
+        self._held: set[bytes] = set()
+
+    def take(self, names: Iterable[bytes], patience: Patience, what: str) -> Taken | None:
+        """Have the leases of the rows with these keys; None if they were held already.
+
+        `what` names the tables for people. Raises LockNotAvailable (NOWAIT, or after the timeout), Deadlock.
+        """
+        if self._kept is not None and self._kept.lost:
+            self.release()  # what was held is anyone's: begin anew with all that is asked for from here on
+        missing = [name for name in names if name not in self._held]
+        if not missing:
+            return None
+        if not self._session:
+            self._session = self._make_session(SESSION_BYTES)
+        asked_s = self._clock()
+        if patience is Patience.SKIP:
+            locking = self._driver.lock(self._session, missing, self._ttl_ms, patience, LABEL)
+            got = [name for name, standing in zip(missing, locking.standings, strict=True) if standing.token]
+            taken = Taken(frozenset(missing).difference(got), locking.version)
+        else:
+            taken = self._wait(missing, patience, what)
+            got = missing
+        self._held.update(got)
+        if got and self._kept is None:
+            self._kept = self._keeper.keep(self._session, self._ttl_ms, asked_s)
+        return taken
+
+    def _wait(self, names: Sequence[bytes], patience: Patience, what: str) -> Taken:
+        done = take_locks(
+            self._driver,
+            self._session,
+            names,
+            ttl_ms=self._ttl_ms,
+            wait_ms=0 if patience is Patience.NOWAIT else self.timeout_ms or None,
+            label=LABEL,
+            describe=lambda name: f"a row of {what}",
+            clock=self._clock,
+        )
+        return Taken(frozenset(), done.version)
+
+    def release(self) -> int:
+        """Give everything back, in one round trip if anything was taken; how many it took.
+
+        What cannot be given back runs out.
+        """
+        if not self._session:
+            return 0
+        session, self._session = self._session, b""
+        if self._kept is not None:
+            self._keeper.forget(self._kept)
+            self._kept = None
+        self._held.clear()
+        with suppress(OperationalError):
+            self._driver.unlock(session)
+        return 1
