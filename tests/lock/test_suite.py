@@ -1,0 +1,42 @@
+"""The embedded stores, and every instrument around one, keep the contract of locks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rome.config import parse
+from rome.driver.open import open_store
+from rome.testing.driver_life import OpenDriver
+from rome.testing.instruments import Faulty, Recorder
+from rome.testing.lock_suite import LockSuite
+
+
+class TestMemory(LockSuite):
+    @pytest.fixture
+    def open_driver(self) -> OpenDriver:
+        url = parse("rome+memory://")
+        return lambda: open_store(url)
+
+
+class TestLmdb(LockSuite):
+    @pytest.fixture
+    def open_driver(self, tmp_path: Path) -> OpenDriver:
+        url = parse(f"rome+lmdb:///{tmp_path}/store?sync=none")
+        return lambda: open_store(url)
+
+
+class TestRecorder(LockSuite):
+    @pytest.fixture
+    def open_driver(self) -> OpenDriver:
+        url = parse("rome+memory://")
+        return lambda: Recorder(open_store(url))
+
+
+class TestFaultyWithoutFaults(LockSuite):
+    @pytest.fixture
+    def open_driver(self) -> OpenDriver:
+        url = parse("rome+memory://")
+        marks: dict[bytes, int | None] = {}
+        return lambda: Faulty(open_store(url), marks=marks)
