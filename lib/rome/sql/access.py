@@ -30,7 +30,8 @@ _MIRRORED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 class Candidate:
     """One way to read a table, and what is left to check.
 
-    `rank` orders candidates, the highest best: (one row at most, equalities that narrow, a range, no dereference).
+    `rank` orders candidates, the highest best: (one row at most, equalities that narrow, a range, no dereference, a
+    UNIQUE index, the columns it has).
     `used` are the columns fixed by equality; `outer` says that values come from another table's row.
     """
 
@@ -176,7 +177,10 @@ class _Terms:
         if not unique and not weight and index is not None and low is None and high is None:
             equals, consumed = [], []
         ranged = (low is not None) + (high is not None)
-        rank = (int(unique), weight, ranged, int(index is None), -len(columns))
+        # Between indexes that narrow alike the one that says most wins: what it shows whole answers later lookups of
+        # the same rows by more columns, and the uniqueness of rows that are brought to them, without a round trip.
+        says = (int(index is None), int(index is not None and index.unique), len(columns))
+        rank = (int(unique), weight, ranged, *says)
         used = frozenset(columns[: len(equals)])
         outer = any(
             isinstance(part, ColumnRef)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from operator import itemgetter
 
@@ -12,7 +13,11 @@ from rome.sql.execute.operator import Context, Operator, Row, layout_of
 from rome.sql.execute.ranges import KeyRanges
 from rome.sql.expr import Bindings, predicate, projection
 from rome.table.keys import Keys
-from rome.txn.wave import Step, Wave, together
+from rome.table.paths import index_path, reader
+from rome.txn.wave import Step, Wave, WaveResult, together
+
+SMALL_TABLE_ROWS = 1024
+RUNS_UNTIL_ANOTHER_LOOK = 100
 
 
 class LookupJoin(Operator):
@@ -28,8 +33,11 @@ class LookupJoin(Operator):
         self.lookups = [Lookup(node, layout_of(base.output), keys) for node in nodes]
         self._base = base
         self._outer = all(node.kind == "LEFT" for node in nodes)
+        self._small = SmallTable(self.lookups[0].scan, keys) if _may_be_small(nodes) else None
 
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
+        if self._small is not None and self._small.worth_a_look():
+            return (yield from self._beside_small(context, self._small))
         rows = yield from self._base.rows(context, need if self._outer else None)
         if not rows:
             return []
@@ -37,6 +45,90 @@ class LookupJoin(Operator):
         for lookup, matches in zip(self.lookups, found, strict=True):
             rows = lookup.joined(context.bindings, rows, matches)
         return rows
+
+
+    def _beside_small(self, context: Context, small: SmallTable) -> Step[list[Row]]:
+        """With the table read whole in the wave that reads the base; looked up in the store if it is not small."""
+        rows, entries = yield from together([self._base.rows(context), small.entries(context)])
+        [lookup] = self.lookups
+        step = lookup.find(context.bindings, rows) if rows else None
+        if step is None:
+            return []
+        if entries is None:
+            found = yield from step
+        else:
+            found = _driven(step, entries)
+        return lookup.joined(context.bindings, rows, found)
+
+
+class SmallTable:
+    """A table that is looked up in, read whole beside the rows that give the keys: that saves a wave.
+
+    Whether it is small is seen by reading it, up to a limit; after it was not, it is left alone for a while.
+    """
+
+    def __init__(self, scan: plan.Scan, keys: Keys) -> None:
+        table, index = scan.table, scan.access.index
+        # What is left to be judged later may be an error for a row that no key leads to.
+        condition = conjunction(_used_by_access(scan))
+        assert condition is not None
+        self._wave = Wave((), (Scan(*keys.row_range(table), SMALL_TABLE_ROWS + 1),))
+        self._reader = reader(keys, table)
+        self._filter = predicate(condition, layout_of(scan.output))
+        self._path = None if index is None else index_path(keys, table, index)
+        self._rest = 0  # runs until the next look; threads may count one twice
+
+    def worth_a_look(self) -> bool:
+        if self._rest:
+            self._rest -= 1
+            return False
+        return True
+
+    def entries(self, context: Context) -> Step[list[tuple[bytes, Cell]] | None]:
+        """The rows that can match, under the keys they are looked up by, in order; None if the table is not small."""
+        answer = yield self._wave
+        cells = answer.scans[0]
+        if len(cells) > SMALL_TABLE_ROWS:
+            self._rest = RUNS_UNTIL_ANOTHER_LOOK
+            return None
+        keep, read, path = self._filter, self._reader, self._path
+        kept = [(row, cell) for cell in cells if keep([row := read(cell)], context.bindings)]
+        if path is None:
+            return [(cell.key, cell) for _, cell in kept]
+        return sorted(((path.key(row)[0], cell) for row, cell in kept), key=itemgetter(0))
+
+
+def _may_be_small(nodes: Sequence[plan.Join]) -> bool:
+    """Whether to try: an inner join that finds several rows by a key which is given in part, and in part looked up."""
+    if len(nodes) != 1 or nodes[0].kind != "INNER":
+        return False
+    scan = nodes[0].right
+    assert isinstance(scan, plan.Scan)
+    table, index = scan.table, scan.access.index
+    columns = table.primary_key if index is None else index.columns
+    one_row = len(scan.access.equals) == len(columns) and (index is None or index.unique)
+    return bool(_used_by_access(scan)) and not one_row
+
+
+def _used_by_access(scan: plan.Scan) -> list[Expr]:
+    """The conditions on the table alone that its access path sees to."""
+    residual = set(map(id, conjuncts(scan.residual)))
+    return [part for part in conjuncts(scan.condition) if id(part) not in residual]
+
+
+def _driven(step: Step[dict[object, list[Row]]], entries: list[tuple[bytes, Cell]]) -> dict[object, list[Row]]:
+    """The value of a lookup's step, its one wave answered from the entries of the table."""
+    keys = [key for key, _ in entries]
+    try:
+        wave = next(step)
+        scans: list[list[Cell]] = []
+        for scan in wave.scans:
+            scans.append([cell for _, cell in entries[bisect_left(keys, scan.start) : bisect_left(keys, scan.stop)]])
+        step.send(WaveResult([], scans, [list(found) for found in scans]))
+    except StopIteration as stop:
+        found: dict[object, list[Row]] = stop.value
+        return found
+    raise AssertionError("a lookup is one wave")
 
 
 def base_of(node: plan.Join) -> tuple[list[plan.Join], plan.Plan]:
