@@ -23,7 +23,7 @@ from rome.sql.execute.apply import scalar_of
 from rome.sql.execute.build import build
 from rome.sql.execute.change import Changed, ChangeOperator, InsertRows
 from rome.sql.execute.lock import RowsMoved
-from rome.sql.execute.operator import Context, Operator, Profile, Row
+from rome.sql.execute.operator import Context, Locking, Operator, Profile, Row
 from rome.sql.expr import Bindings, scalar
 from rome.sql.optimize import optimize
 from rome.sql.parse import parse
@@ -290,26 +290,30 @@ def _run(env: Environment, tx: Transaction, compiled: Compiled, parameters: Sequ
 
 def _run_typed(env: Environment, tx: Transaction, compiled: Compiled, parameters: Sequence[Parameters]) -> Result:
     if not compiled.locks:
-        return _run_once(env, tx, compiled, parameters, set())
+        return _run_once(env, tx, compiled, parameters)
     tx.hold_statement()
     skipped: set[bytes] = tx.draw(set, "rows skipped")  # a replay leaves out the same
-    start = tx.mark()
+    locking = Locking(tx.mark(), skipped)
     while True:
         try:
-            return _run_once(env, tx, compiled, parameters, skipped)
+            return _run_once(env, tx, compiled, parameters, locking)
         except RowsMoved:
-            tx.back_to(start)
+            tx.back_to(locking.start)
 
 
 def _run_once(
-    env: Environment, tx: Transaction, compiled: Compiled, parameters: Sequence[Parameters], skipped: set[bytes]
+    env: Environment,
+    tx: Transaction,
+    compiled: Compiled,
+    parameters: Sequence[Parameters],
+    locking: Locking | None = None,
 ) -> Result:
     if compiled.explain is not None:
-        return _explained(env, tx, compiled, parameters[0] if parameters else {}, skipped)
+        return _explained(env, tx, compiled, parameters[0] if parameters else {}, locking)
     if len(parameters) == 1:
-        context = _context(env, tx, compiled, parameters[0], skipped)
+        context = _context(env, tx, compiled, parameters[0], locking=locking)
         return tx.run(_one(compiled, context))
-    contexts = [_context(env, tx, compiled, each, skipped) for each in parameters]
+    contexts = [_context(env, tx, compiled, each, locking=locking) for each in parameters]
     if _batches(compiled, contexts):
         assert isinstance(compiled.root, ChangeOperator)
         return _changed(compiled, tx.run(compiled.root.change(contexts)))
@@ -366,8 +370,8 @@ def _context(
     tx: Transaction,
     compiled: Compiled,
     parameters: Parameters,
-    skipped: set[bytes],
     profile: Profile | None = None,
+    locking: Locking | None = None,
 ) -> Context:
     assert isinstance(tx.context, Catalog)
     if len(parameters) > compiled.positional and "?1" in parameters:
@@ -375,7 +379,7 @@ def _context(
         raise ProgrammingError(message, sqlstate="07001")
     slots = [_parameter(source, parameters) for source in compiled.slots]
     bindings = Bindings(slots, tx.draw(env.clock), lambda: tx.draw(env.draw))
-    return Context(tx, env.keys, tx.context, env.sequences, bindings, skipped, profile)
+    return Context(tx, env.keys, tx.context, env.sequences, bindings, profile, locking)
 
 
 def _parameter(source: SlotSource, parameters: Parameters) -> object:
@@ -417,14 +421,14 @@ def _is_inexact(value: object, kind: Kind) -> bool:
 
 
 def _explained(
-    env: Environment, tx: Transaction, compiled: Compiled, parameters: Parameters, skipped: set[bytes]
+    env: Environment, tx: Transaction, compiled: Compiled, parameters: Parameters, locking: Locking | None
 ) -> Result:
     """EXPLAIN: the plan; EXPLAIN ANALYZE: run it too, and say what each operator did."""
     assert compiled.explain is not None
     profile, before, started = None, tx.stats, env.timer()
     if compiled.explain.analyze:
         profile = Profile(env.timer)
-        tx.run(_one(compiled, _context(env, tx, compiled, parameters, skipped, profile)))
+        tx.run(_one(compiled, _context(env, tx, compiled, parameters, profile, locking)))
     lines = explain.lines(compiled.root, compiled.queries, profile)
     if profile is not None:
         lines.append(explain.total(before, tx.stats, (env.timer() - started) * 1000))

@@ -91,6 +91,10 @@ class RowLeases:
         )
         return Taken(frozenset(), done.version)
 
+    def of_others(self, prefix: bytes) -> set[bytes]:
+        """The keys below `prefix` of the rows that others have leases of."""
+        return {holding.name for holding in self._driver.locks(prefix) if holding.session != self._session}
+
     def release(self) -> int:
         """Give everything back, in one round trip if anything was taken; how many it took.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -266,6 +266,17 @@ class Transaction:
         self._overlay.undo(mark.overlay)
         self._view.back_to(mark.view)
         self.tape.back_to(mark.tape)
+
+    def expect_only(self, mark: Mark, start: bytes, stop: bytes, keys: Set[bytes]) -> None:
+        """Of what was read since `mark` in start <= key < stop, expect the cells at `keys` and nothing else."""
+        self._view.expect_only(mark.view, start, stop, keys)
+
+    def locked_by_others(self, prefix: bytes) -> set[bytes]:
+        """The keys below `prefix` of the rows that others have leases of; one round trip."""
+        if self._leases is None:
+            return set()
+        self._locks += 1
+        return self._leases.of_others(prefix)
 
     def lock_rows(self, keys: Iterable[bytes], patience: Patience, what: str) -> Leased:
         """Have the leases of the rows with these keys until the application's transaction ends.

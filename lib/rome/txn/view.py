@@ -6,7 +6,7 @@ a store with snapshots never pays for them. `Overlay` holds the buffered writes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -210,6 +210,26 @@ class View:
         del self._expect[mark.expected :]
         self._guarded = mark.guarded
         self.close()
+
+    def expect_only(self, mark: ViewMark, start: bytes, stop: bytes, keys: Set[bytes]) -> None:
+        """Of what was read since `mark` in start <= key < stop, expect the cells at `keys` and nothing else."""
+        self._fold()
+        self._known.clear()  # it may rest on what is expected no longer
+        later = self._expect[mark.expected :]
+        del self._expect[mark.expected :]
+        self._forget(later)
+        for expectation in later:
+            match expectation:
+                case ExpectCell(key=key, version=version) if key in keys or not start <= key < stop:
+                    self._expect_cell(key, version)
+                case ExpectRange(start=first, stop=last, version=version, keys=found):
+                    if first < start or last > stop:
+                        self._expected.add((first, last))
+                        self._expect.append(expectation)
+                        continue
+                    for key in keys & set(found):
+                        self._expected.add((key, key + b"\0"))
+                        self._expect.append(ExpectRange(key, key + b"\0", version, (key,)))
 
     def _forget(self, expectations: Sequence[Expectation]) -> None:
         for expectation in expectations:

@@ -40,27 +40,44 @@ class LockRows(Operator):
         self._points = _points(node, keys)
 
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
-        skips = self._patience is Patience.SKIP
-        if self._points is not None:
-            # The statement itself names the rows, so that they are locked before they are read for the first time.
-            self._lock(context, self._points.reads((), context.bindings)[0])
-        rows = yield from self._child.rows(context, None if skips else need)
-        if skips:
-            left = context.skipped
-            limit, offset = bounds(self._limit, self._offset, context.bindings)
-            rows = [row for row in rows if left.isdisjoint(self._names(row))]
-            rows = rows[offset : None if limit is None else offset + limit]
-        elif need is not None:
-            rows = rows[:need]
-        self._lock(context, dict.fromkeys(name for row in rows for name in self._names(row)))
+        if self._patience is Patience.SKIP:
+            rows = yield from self._run_skipping(context)
+        else:
+            if self._points is not None:
+                # The statement itself names the rows, so that they are locked before they are read for the first time.
+                self._lock(context, self._points.reads((), context.bindings)[0])
+            rows = (yield from self._child.rows(context, need))[:need]
+            self._lock(context, self._all_names(rows))
         width = self._width
         return [row[:width] for row in rows]
 
+    def _run_skipping(self, context: Context) -> Step[list[Row]]:
+        assert context.locking is not None
+        skipped = context.locking.skipped
+        rows = yield from self._child.rows(context)
+        limit, offset = bounds(self._limit, self._offset, context.bindings)
+        rows = [row for row in rows if skipped.isdisjoint(self._names(row))]
+        rows = rows[offset : None if limit is None else offset + limit]
+        names = self._all_names(rows)
+        self._lock(context, names)
+        for table in {target.table.id: target.table for target in self._targets}.values():
+            # Others take what was left out, which must not count as a change of what this statement has read.
+            context.tx.expect_only(context.locking.start, *self._keys.table_range(table), names.keys())
+        return rows
+
     def _lock(self, context: Context, names: Iterable[bytes]) -> None:
         leased = context.tx.lock_rows(names, self._patience, self._what)
-        context.skipped.update(leased.refused)
+        if leased.refused:
+            assert context.locking is not None
+            context.locking.skipped.update(leased.refused)
+            for target in self._targets:  # so that the next run need not find out one by one
+                context.locking.skipped.update(context.tx.locked_by_others(self._keys.row_prefix(target.table)))
         if leased.refused or leased.moved:
             raise RowsMoved
+
+    def _all_names(self, rows: list[Row]) -> dict[bytes, None]:
+        """The names of every row, in order and each once."""
+        return dict.fromkeys(name for row in rows for name in self._names(row))
 
     def _names(self, row: Row) -> list[bytes]:
         """The keys of the stored rows that `row` is made of; an outer join may have found none in a table."""

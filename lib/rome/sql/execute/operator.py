@@ -12,7 +12,7 @@ from rome.sql.plan import Plan
 from rome.table.keys import Keys
 from rome.table.schema import Catalog
 from rome.table.sequences import Sequences
-from rome.txn.transaction import Transaction
+from rome.txn.transaction import Mark, Transaction
 from rome.txn.wave import Step, Wave, WaveResult
 
 Row = tuple[object, ...]
@@ -40,19 +40,23 @@ class Profile:
         return self.measures.setdefault(id(operator), Measure())
 
 
-class Context(NamedTuple):
-    """One run of a statement; `catalog` is the transaction's.
+class Locking(NamedTuple):
+    """What the runs of a statement with FOR UPDATE share: where it begins, and the rows that SKIP LOCKED leaves out."""
 
-    `skipped` are the keys of the rows that SKIP LOCKED leaves out, as far as its runs have met them.
-    """
+    start: Mark
+    skipped: set[bytes]
+
+
+class Context(NamedTuple):
+    """One run of a statement; `catalog` is the transaction's."""
 
     tx: Transaction
     keys: Keys
     catalog: Catalog
     sequences: Sequences
     bindings: Bindings
-    skipped: set[bytes]
     profile: Profile | None = None
+    locking: Locking | None = None
 
 
 class Operator:

@@ -82,7 +82,8 @@ class LimitRows(Operator):
             return []
         need = None if limit is None else offset + limit
         if need is not None and self._spare:
-            need, offset = need + len(context.skipped), 0
+            assert context.locking is not None
+            need, offset = need + len(context.locking.skipped), 0
         rows = yield from self._child.rows(context, None if need is not None and need > _MANY_ROWS else need)
         return rows[offset:need]
 
