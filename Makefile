@@ -18,25 +18,25 @@ help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 run:  ## start Glance on ROME; STORE=redis or STORE=etcd with a server of its own; ARGS='--help' lists the options
-	$(environment) glance,lmdb,redis
+	$(environment) glance,lmdb,redis,etcd
 	$(if $(filter redis etcd,$(STORE)),$(servers) $(STORE))
 	@$(bin)/glance-on-rome $(if $(STORE),--store $(STORE)) $(ARGS)
 
 test:  ## everything that must pass before a change is merged: check, then the tests; ARGS go to pytest
-	$(environment) glance,lmdb,redis,test
+	$(environment) glance,lmdb,redis,etcd,test
 	$(servers)
 	@$(MAKE) --no-print-directory check
 	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not nightly" $(ARGS)
 
 check:  ## lint, types of the public surface, floors and manners of the repository
-	$(environment) glance,lmdb,redis,test
+	$(environment) glance,lmdb,redis,etcd,test
 	$(bin)/ruff check --quiet $(sources)
 	$(bin)/mypy
 	$(bin)/python -W error -m compileall -q -f lib $(wildcard glance_compat)
 	$(bin)/python -m pytest -q tests/house
 
 nightly:  ## everything, the long tests too
-	$(environment) glance,lmdb,redis,test
+	$(environment) glance,lmdb,redis,etcd,test
 	$(servers)
 	@$(MAKE) --no-print-directory check
 	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not serial" $(ARGS)

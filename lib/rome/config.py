@@ -8,6 +8,9 @@
     rome+rediss://host/glance?ca_file=/etc/ca.pem                    the same over TLS
     rome+redis:///glance?unix_socket=/run/redis.sock                 through a socket of this machine
     rome+redis:///glance?sentinel=main&hosts=a:26379,b:26379         the primary that Sentinel names
+    rome+etcd://user:password@host:2379/glance                       an etcd server; its stores have names
+    rome+etcd://a,b,c:2379/glance                                    a cluster: any of its members, with one port
+    rome+etcds:///glance?hosts=a:2379,b:12379                        its members with a port each, and over TLS
 
 Everything wrong with a URL is one InterfaceError of one line. Passwords are never printed: messages quote schemes,
 option names and the values of known options, never the part between `//` and the path.
@@ -31,7 +34,8 @@ OptionValue = str | int | float | bool
 _PREFIX = "rome+"
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{0,64}")
 _MOST = 65536
-_DEFAULT_PORTS = {"redis": 6379, "rediss": 6379}  # the schemes of stores on a server
+_DEFAULT_PORTS = {"redis": 6379, "rediss": 6379, "etcd": 2379, "etcds": 2379}  # the schemes of stores on a server
+_CLUSTERS = ("etcd", "etcds")  # those of them that take several hosts
 _private_numbers = itertools.count(1)
 
 
@@ -92,6 +96,8 @@ _NONE_OR_MORE = "a whole number from 0 to 65536"
 _REDIS = {
     "sentinel": Option("", _text_given, "the name that Sentinel knows the primary by"),
     "hosts": Option("", _hosts, "host:port of each Sentinel, with commas between them"),
+    "sentinel_password_file": Option("", _text_given, "the path of a file that holds the Sentinels' password"),
+    "sentinel_password_env": Option("", _text_given, "the name of an environment variable that holds it"),
     "unix_socket": Option("", _text_given, "the path of the server's socket"),
     "password_file": Option("", _text_given, "the path of a file that holds the password"),
     "password_env": Option("", _text_given, "the name of an environment variable that holds the password"),
@@ -101,6 +107,21 @@ _REDIS = {
     "max_connections": Option(64, _whole_number, _ONE_OR_MORE),  # of one process; callers wait for a free one
     "wait_replicas": Option(0, _count, _NONE_OR_MORE),  # how many replicas a commit waits for
     "wait_ms": Option(1000, _whole_number, _ONE_OR_MORE),  # and how long
+}
+
+_ETCD = {
+    "hosts": Option("", _hosts, "host:port of each member, with commas between them"),
+    "password_file": Option("", _text_given, "the path of a file that holds the password"),
+    "password_env": Option("", _text_given, "the name of an environment variable that holds the password"),
+    "connect_timeout_ms": Option(2000, _whole_number, _ONE_OR_MORE),
+    "read_timeout_ms": Option(8000, _whole_number, _ONE_OR_MORE),  # for one reply; a server itself gives up after 7 s
+    "retry_ms": Option(5000, _count, _NONE_OR_MORE),  # for how long what may be tried again is: an election takes 2 s
+    "max_connections": Option(64, _whole_number, _ONE_OR_MORE),  # of one process; callers wait for a free one
+}
+_TLS = {
+    "ca_file": Option("", _text_given, "the path of the certificates of the authorities to trust"),
+    "cert_file": Option("", _text_given, "the path of this client's certificate"),
+    "key_file": Option("", _text_given, "the path of the key to cert_file"),
 }
 
 COMMON = {
@@ -117,19 +138,16 @@ SCHEMES: dict[str, dict[str, Option]] = {
     },
     "memory": {},
     "redis": _REDIS,
-    "rediss": {
-        **_REDIS,
-        "ca_file": Option("", _text_given, "the path of the certificates of the authorities to trust"),
-        "cert_file": Option("", _text_given, "the path of this client's certificate"),
-        "key_file": Option("", _text_given, "the path of the key to cert_file"),
-    },
+    "rediss": {**_REDIS, **_TLS},
+    "etcd": _ETCD,
+    "etcds": {**_ETCD, **_TLS},
 }
 """The options of each scheme besides those of all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a remote store is and as whom to speak to it; `host` and `user` may be ""."""
+    """Where a remote store is and as whom to speak to it; `host` (an option says where, then) and `user` may be ""."""
 
     host: str = ""
     port: int = 0
@@ -210,6 +228,11 @@ def _on_server(scheme: str, parts: SplitResult) -> StoreURL:
     """The store on a server that `parts` mean."""
     namespace, options = _query(scheme, parts.query)
     given = dict(options)
+    login, at, hosts = parts.netloc.rpartition("@")
+    if "," in hosts and scheme in _CLUSTERS and "hosts" not in given:
+        given["hosts"] = _with_ports(scheme, hosts)
+        options = tuple(sorted(given.items()))
+        parts = parts._replace(netloc=login + at)
     try:
         port = parts.port
     except ValueError:
@@ -220,11 +243,19 @@ def _on_server(scheme: str, parts: SplitResult) -> StoreURL:
             f"{_PREFIX}{scheme} needs the name of a store, at most 64 letters, digits, '_', '.' and '-', after the "
             f"host: {_PREFIX}{scheme}://localhost/rome, for example"
         )
-    elsewhere = [name for name in ("unix_socket", "sentinel") if name in given]
+    ways = ("hosts",) if scheme in _CLUSTERS else ("unix_socket", "sentinel")
+    elsewhere = [name for name in ways if name in given]
     if len(elsewhere) + bool(parts.hostname or port) > 1:
+        if scheme in _CLUSTERS:
+            raise InterfaceError("name the members before the path or in hosts, not in both")
         raise InterfaceError("a host, unix_socket and sentinel are three ways to a server: give one")
-    if ("sentinel" in given) != ("hosts" in given):
+    if scheme not in _CLUSTERS and ("sentinel" in given) != ("hosts" in given):
         raise InterfaceError("sentinel and hosts belong together: sentinel=main&hosts=first:26379,second:26379")
+    for_sentinels = [name for name in ("sentinel_password_file", "sentinel_password_env") if name in given]
+    if for_sentinels and "sentinel" not in given:
+        raise InterfaceError(f"{for_sentinels[0]} is for Sentinels: give sentinel and hosts too")
+    if len(for_sentinels) > 1:
+        raise InterfaceError(f"{' and '.join(for_sentinels)} are two ways to say one thing: give one")
     if "unix_socket" in given and scheme == "rediss":
         raise InterfaceError("a Unix socket has no TLS: write rome+redis")
     if "key_file" in given and "cert_file" not in given:
@@ -238,6 +269,17 @@ def _on_server(scheme: str, parts: SplitResult) -> StoreURL:
         unquote(parts.password or ""),
     )
     return StoreURL(scheme, store, namespace, options, server=server)
+
+
+def _with_ports(scheme: str, hosts: str) -> str:
+    """`hosts`, each with its port: one without has that of the last, which may be the default."""
+    tail = re.search(r":([0-9]{1,5})$", hosts)
+    port = tail[1] if tail else str(_DEFAULT_PORTS[scheme])
+    each = [host if re.search(r":[0-9]+$", host) else f"{host}:{port}" for host in hosts.split(",")]
+    try:
+        return _hosts(",".join(each))
+    except ValueError:
+        raise InterfaceError("the hosts are no list such as first:2379,second:2379") from None
 
 
 def _scheme(text: str) -> str:

@@ -310,8 +310,9 @@ def client_libraries() -> set[str]:
     """The import names of the extras that are one store each."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     others = {"glance", "test", "bench"}
+    imported_as = {"protobuf": "google"}
     return {
-        re.split(r"[<>=~!\[]", requirement)[0]
+        imported_as.get(name := re.split(r"[<>=~!\[]", requirement)[0], name)
         for extra, requirements in project["optional-dependencies"].items()
         if extra not in others
         for requirement in requirements

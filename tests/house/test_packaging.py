@@ -19,8 +19,8 @@ import rome
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-NOT_IMPORTED_UNTIL_OPENED = ["lmdb", "redis", "etcd3gw", "glance", "oslo_db", "rich", "click"]
-OTHER_NAMES = {"pyyaml": "yaml"}  # a distribution that is imported under another name
+NOT_IMPORTED_UNTIL_OPENED = ["lmdb", "redis", "h2", "google.protobuf", "glance", "oslo_db", "rich", "click"]
+OTHER_NAMES = {"protobuf": "google", "pyyaml": "yaml"}  # a distribution that is imported under another name
 
 
 def run(code: str, *, path: str) -> subprocess.CompletedProcess[str]:
@@ -59,7 +59,9 @@ def test_every_directory_of_modules_is_a_package() -> None:
 def test_every_entry_point_names_something_that_exists() -> None:
     points = importlib.metadata.distribution("rome").entry_points
     dialects = {point.name for point in points if point.group == "sqlalchemy.dialects"}
-    assert dialects == {"rome", "rome.lmdb", "rome.memory", "rome.redis", "rome.rediss"}
+    assert dialects == {
+        "rome", "rome.etcd", "rome.etcds", "rome.lmdb", "rome.memory", "rome.redis", "rome.rediss"
+    }  # fmt: skip
     assert [point.name for point in points if point.group == "console_scripts"] == ["glance-on-rome"]
     for point in points:
         assert callable(point.load()), point

@@ -14,6 +14,8 @@ from __future__ import annotations
 from rome.dialect import alembic, oslo
 from rome.dialect.dialect import (
     RomeDialect,
+    RomeEtcdDialect,
+    RomeEtcdsDialect,
     RomeLmdbDialect,
     RomeMemoryDialect,
     RomeRedisDialect,
@@ -22,6 +24,8 @@ from rome.dialect.dialect import (
 
 __all__ = [
     "RomeDialect",
+    "RomeEtcdDialect",
+    "RomeEtcdsDialect",
     "RomeLmdbDialect",
     "RomeMemoryDialect",
     "RomeRedisDialect",

@@ -186,4 +186,26 @@ class RomeRedissDialect(RomeDialect):
     supports_statement_cache = True
 
 
-__all__ = ["RomeDialect", "RomeLmdbDialect", "RomeMemoryDialect", "RomeRedisDialect", "RomeRedissDialect"]
+class RomeEtcdDialect(RomeDialect):
+    """rome+etcd://host:port/store — a store on an etcd server or cluster."""
+
+    driver = "etcd"
+    supports_statement_cache = True
+
+
+class RomeEtcdsDialect(RomeDialect):
+    """rome+etcds://host:port/store — the same over TLS."""
+
+    driver = "etcds"
+    supports_statement_cache = True
+
+
+__all__ = [
+    "RomeDialect",
+    "RomeEtcdDialect",
+    "RomeEtcdsDialect",
+    "RomeLmdbDialect",
+    "RomeMemoryDialect",
+    "RomeRedisDialect",
+    "RomeRedissDialect",
+]

@@ -24,6 +24,8 @@ class Registration(NamedTuple):
 
 
 REGISTRY: dict[str, Registration] = {
+    "etcd": Registration("rome.driver.etcd", "h2", "etcd"),
+    "etcds": Registration("rome.driver.etcd", "h2", "etcd"),
     "lmdb": Registration("rome.driver.lmdb", "lmdb", "lmdb"),
     "memory": Registration("rome.driver.memory"),
     "redis": Registration("rome.driver.redis", "redis", "redis"),

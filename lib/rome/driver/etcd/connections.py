@@ -1,0 +1,229 @@
+"""Connections to the members of a cluster: opened when needed, kept for the next caller, not taken through a fork."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Final
+
+from rome.config import StoreURL
+from rome.driver.etcd.channel import Channel, Method, Refused
+from rome.driver.etcd.failures import FOREIGN, failure, meaning
+from rome.driver.etcd.messages import AuthenticateRequest, AuthenticateResponse, StatusRequest, StatusResponse
+from rome.errors import DatabaseError, InterfaceError, Unavailable
+
+AUTHENTICATE: Final = Method(b"/etcdserverpb.Auth/Authenticate", AuthenticateResponse)
+UNAVAILABLE: Final = 14  # gRPC's status
+STATUS: Final = Method(b"/etcdserverpb.Maintenance/Status", StatusResponse)
+
+
+class Connections:
+    """At most `most` connections at a time; who finds none free waits up to `wait_s` seconds.
+
+    `open_one` opens one and raises the errors of `rome.driver.api`.
+    """
+
+    def __init__(self, open_one: Callable[[], Channel], most: int, wait_s: float) -> None:
+        self._open_one = open_one
+        self._most = most
+        self._wait_s = wait_s
+        self.closed = False
+        self.start()
+        _living.add(self)
+
+    def start(self) -> None:
+        """Have none: at first, and in the child of a fork, whose parent goes on with those there are."""
+        self._idle: list[Channel] = []  # its methods are atomic, so it needs no lock
+        self._free = threading.BoundedSemaphore(self._most)
+
+    def check_open(self) -> None:
+        """Raise InterfaceError if this is closed."""
+        if self.closed:
+            raise InterfaceError("this store is closed: open it again")
+
+    def take(self) -> Channel:
+        """A connection for this caller alone, to be given to `keep` or `drop`; one that the server has closed is none.
+
+        Raises Unavailable and what `open_one` raises.
+        """
+        self.check_open()
+        if not self._free.acquire(timeout=self._wait_s):
+            raise Unavailable(f"all {self._most} connections are in use: raise max_connections")
+        try:
+            while self._idle:
+                try:
+                    channel = self._idle.pop()
+                except IndexError:  # another thread was faster
+                    break
+                if channel.idle_and_open():
+                    return channel
+                channel.close()
+            return self._open_one()
+        except BaseException:
+            self._free.release()
+            raise
+
+    def keep(self, channel: Channel) -> None:
+        """Give back a connection on which nothing is under way."""
+        if channel.usable:
+            self._idle.append(channel)
+        else:
+            channel.close()
+        self._free.release()
+        if self.closed:
+            self._drop_idle()
+
+    def drop(self, channel: Channel) -> None:
+        """Give back a connection that is not to be used again; the idle ones, as old as it is, are closed too."""
+        channel.close()
+        self._free.release()
+        self._drop_idle()
+
+    def close(self) -> None:
+        """Close the idle ones now and the others when they are given back."""
+        self.closed = True
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
+        while self._idle:
+            try:
+                self._idle.pop().close()
+            except IndexError:
+                return
+
+
+_living: weakref.WeakSet[Connections] = weakref.WeakSet()
+
+
+def _start_again() -> None:
+    for connections in list(_living):
+        connections.start()
+
+
+os.register_at_fork(after_in_child=_start_again)
+
+
+class Endpoints:
+    """The members of a cluster, asked in turn from the one that answered last.
+
+    The leader is preferred: it need ask no one what to answer, and when it dies its connections break at once, while
+    what another member had passed on to it is lost without a word.
+    """
+
+    def __init__(self, url: StoreURL, place: str) -> None:
+        """`place` names the store in messages."""
+        assert url.server is not None
+        hosts = str(url.option("hosts"))
+        self._members = (
+            [_host_and_port(host) for host in hosts.split(",")] if hosts else [(url.server.host, url.server.port)]
+        )
+        self._first = 0
+        self._place = place
+        self._url = url
+        self._connect_s = int(url.option("connect_timeout_ms")) / 1000
+        self._tls = _tls_context(url)
+
+    def open_one(self) -> Channel:
+        """A connection to the leader, else to a member that knows one. Raises our errors: of the last one asked."""
+        second: tuple[int, Channel] | None = None  # not the leader
+        problem: DatabaseError | None = None
+        for turn in range(len(self._members)):
+            at = (self._first + turn) % len(self._members)
+            try:
+                channel, leads = self._open(*self._members[at])
+            except FOREIGN as error:
+                problem = failure(error, self._place)
+                problem.__cause__ = error
+                if not meaning(error).elsewhere:
+                    break
+                continue
+            if leads or second is None:
+                if second is not None:
+                    second[1].close()
+                second = (at, channel)
+            else:
+                channel.close()
+            if leads:
+                break
+        if second is None:
+            assert problem is not None
+            raise problem
+        self._first = second[0]
+        return second[1]
+
+    def _open(self, host: str, port: int) -> tuple[Channel, bool]:
+        """A connection to this member, and whether it is the leader; Unavailable is raised if it knows of none."""
+        channel = self._connect(host, port)
+        if len(self._members) == 1:
+            return channel, True
+        try:
+            status = channel.call(STATUS, StatusRequest(), self._connect_s)
+            if not status.leader:
+                raise Refused(UNAVAILABLE, "etcdserver: no leader")
+        except BaseException:
+            channel.close()
+            raise
+        return channel, status.leader == status.header.member_id
+
+    def pass_on(self) -> None:
+        """Begin with the next member: the present one does not serve."""
+        self._first = (self._first + 1) % len(self._members)
+
+    def _connect(self, host: str, port: int) -> Channel:
+        plain = socket.create_connection((host, port), self._connect_s)
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock = plain if self._tls is None else self._tls.wrap_socket(plain, server_hostname=host)
+            channel = Channel(sock, f"{host}:{port}", tls=self._tls is not None)
+            if login := self._login():
+                name, password = login
+                request = AuthenticateRequest(name=name, password=password)
+                channel.token = channel.call(AUTHENTICATE, request, self._connect_s).token.encode()
+            return channel
+        except BaseException:
+            plain.close()
+            raise
+
+    def _login(self) -> tuple[str, str] | None:
+        """The user and the password, read anew for every connection: passwords are changed."""
+        assert self._url.server is not None
+        user, password = self._url.server.user, self._url.server.password
+        if path := str(self._url.option("password_file")):
+            try:
+                with open(path, encoding="utf-8") as file:
+                    password = file.read().rstrip("\r\n")
+            except (OSError, UnicodeDecodeError) as error:
+                raise InterfaceError(f"the password_file {path} cannot be read: {error}") from None
+        if variable := str(self._url.option("password_env")):
+            if variable not in os.environ:
+                raise InterfaceError(f"the environment has no variable {variable}, which password_env names")
+            password = os.environ[variable]
+        if password and not user:
+            raise InterfaceError("etcd knows no password without a user: write user:password@ before the host")
+        return (user, password) if user else None
+
+
+def _tls_context(url: StoreURL) -> ssl.SSLContext | None:
+    if url.scheme != "etcds":
+        return None
+    ca_file, cert_file, key_file = (str(url.option(name)) or None for name in ("ca_file", "cert_file", "key_file"))
+    for path in (ca_file, cert_file, key_file):
+        if path is not None and not os.access(path, os.R_OK):
+            raise InterfaceError(f"{path} cannot be read, and TLS needs it")
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+        if cert_file is not None:
+            context.load_cert_chain(cert_file, key_file)
+    except (ssl.SSLError, OSError) as error:
+        raise InterfaceError(f"a file that TLS needs is no certificate or key: {error}") from None
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)

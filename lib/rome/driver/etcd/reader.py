@@ -1,0 +1,133 @@
+"""Reads of a store at one revision: waves, checks of expectations, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from rome.driver.api import Cell, Expectation, ExpectCell, ExpectRange, Scan
+from rome.driver.etcd.client import TXN, Client
+from rome.driver.etcd.layout import MAX_OPERATIONS, MAX_TXN_BYTES, Layout
+from rome.driver.etcd.messages import Message, RangeRequest, RequestOp, TxnRequest
+from rome.errors import Conflict
+
+AT_ONCE: Final = 64  # transactions on the way at a time
+
+
+class Found(NamedTuple):
+    """The parts of a `Reading` that are cells."""
+
+    cells: list[Cell | None]
+    scans: list[list[Cell]]
+    rows: list[list[Cell | None] | None]
+
+
+class Reader:
+    """What is read of one store: as many transactions at once as it takes, all at one revision."""
+
+    def __init__(self, client: Client, keys: Layout) -> None:
+        self._client = client
+        self._keys = keys
+
+    def operations(self, gets: Sequence[bytes], scans: Sequence[Scan], revision: int = 0) -> list[Message]:
+        """What `gets` and those of `scans` that can hold anything ask for."""
+        return [self._keys.get(key, revision) for key in gets] + [
+            self._keys.scan(scan, revision) for scan in scans if _holds_any(scan)
+        ]
+
+    def at(self, revision: int, gets: Sequence[bytes], scans: Sequence[Scan]) -> Found:
+        """The state at `revision`."""
+        return self.gather(gets, scans, self.ranges(self.operations(gets, scans, revision)), revision)
+
+    def gather(self, gets: Sequence[bytes], scans: Sequence[Scan], ranges: list[Message], revision: int) -> Found:
+        """What the answers `ranges` to the operations of `gets` and `scans` mean; rows are fetched at `revision`."""
+        new, cut = tuple.__new__, len(self._keys.cells)
+        answers = iter(ranges)
+        cells: list[Cell | None] = []
+        for key in gets:
+            kvs = next(answers).kvs
+            cells.append(new(Cell, (key, kvs[0].value, kvs[0].mod_revision)) if kvs else None)
+        found = [
+            [new(Cell, (kv.key[cut:], kv.value, kv.mod_revision)) for kv in next(answers).kvs]
+            if _holds_any(scan)
+            else []
+            for scan in scans
+        ]
+        known = dict(zip(gets, cells, strict=True))
+        wanted = dict.fromkeys(
+            entry.value for scan, entries in zip(scans, found, strict=True) if scan.dereference for entry in entries
+        )
+        missing = [key for key in wanted if key not in known]
+        if missing:
+            known.update(zip(missing, self.at(revision, missing, ()).cells, strict=True))
+        rows = [
+            [known[entry.value] for entry in entries] if scan.dereference else None
+            for scan, entries in zip(scans, found, strict=True)
+        ]
+        return Found(cells, found, rows)
+
+    def ranges(self, operations: Sequence[Message]) -> list[Message]:
+        """The answers to operations that read, each at a revision of its own or the newest."""
+        found: list[Message] = []
+        requests = [(TXN, TxnRequest(success=part)) for part in _parts(operations)]
+        for at in range(0, len(requests), AT_ONCE):
+            for answer in self._client.repeat(requests[at : at + AT_ONCE]):
+                found += (response.response_range for response in answer.responses)
+        return found
+
+    def check(self, expect: Sequence[Expectation], revision: int) -> None:
+        """Raise Conflict unless the cells and ranges of `expect` are at `revision` as expected."""
+        cells = [each for each in expect if isinstance(each, ExpectCell)]
+        spans = [each for each in expect if isinstance(each, ExpectRange) and each.start < each.stop]
+        root = self._keys.cells
+        requests = [RangeRequest(key=root + each.key, revision=revision, keys_only=True) for each in cells]
+        requests += (
+            RangeRequest(
+                key=root + each.start,
+                range_end=root + each.stop,
+                revision=revision,
+                keys_only=True,
+                min_mod_revision=each.version + 1,
+            )
+            for each in spans
+        )
+        answers = self.ranges([RequestOp(request_range=request) for request in requests])
+        for cell, answer in zip(cells, answers[: len(cells)], strict=True):
+            if (answer.kvs[0].mod_revision if answer.kvs else 0) != cell.version:
+                raise Conflict(ROW_CHANGED)
+        for span, answer in zip(spans, answers[len(cells) :], strict=True):
+            if answer.kvs or answer.count != len(span.keys):
+                raise Conflict("a range that this transaction read has changed: run it again")
+
+    def count(self, ranges: Sequence[tuple[bytes, bytes]]) -> list[int]:
+        """How many cells each range holds."""
+        root = self._keys.cells
+        asked = [
+            RequestOp(request_range=RangeRequest(key=root + start, range_end=root + stop, count_only=True))
+            for start, stop in ranges
+            if start < stop
+        ]
+        counts = iter(self.ranges(asked))
+        return [int(next(counts).count) if start < stop else 0 for start, stop in ranges]
+
+
+ROW_CHANGED: Final = "a row that this transaction read has changed: run it again"
+
+
+def _holds_any(scan: Scan) -> bool:
+    return scan.start < scan.stop and scan.limit != 0
+
+
+def _parts(operations: Sequence[Message]) -> Iterator[list[Message]]:
+    """`operations` in parts that each are a transaction."""
+    part: list[Message] = []
+    size = 0
+    for operation in operations:
+        more = operation.ByteSize() + 8
+        if part and (len(part) == MAX_OPERATIONS or size + more > MAX_TXN_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(operation)
+        size += more
+    if part:
+        yield part

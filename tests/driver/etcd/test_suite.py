@@ -1,0 +1,74 @@
+"""The etcd driver keeps the driver contract, and what stands above it keeps its own on it."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rome.config import parse
+from rome.driver.api import Driver
+from rome.driver.open import open_store
+from rome.testing import golden
+from rome.testing.driver_life import OpenDriver
+from rome.testing.driver_suite import DriverSuite
+from rome.testing.instruments import Fault, Faulty
+from rome.testing.txn_suite import TransactionSuite
+from tests.servers.etcd import EtcdServer
+
+pytestmark = pytest.mark.servers
+
+SCRIPTS = sorted((Path(__file__).parents[2] / "sql" / "golden").glob("*.golden"))
+
+_numbers = itertools.count(1)
+
+
+def fresh_url(server: EtcdServer, **options: str | int) -> str:
+    """The URL of a store that no test has used."""
+    return server.url(f"suite{next(_numbers)}", **options)
+
+
+class TestEtcd(DriverSuite):
+    @pytest.fixture
+    def open_driver(self, server: EtcdServer) -> OpenDriver:
+        url = parse(fresh_url(server))
+        return lambda: open_store(url)
+
+
+class TestEtcdWithFaults(DriverSuite):
+    """A network that delays messages and delivers them twice is nothing that a caller may notice."""
+
+    @pytest.fixture
+    def open_driver(self, server: EtcdServer) -> OpenDriver:
+        url = parse(fresh_url(server))
+        rates = {Fault.DELAY: 0.1}
+        return lambda: Faulty(open_store(url), rates=rates, chance=random.Random(1), delay_ms=0.1)
+
+
+class TestTransactionsOnEtcd(TransactionSuite):
+    @pytest.fixture
+    def driver(self, server: EtcdServer) -> Iterator[Driver]:
+        driver = open_store(parse(fresh_url(server)))
+        yield driver
+        driver.close()
+
+
+class TestTransactionsOnEtcdWithFaults(TransactionSuite):
+    """Replies of commits are lost and commits delivered twice; their marks settle it."""
+
+    @pytest.fixture
+    def driver(self, server: EtcdServer) -> Iterator[Driver]:
+        rates = {Fault.DELAY: 0.05}
+        driver = Faulty(
+            open_store(parse(fresh_url(server))), rates=rates, chance=random.Random(2), delay_ms=0.1
+        )
+        yield driver
+        driver.close()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_a_golden_script_says_on_etcd_what_it_says_elsewhere(script: Path, server: EtcdServer) -> None:
+    golden.check(script, fresh_url(server))
