@@ -23,10 +23,14 @@ LABEL: Final = b"a transaction"
 
 
 class Taken(NamedTuple):
-    """What came of asking for leases: the names that others have, and the store's commit counter at that instant."""
+    """What came of asking for leases: the names that others have, and the store's commit counter at that instant.
+
+    `asked_s` is when the question was sent that the session's time is counted from.
+    """
 
     refused: frozenset[bytes]
     version: int
+    asked_s: float
 
 
 class RowLeases:
@@ -53,10 +57,13 @@ class RowLeases:
         self._kept: Kept | None = None
         self._held: set[bytes] = set()
 
-    def take(self, names: Iterable[bytes], patience: Patience, what: str) -> Taken | None:
+    def take(
+        self, names: Iterable[bytes], patience: Patience, what: str, timeout_ms: int | None = None
+    ) -> Taken | None:
         """Have the leases of the rows with these keys; None if they were held already.
 
-        `what` names the tables for people. Raises LockNotAvailable (NOWAIT, or after the timeout), Deadlock.
+        `what` names the tables for people; `timeout_ms` bounds this wait in place of the general bound. Raises
+        LockNotAvailable (NOWAIT, or after the timeout), Deadlock.
         """
         if self._kept is not None and self._kept.lost:
             self.release()  # what was held is anyone's: begin anew with all that is asked for from here on
@@ -65,31 +72,32 @@ class RowLeases:
             return None
         if not self._session:
             self._session = self._make_session(SESSION_BYTES)
-        asked_s = self._clock()
         if patience is Patience.SKIP:
+            asked_s = self._clock()
             locking = self._driver.lock(self._session, missing, self._ttl_ms, patience, LABEL)
             got = [name for name, standing in zip(missing, locking.standings, strict=True) if standing.token]
-            taken = Taken(frozenset(missing).difference(got), locking.version)
+            taken = Taken(frozenset(missing).difference(got), locking.version, asked_s)
         else:
-            taken = self._wait(missing, patience, what)
+            wait_ms = (self.timeout_ms if timeout_ms is None else timeout_ms) or None
+            taken = self._wait(missing, 0 if patience is Patience.NOWAIT else wait_ms, what)
             got = missing
         self._held.update(got)
         if got and self._kept is None:
-            self._kept = self._keeper.keep(self._session, self._ttl_ms, asked_s)
+            self._kept = self._keeper.keep(self._session, self._ttl_ms, taken.asked_s)
         return taken
 
-    def _wait(self, names: Sequence[bytes], patience: Patience, what: str) -> Taken:
+    def _wait(self, names: Sequence[bytes], wait_ms: int | None, what: str) -> Taken:
         done = take_locks(
             self._driver,
             self._session,
             names,
             ttl_ms=self._ttl_ms,
-            wait_ms=0 if patience is Patience.NOWAIT else self.timeout_ms or None,
+            wait_ms=wait_ms,
             label=LABEL,
             describe=lambda name: f"a row of {what}",
             clock=self._clock,
         )
-        return Taken(frozenset(), done.version)
+        return Taken(frozenset(), done.version, done.asked_s)
 
     def of_others(self, prefix: bytes) -> set[bytes]:
         """The keys below `prefix` of the rows that others have leases of."""
