@@ -110,15 +110,18 @@ class RedisServer:
 
 
 class Sentinel(RedisServer):
-    """A Sentinel that watches `primary` under the name `main` and needs no other one's agreement."""
+    """A Sentinel that watches `primary` under the name `main` and needs no other one's agreement.
 
-    def __init__(self, directory: Path, primary: RedisServer) -> None:
-        super().__init__(directory)
+    `settings` are further lines of its configuration, `arguments` come after those that keep it private.
+    """
+
+    def __init__(self, directory: Path, primary: RedisServer, *arguments: str, settings: tuple[str, ...] = ()) -> None:
+        super().__init__(directory, *arguments)
         directory.mkdir(parents=True)
         configuration = directory / "sentinel.conf"
         configuration.write_text(
             f"sentinel monitor main 127.0.0.1 {primary.port} 1\n"
             "sentinel down-after-milliseconds main 500\n"
-            "sentinel failover-timeout main 3000\n"
+            "sentinel failover-timeout main 3000\n" + "".join(f"{line}\n" for line in settings)
         )
         self._head = (str(configuration), "--sentinel")

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,6 +16,7 @@ from rome.driver.open import open_store
 from rome.driver.redis import RedisDriver
 from rome.errors import Error, InterfaceError, OperationalError, OutcomeUnknown, Unavailable
 from rome.testing.driver_life import in_child, in_threads, value_at
+from tests.servers.certificates import make_certificates
 from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisServer, Sentinel
 
@@ -179,34 +176,23 @@ def test_a_unix_socket_leads_to_the_same_store(server: RedisServer) -> None:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with an authority's certificate, one of a server for 127.0.0.1, and one of a client."""
-    assert shutil.which("openssl"), "openssl is not installed: run `make servers` (needs root)"
-    directory = tmp_path_factory.mktemp("tls")
+    return make_certificates(tmp_path_factory.mktemp("tls"))
 
-    def run(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
 
-    new = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    for name in ("ca", "stranger"):
-        run(*new, "-x509", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", "2")
-    (directory / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost")
-    for name in ("server", "client"):
-        run(*new, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
-        signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names")
-        run("x509", "-req", "-in", f"{name}.csr", *signing, "-out", f"{name}.pem")
-    return directory
+def secured(server: RedisServer, certificates: Path) -> RedisServer:
+    """`server`, not started yet, made to speak TLS only, to clients and to other servers."""
+    server._arguments += (
+        "--tls-cert-file", str(certificates / "server.pem"), "--tls-key-file", str(certificates / "server.key"),
+        "--tls-ca-cert-file", str(certificates / "ca.pem"), "--tls-auth-clients", "yes",
+        "--tls-replication", "yes", "--tls-port", str(server.port), "--port", "0",
+    )  # fmt: skip
+    return server
 
 
 class TestTls:
     @pytest.fixture
     def secure(self, tmp_path: Path, certificates: Path) -> RedisServer:
-        server = RedisServer(
-            tmp_path / "redis",
-            "--tls-cert-file", str(certificates / "server.pem"), "--tls-key-file", str(certificates / "server.key"),
-            "--tls-ca-cert-file", str(certificates / "ca.pem"), "--tls-auth-clients", "yes",
-        )  # fmt: skip
-        server._arguments += ("--tls-port", str(server.port), "--port", "0")
-        return server
+        return secured(RedisServer(tmp_path / "redis"), certificates)
 
     def test_a_verified_connection_with_a_client_certificate(self, secure: RedisServer, certificates: Path) -> None:
         with secure:
@@ -235,42 +221,110 @@ class TestTls:
                 opened(f"rome+rediss://127.0.0.1:{server.port}/glance?retries=0&read_timeout_ms=300")
 
 
-@contextlib.contextmanager
-def in_step(primary: RedisServer, replicas: int) -> Iterator[None]:
+def in_step(primary: redis.Redis, replicas: int = 1) -> None:
     """Wait until so many replicas have what `primary` has."""
     end = time.monotonic() + SWITCH_S
-    while primary.client().info("replication").get(f"slave{replicas - 1}", {}).get("state") != "online":
+    while primary.info("replication").get(f"slave{replicas - 1}", {}).get("state") != "online":
         assert time.monotonic() < end, "no replica came"
         time.sleep(0.01)
-    yield
 
 
-def test_sentinel_names_the_primary_and_the_next_one_when_it_dies(tmp_path: Path) -> None:
-    with (
-        RedisServer(tmp_path / "one") as one,
-        RedisServer(tmp_path / "two", "--replicaof", f"127.0.0.1 {one.port}") as two,
-        in_step(one, 1),
-        Sentinel(tmp_path / "sentinel", one) as sentinel,
-    ):
-        url = f"rome+redis:///glance?sentinel=main&hosts=127.0.0.1:1,127.0.0.1:{sentinel.port}&connect_timeout_ms=500"
-        driver = opened(url)
-        driver.commit((), [(b"a", b"1")])
-        end = time.monotonic() + SWITCH_S
-        while len(sentinel.client().sentinel_slaves("main")) < 1 or not two.client().exists("rome:{glance}:commits"):
-            assert time.monotonic() < end
-        one.kill()
-        while True:
-            try:
-                driver.commit((), [(b"b", b"2")], os.urandom(16))
-                break
-            except (Unavailable, OutcomeUnknown):
-                assert time.monotonic() < end, "no failover happened"
-                time.sleep(0.1)
-        assert value_at(driver, b"a") == b"1"
-        assert two.client().hlen("rome:{glance}:cells") == 2
-        driver.close()
-        with pytest.raises(Unavailable, match="no Sentinel names a primary"):
-            opened(url.replace("sentinel=main", "sentinel=other"))
+def commit_until_it_succeeds(driver: RedisDriver, key: bytes) -> None:
+    """Write `key` as soon as a failover is over."""
+    end = time.monotonic() + SWITCH_S
+    while True:
+        try:
+            driver.commit((), [(key, b"2")], os.urandom(16))
+            return
+        except (Unavailable, OutcomeUnknown):
+            assert time.monotonic() < end, "no failover happened"
+            time.sleep(0.1)
+
+
+def until_it_knows_a_replica(sentinel: redis.Redis) -> None:
+    end = time.monotonic() + SWITCH_S
+    while not sentinel.execute_command("SENTINEL", "REPLICAS", "main"):
+        assert time.monotonic() < end, "the Sentinel found no replica"
+        time.sleep(0.05)
+
+
+class TestSentinel:
+    def test_it_names_the_primary_and_the_next_one_when_that_dies(self, tmp_path: Path) -> None:
+        with (
+            RedisServer(tmp_path / "one") as one,
+            RedisServer(tmp_path / "two", "--replicaof", f"127.0.0.1 {one.port}") as two,
+        ):
+            in_step(one.client())
+            with Sentinel(tmp_path / "sentinel", one) as sentinel:
+                hosts = f"127.0.0.1:1,127.0.0.1:{sentinel.port}"
+                url = f"rome+redis:///glance?sentinel=main&hosts={hosts}&connect_timeout_ms=500"
+                driver = opened(url)
+                driver.commit((), [(b"a", b"1")])
+                until_it_knows_a_replica(sentinel.client())
+                while not two.client().exists("rome:{glance}:commits"):
+                    time.sleep(0.01)
+                one.kill()
+                commit_until_it_succeeds(driver, b"b")
+                assert value_at(driver, b"a") == b"1"
+                assert two.client().hlen("rome:{glance}:cells") == 2
+                driver.close()
+                with pytest.raises(Unavailable, match=r"no Sentinel names a primary.*:1: .*No such master"):
+                    opened(url.replace("sentinel=main", "sentinel=other"))
+
+    def test_with_tls_and_passwords_of_its_own_it_does_the_same(
+        self, tmp_path: Path, certificates: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ROME_SENTINEL_PASSWORD", "of the sentinels")
+        (tmp_path / "password").write_text("of the servers\n")
+        (tmp_path / "sentinels").write_text("of the sentinels\n")
+        login = ("--requirepass", "of the servers", "--masterauth", "of the servers")
+        one = secured(RedisServer(tmp_path / "one", *login), certificates)
+        two = secured(RedisServer(tmp_path / "two", *login, "--replicaof", f"127.0.0.1 {one.port}"), certificates)
+        settings = ('sentinel auth-pass main "of the servers"', 'requirepass "of the sentinels"')
+        sentinel = secured(Sentinel(tmp_path / "sentinel", one, settings=settings), certificates)
+
+        def look(server: RedisServer, password: str) -> redis.Redis:
+            return redis.Redis(unix_socket_path=str(server.unix_socket), password=password)
+
+        with one, two:
+            in_step(look(one, "of the servers"))
+            with sentinel:
+                files = {"ca_file": "ca.pem", "cert_file": "client.pem", "key_file": "client.key"}
+                given = "&".join(f"{option}={certificates}/{name}" for option, name in files.items())
+                place = f"rome+rediss:///glance?sentinel=main&hosts=127.0.0.1:{sentinel.port}&{given}"
+                url = f"{place}&connect_timeout_ms=500&password_file={tmp_path}/password"
+                check(f"{url}&sentinel_password_file={tmp_path}/sentinels")
+                driver = opened(f"{url}&sentinel_password_env=ROME_SENTINEL_PASSWORD")
+                until_it_knows_a_replica(look(sentinel, "of the sentinels"))
+                while not look(two, "of the servers").exists("rome:{glance}:commits"):
+                    time.sleep(0.01)
+                one.kill()
+                commit_until_it_succeeds(driver, b"b")
+                assert value_at(driver, b"b") == b"2"
+                driver.close()
+
+    def test_what_can_be_wrong_with_a_sentinel_has_one_clear_error_each(
+        self, tmp_path: Path, certificates: Path, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("WRONG", "wrong")
+        settings = ("requirepass secret",)
+        with (
+            Sentinel(tmp_path / "plain", server, settings=settings) as plain,
+            secured(Sentinel(tmp_path / "secure", server), certificates) as secure,
+        ):
+            place = f"sentinel=main&retries=0&hosts=127.0.0.1:1,127.0.0.1:{plain.port}"
+            with pytest.raises(OperationalError, match=rf"\[28000\] the Sentinel at 127.0.0.1:{plain.port}.*password"):
+                opened(f"rome+redis:///glance?{place}")
+            with pytest.raises(OperationalError, match=rf"\[28P01\] the Sentinel at 127.0.0.1:{plain.port}.*password"):
+                opened(f"rome+redis:///glance?{place}&sentinel_password_env=WRONG")
+            with pytest.raises(InterfaceError, match="no variable MISSING, which sentinel_password_env names"):
+                opened(f"rome+redis:///glance?{place}&sentinel_password_env=MISSING")
+            with pytest.raises(InterfaceError, match="none cannot be read"):
+                opened(f"rome+redis:///glance?{place}&sentinel_password_file={tmp_path}/none")
+            with pytest.raises(OperationalError, match=r"\[08001\] the Sentinel at .*not trusted: give ca_file"):
+                opened(f"rome+rediss:///glance?sentinel=main&retries=0&hosts=127.0.0.1:{secure.port}")
+            with pytest.raises(Unavailable, match="no Sentinel names a primary"):
+                opened(f"rome+redis:///glance?sentinel=main&retries=0&hosts=127.0.0.1:{secure.port}")
 
 
 def test_reads_survive_a_connection_that_breaks_and_say_so_when_too_many_do(server: RedisServer) -> None:

@@ -16,6 +16,7 @@ from rome.testing import golden
 from rome.testing.driver_life import OpenDriver
 from rome.testing.driver_suite import DriverSuite
 from rome.testing.instruments import Fault, Faulty
+from rome.testing.lock_suite import LockSuite
 from rome.testing.txn_suite import TransactionSuite
 from tests.servers.redis import RedisServer
 
@@ -46,6 +47,13 @@ class TestRedisWithFaults(DriverSuite):
         url = parse(fresh_url(server))
         rates = {Fault.DELAY: 0.1}
         return lambda: Faulty(open_store(url), rates=rates, chance=random.Random(1), delay_ms=0.1)
+
+
+class TestLocksOnRedis(LockSuite):
+    @pytest.fixture
+    def open_driver(self, server: RedisServer) -> OpenDriver:
+        url = parse(fresh_url(server))
+        return lambda: open_store(url)
 
 
 class TestTransactionsOnRedis(TransactionSuite):

@@ -10,17 +10,16 @@ from functools import partial
 from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection
 from redis.credentials import CredentialProvider
-from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import MasterNotFoundError
 
 from rome.config import StoreURL
-from rome.driver.redis.failures import FOREIGN, failure
-from rome.errors import InterfaceError, Unavailable
+from rome.driver.redis.failures import FOREIGN, failure, meaning
+from rome.errors import DatabaseError, InterfaceError, Unavailable
 
 CLIENT_NAME = "rome"
+CLOSED = "onnection closed by server"  # how the client says that the server has hung up
 
 OpenOne = Callable[[], AbstractConnection]
 
@@ -125,7 +124,7 @@ class PasswordFile(CredentialProvider):
             with open(self._path, encoding="utf-8") as file:
                 password = file.read().rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise InterfaceError(f"the password_file {self._path} cannot be read: {error}") from None
+            raise InterfaceError(f"the password file {self._path} cannot be read: {error}") from None
         return (self._user, password) if self._user else (password,)
 
 
@@ -133,7 +132,7 @@ def opener(url: StoreURL, place: str) -> OpenOne:
     """What opens a connection to the server of `url`; raises our errors. `place` names it in messages."""
     assert url.server is not None
     settings = _settings(url)
-    kind: Callable[..., AbstractConnection] = redis.SSLConnection if url.scheme == "rediss" else redis.Connection
+    kind: Callable[..., AbstractConnection] = _class_of(url)
     if path := str(url.option("unix_socket")):
         make: OpenOne = partial(redis.UnixDomainSocketConnection, path=path, **settings)  # type: ignore[abstract]
     elif name := str(url.option("sentinel")):
@@ -149,7 +148,11 @@ def opener(url: StoreURL, place: str) -> OpenOne:
             hint = ": does it speak TLS? A port without it needs rome+redis" if url.scheme == "rediss" else ""
             raise Unavailable(f"{place}: the server did not answer in time{hint} ({error})") from error
         except FOREIGN as error:
-            raise failure(error, place) from error
+            found = failure(error, place)
+            if url.scheme == "redis" and isinstance(found, Unavailable) and CLOSED in str(error):
+                # A server that speaks TLS alone closes a connection that begins without it.
+                raise Unavailable(f"{found}: if it speaks TLS, write rome+rediss") from error
+            raise found from error
         return connection
 
     return open_one
@@ -163,14 +166,18 @@ def _settings(url: StoreURL) -> dict[str, Any]:
     """What the client's connections take, but for the address."""
     assert url.server is not None
     settings: dict[str, Any] = {"protocol": 3, "client_name": CLIENT_NAME, **_timeouts(url), **_tls(url)}
-    user, password = url.server.user, url.server.password
-    if file := str(url.option("password_file")):
-        return settings | {"credential_provider": PasswordFile(user, file)}
-    if variable := str(url.option("password_env")):
+    return settings | _credentials(url, "password", url.server.user, url.server.password)
+
+
+def _credentials(url: StoreURL, option: str, user: str = "", password: str = "") -> dict[str, Any]:
+    """What the client takes to log in, from the options that begin with `option` if they are given."""
+    if file := str(url.option(f"{option}_file")):
+        return {"credential_provider": PasswordFile(user, file)}
+    if variable := str(url.option(f"{option}_env")):
         if variable not in os.environ:
-            raise InterfaceError(f"the environment has no variable {variable}, which password_env names")
+            raise InterfaceError(f"the environment has no variable {variable}, which {option}_env names")
         password = os.environ[variable]
-    return settings | ({"username": user or None, "password": password} if user or password else {})
+    return {"username": user or None, "password": password} if user or password else {}
 
 
 def _timeouts(url: StoreURL) -> dict[str, Any]:
@@ -193,18 +200,44 @@ def _tls(url: StoreURL) -> dict[str, Any]:
 
 
 def _through_sentinel(url: StoreURL, name: str, kind: Callable[..., AbstractConnection]) -> OpenOne:
-    sentinel = Sentinel(
-        [_host_and_port(host) for host in str(url.option("hosts")).split(",")],
-        sentinel_kwargs={
-            **_timeouts(url), **_tls(url), "ssl": url.scheme == "rediss", "retry": Retry(NoBackoff(), 0),
-        },
-    )
+    hosts = str(url.option("hosts")).split(",")
+    settings = {"protocol": 3, "client_name": CLIENT_NAME, **_timeouts(url), **_tls(url)}
+    open_sentinel = partial(_class_of(url), **settings, **_credentials(url, "sentinel_password"))
 
     def make() -> AbstractConnection:
-        host, port = sentinel.discover_master(name)
+        host, port = _primary(name, hosts, open_sentinel)
         return kind(host=host, port=port)
 
     return make
+
+
+def _primary(name: str, hosts: list[str], kind: Callable[..., AbstractConnection]) -> tuple[str, int]:
+    """Where the first of the Sentinels at `hosts` that knows a living primary `name` has it.
+
+    If none does, what one of them took amiss is told rather than that others are away.
+    """
+    said: list[str] = []
+    refused: list[DatabaseError] = []
+    for place in hosts:
+        host, port = _host_and_port(place)
+        connection = kind(host=host, port=port)
+        try:
+            connection.connect()
+            connection.send_command("SENTINEL", "MASTER", name)
+            state = connection.read_response()
+        except FOREIGN as error:
+            said.append(f"{place}: {error}")
+            if not (meaning(error).lost or str(error).startswith("No such master")):
+                refused.append(failure(error, f"the Sentinel at {place}"))
+            continue
+        finally:
+            connection.disconnect()
+        if b"down" not in state[b"flags"]:
+            return state[b"ip"].decode(), int(state[b"port"])
+        said.append(f"{place}: {name} is down")
+    if refused:
+        raise refused[0]
+    raise MasterNotFoundError("; ".join(said))
 
 
 def _host_and_port(text: str) -> tuple[str, int]:
