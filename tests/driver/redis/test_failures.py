@@ -27,7 +27,7 @@ from rome.errors import (
     Unavailable,
 )
 from rome.testing.driver_life import value_at
-from tests.servers.redis import FORGETFUL, RedisServer, Sentinel
+from tests.servers.redis import FORGETFUL, RedisServer, Sentinel, free_port
 
 servers = pytest.mark.servers
 
@@ -223,7 +223,7 @@ class TestKind:
 
     def test_a_node_of_a_cluster_is_refused(self, tmp_path: Path) -> None:
         with (
-            RedisServer(tmp_path / "redis", "--cluster-enabled", "yes", "--cluster-port", "0") as server,
+            RedisServer(tmp_path / "redis", "--cluster-enabled", "yes", "--cluster-port", str(free_port())) as server,
             refused(NotSupportedError, "Redis Cluster", "0A000"),
         ):
             opened(server.url("glance"))
