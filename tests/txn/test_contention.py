@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from rome.config import parse
 from rome.driver.api import Driver, Scan
 from rome.driver.open import open_store
 from rome.errors import Conflict
+from rome.lock.keeper import Keeper
 from rome.testing.anomalies import cells, now, scanned
+from rome.txn.leases import RowLeases
 from rome.txn.retry import Journal, Policy, Replay
 from rome.txn.transaction import Transaction
 from tests.txn.rival import ACCOUNTS, OPENING, ROUNDS, TRANSFERS, account, on_call
@@ -46,19 +49,20 @@ def increment(transaction: Transaction) -> int:
 
 def test_sixteen_threads_increment_one_cell_and_none_is_refused(driver: Driver) -> None:
     replay = Replay(Policy(max_time_s=60))  # a slow disk is no refusal; the tries are bounded as ever
+    keeper = Keeper(driver)
     refused: list[str] = []
-
-    def begin() -> Transaction:
-        return Transaction(driver)
 
     def work() -> None:
         for _ in range(50):
+            leases = RowLeases(driver, keeper, timeout_ms=60_000)
+            begin = partial(Transaction, driver, leases=leases)
             journal, transaction = Journal(), begin()
             journal.perform(transaction, increment)
             try:
                 replay.commit(journal, transaction, begin)
             except Conflict as conflict:
                 refused.append(str(conflict))
+            leases.release()
 
     switching_s = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)  # so that threads meet in the middle of a transaction
@@ -70,8 +74,9 @@ def test_sixteen_threads_increment_one_cell_and_none_is_refused(driver: Driver) 
             thread.join()
     finally:
         sys.setswitchinterval(switching_s)
+    keeper.close()
     assert refused == []
-    assert now(begin, COUNTER) == [b"800"]
+    assert now(lambda: Transaction(driver), COUNTER) == [b"800"]
     assert replay.replayed_commits > 0, "the threads never met"
 
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
 from rome.errors import Conflict, Error, OperationalError
+from rome.txn.contention import HotPlaces, changed, places
 from rome.txn.transaction import Diverged, Transaction
 
 T = TypeVar("T")
@@ -49,7 +49,6 @@ class Weight(NamedTuple):
 ROW_SAMPLES: Final = 8
 SCALAR_BYTES: Final = 32
 ANOTHER_COURSE: Final = "it would now take another course"
-STARVING_TRIES: Final = 3  # lost this often, a replay holds newcomers up
 
 
 def weigh(result: object) -> Weight:
@@ -72,10 +71,13 @@ class Journal:
     """What one transaction ran and what it answered, in order.
 
     Above `max_rows` rows or about `max_bytes` bytes of answers it gives up: it forgets everything, and the transaction
-    cannot be replayed. `tries` and `spent_s` are what the transaction's replays have cost so far.
+    cannot be replayed. `tries` and `spent_s` are what the transaction's replays have cost so far, `contended` the names
+    of what they queue for.
     """
 
-    __slots__ = ("_bytes", "_max_bytes", "_max_rows", "_rows", "_weigh", "entries", "given_up", "spent_s", "tries")
+    __slots__ = (
+        "_bytes", "_max_bytes", "_max_rows", "_rows", "_weigh", "contended", "entries", "given_up", "spent_s", "tries",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -88,6 +90,7 @@ class Journal:
         self.given_up = False
         self.tries = 0
         self.spent_s = 0.0
+        self.contended: dict[bytes, None] = {}
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._weigh = weigh
@@ -134,13 +137,14 @@ class Journal:
 class Policy:
     """Bounds of the replays of one transaction.
 
-    `enabled` False raises every conflict at once. Before try n (from 0, which waits for nothing) a replay waits up to
-    min(t * 2**n, `max_wait_s`), at random; t is the time a try takes, but at least `first_wait_s`.
+    `enabled` False raises every conflict at once. Before try n (from 0, which waits for nothing) a replay that could
+    not queue waits up to min(t * 2**n, `max_wait_s`), at random; t is the time a try takes, but at least
+    `first_wait_s`.
     """
 
     enabled: bool = True
-    max_tries: int = 10
-    max_time_s: float = 5.0
+    max_tries: int = 50
+    max_time_s: float = 10.0
     first_wait_s: float = 0.002
     max_wait_s: float = 0.1
 
@@ -151,9 +155,10 @@ class Replay:
     Visible counters: `replays` tries made, `replayed_commits` commits that only a replay made possible, `refused`
     conflicts that were raised after all.
 
-    The first try of a replay is free; from the second on, the replays of this process take turns, as transactions that
-    wait for one row lock would. Whoever has the turn meets only newcomers, and once it has met too many of them, the
-    commits of newcomers wait for it too (up to `max_wait_s`), so it gets through.
+    The first try of a replay is free. From the second on it queues for what others have changed (`rome.txn.contention`)
+    as for a row that is locked FOR UPDATE, whatever process the others are in, and keeps its place until it has
+    committed. Newcomers of a process that had to queue lately queue before their first commit, so whoever is first in
+    the queue meets few.
     """
 
     def __init__(
@@ -172,8 +177,7 @@ class Replay:
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
-        self._turn = threading.Lock()
-        self._starving = False  # whoever has the turn has lost STARVING_TRIES times
+        self._hot = HotPlaces(clock)
         self._counting = threading.Lock()
 
     def commit(self, journal: Journal, tx: Transaction, begin: Callable[[], Transaction]) -> Transaction:
@@ -182,8 +186,8 @@ class Replay:
         Raises Conflict (nothing was written) when an answer differs or a bound is reached, and whatever else
         `Transaction.commit` raises.
         """
-        if self._starving and tx.has_writes and self._turn.acquire(timeout=self.policy.max_wait_s):
-            self._turn.release()
+        if self._hot and tx.has_writes and self.policy.enabled:
+            self._queue_at_once(journal, tx)
         try:
             tx.commit()
             return tx
@@ -217,23 +221,28 @@ class Replay:
         tx.rollback()
         drawn = len(tx.tape.values)
         slot_s = self.policy.first_wait_s
+        looked = places(tx.expectations())
         while True:
             self._check_bounds(journal, conflict)
             started = self._clock()
+            fresh = begin()
             try:
-                with self._turns(journal, slot_s):
-                    tx.tape.cut(drawn)  # a try that took another course may have drawn more
-                    tried = self._clock()
-                    try:
-                        return self._once(journal, tx, begin, finish)
-                    finally:
-                        slot_s = max(slot_s, self._clock() - tried)
+                self._wait(journal, fresh, slot_s)
+                tx.tape.cut(drawn)  # a try that took another course may have drawn more
+                tried = self._clock()
+                try:
+                    _run_again(journal, tx, fresh, finish)
+                finally:
+                    slot_s = max(slot_s, self._clock() - tried)
+                return fresh
             except _Different as different:
                 raise self._refuse(str(different), conflict) from conflict
             except Diverged:
                 raise self._refuse(ANOTHER_COURSE, conflict) from conflict
             except Conflict as again:
                 conflict = again
+                before, looked = looked, places(fresh.expectations())
+                journal.contended.update(dict.fromkeys(changed(before, looked)))
             finally:
                 journal.spent_s += self._clock() - started
 
@@ -258,48 +267,43 @@ class Replay:
             "run the transaction again"
         )
 
-    @contextmanager
-    def _turns(self, journal: Journal, slot_s: float) -> Iterator[None]:
-        """Wait before a try: at random, and from the second on for this process's turn."""
-        policy = self.policy
+    def _wait(self, journal: Journal, fresh: Transaction, slot_s: float) -> None:
+        """Before a try: from the second on, queue; or else wait at random."""
         tries = journal.tries
         journal.tries += 1
         with self._counting:
             self.replays += 1
-        if not (tries or self._starving):
-            yield
-            return
-        left_s = policy.max_time_s - journal.spent_s
-        held = self._turn.acquire(timeout=max(0.0, left_s))
-        try:
-            if held:
-                self._starving = tries >= STARVING_TRIES
-            if tries:
-                self._sleep(min(slot_s * 2**tries, policy.max_wait_s) * self._jitter())
-            yield
-        finally:
-            if held:
-                self._starving = False
-                self._turn.release()
+        if tries and not self._queue(journal, fresh):
+            self._sleep(min(slot_s * 2**tries, self.policy.max_wait_s) * self._jitter())
 
-    def _once(
-        self,
-        journal: Journal,
-        tx: Transaction,
-        begin: Callable[[], Transaction],
-        finish: Callable[[Transaction], None],
-    ) -> Transaction:
-        fresh = begin()
-        fresh.tape = tx.tape
-        fresh.tape.rewind()
-        try:
-            for entry in journal.entries:
-                _replay(entry, fresh)
-            finish(fresh)
-        except BaseException:
-            fresh.rollback()
-            raise
-        return fresh
+    def _queue(self, journal: Journal, fresh: Transaction) -> bool:
+        """Whether it is the transaction's turn where it meets others."""
+        if not journal.contended:
+            return False
+        self._hot.add(journal.contended)
+        left_ms = int((self.policy.max_time_s - journal.spent_s) * 1000)
+        return fresh.take_turn(journal.contended, max(1, left_ms))
+
+    def _queue_at_once(self, journal: Journal, tx: Transaction) -> None:
+        """Before a first commit: queue where others of this process had to."""
+        names = self._hot.among(places(tx.expectations()))
+        if names:
+            started = self._clock()
+            tx.take_turn(names, max(1, int(self.policy.max_time_s * 1000)))
+            journal.contended.update(dict.fromkeys(names))
+            journal.spent_s += self._clock() - started
+
+
+def _run_again(journal: Journal, tx: Transaction, fresh: Transaction, finish: Callable[[Transaction], None]) -> None:
+    fresh.tape = tx.tape
+    fresh.tape.rewind()
+    try:
+        for entry in journal.entries:
+            _replay(entry, fresh)
+        finish(fresh)
+    except BaseException:
+        fresh.rollback()
+        raise
 
 
 def _commit_whole(fresh: Transaction) -> None:

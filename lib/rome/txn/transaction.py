@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Set
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
-from rome.driver.api import Driver, ExpectLock, Patience
-from rome.errors import Conflict, InactiveTransaction, InternalError
+from rome.driver.api import Driver, Expectation, ExpectLock, Patience
+from rome.errors import Conflict, Deadlock, InactiveTransaction, InternalError, LockNotAvailable
 from rome.txn.commit import CommitProtocol, OneRoundTrip
 from rome.txn.leases import RowLeases
 from rome.txn.view import Guard, GuardChanged, Overlay, Stats, View, ViewMark
@@ -289,6 +289,24 @@ class Transaction:
             return NONE_NEEDED
         self._locks += 1
         return Leased(taken.refused, self._view.moved(taken.version))
+
+    def take_turn(self, names: Iterable[bytes], wait_ms: int) -> bool:
+        """Queue for these leases until the application's transaction ends; whether it has them, within `wait_ms`.
+
+        They keep others of their kind away while this transaction is tried again; nothing rests on them.
+        """
+        if self._leases is None:
+            return False
+        self._locks += 1
+        try:
+            self._leases.take(names, Patience.WAIT, "what others change too", wait_ms)
+        except (Deadlock, LockNotAvailable):
+            return False
+        return True
+
+    def expectations(self) -> tuple[Expectation, ...]:
+        """What was read so far, as the commit expects it."""
+        return self._view.expectations()
 
     def write(self, key: bytes, value: bytes | None) -> None:
         """Buffer a write; None deletes. Seen by this transaction at once, by others after `commit`."""

@@ -1,0 +1,77 @@
+"""Where transactions meet: what a replay queues for, by the row leases that FOR UPDATE takes too.
+
+A store says that a commit met a conflict, not over what. But a transaction and its replay have read the same places one
+after the other, and what had changed in between is what others are writing. A cell's lease has the cell's key for its
+name, a range's the key that the range begins with.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from rome.driver.api import Expectation, ExpectCell, ExpectRange
+
+HOT_S: Final = 1.0  # so long after its transactions had to queue somewhere, a process's next ones queue there at once
+MAX_NAMES: Final = 8  # that one transaction queues for: who meets others in more places gets by without
+MAX_PLACES: Final = 1024  # of a transaction that is looked at; and that a process remembers
+
+Places = dict[bytes, tuple[object, ...]]
+"""What was read, by the name of its lease: a cell's version, a range's end and keys."""
+
+
+def places(expectations: Iterable[Expectation]) -> Places:
+    """Where a transaction looked that expects this; nothing if that is too much to look at."""
+    found: Places = {}
+    for expectation in expectations:
+        match expectation:
+            case ExpectCell(key=key, version=version):
+                found[key] = (version,)
+            case ExpectRange(start=start, stop=stop, keys=keys):
+                found[start] = (stop, keys)
+        if len(found) > MAX_PLACES:
+            return {}
+    return found
+
+
+def changed(before: Places, after: Places) -> list[bytes]:
+    """The places that were otherwise when they were looked at again.
+
+    If there is none, the cells of a range were written and not looked at one by one: then all ranges.
+    """
+    both = sorted(before.keys() & after.keys())
+    found = [name for name in both if before[name] != after[name]]
+    return (found or [name for name in both if len(after[name]) > 1])[:MAX_NAMES]
+
+
+class HotPlaces:
+    """Where transactions of this process had to queue lately."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock` is monotonic, in seconds."""
+        self._clock = clock
+        self._until_s: dict[bytes, float] = {}
+        self._lock = threading.Lock()
+
+    def __bool__(self) -> bool:
+        return bool(self._until_s)
+
+    def add(self, names: Iterable[bytes]) -> None:
+        """Remember `names` for HOT_S from now."""
+        now_s = self._clock()
+        with self._lock:
+            if len(self._until_s) > MAX_PLACES:
+                self._until_s = {name: until_s for name, until_s in self._until_s.items() if until_s > now_s}
+            if len(self._until_s) <= MAX_PLACES:
+                self._until_s.update(dict.fromkeys(names, now_s + HOT_S))
+
+    def among(self, found: Places) -> list[bytes]:
+        """Those of `found` that are hot."""
+        now_s = self._clock()
+        with self._lock:
+            names = sorted(found.keys() & self._until_s.keys())
+            cold = [name for name in names if self._until_s[name] <= now_s]
+            for name in cold:
+                del self._until_s[name]
+        return [name for name in names if name not in cold][:MAX_NAMES]
