@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from rome.errors import DataError, UniqueViolation
+from rome.errors import Conflict, DataError, UniqueViolation
 from rome.table.catalog import drop_table
 from rome.table.rowcode import Row
-from rome.table.sequences import BLOCK_NUMBERS, Sequences, insert_numbered
+from rome.table.sequences import BLOCK_NUMBERS, MOST_BLOCK_NUMBERS, Sequences, insert_numbered
+from rome.testing.anomalies import cells
+from rome.txn.retry import Journal, Replay
 from rome.txn.transaction import Transaction
 from rome.values import Kind, SqlType
 from tests.table.workbench import Workbench, draft
@@ -46,6 +48,14 @@ def test_only_the_first_number_of_a_block_costs_a_round_trip(numbered: Workbench
         assert tx.stats.increments == 1
         assert sequences.take(tx, numbered["t"], 3) == [65, 66, 67]
         assert tx.stats.increments == 2
+
+
+def test_blocks_grow_with_their_use_up_to_a_limit(numbered: Workbench) -> None:
+    sequences = Sequences(numbered.keys)
+    with numbered.transaction() as tx:
+        for at in range(1, 4 * MOST_BLOCK_NUMBERS + 1):
+            assert sequences.take(tx, numbered["t"], 1) == [at]
+    assert tx.stats.increments == len([64, 128, 256, 512, 1024, 1024, 1024, 1024])
 
 
 def test_more_numbers_than_a_block_come_in_one_round_trip(numbered: Workbench) -> None:
@@ -90,6 +100,29 @@ def test_a_number_that_another_store_gave_explicitly_is_passed_over(numbered: Wo
     assert add(numbered, one, (None, "a")) == [1]
     assert add(numbered, two, (2, "b"), (3, "c")) == [2, 3]
     assert add(numbered, one, (None, "d"), (None, "e")) == [BLOCK_NUMBERS + 1, BLOCK_NUMBERS + 2]
+
+
+def test_a_number_that_was_given_explicitly_is_noticed_by_an_insert_that_reads_nothing(numbered: Workbench) -> None:
+    numbered.create(draft("plain", "id int!+, n int", "id"))
+    one, two = Sequences(numbered.keys), Sequences(numbered.keys)
+    table = numbered["plain"]
+
+    def insert(sequences: Sequences, tx: Transaction, value: int | None) -> list[Row]:
+        return tx.run(insert_numbered(tx, numbered.keys, numbered.latest, sequences, table, [(value, 0)]))
+
+    with numbered.transaction() as tx:
+        assert insert(one, tx, None) == [(1, 0)]
+    with numbered.transaction() as tx:
+        assert insert(two, tx, 2) == [(2, 0)]
+    journal, tx = Journal(), numbered.begin()
+    journal.perform(tx, lambda tx: tx.run(cells(b"elsewhere")))
+    assert journal.perform(tx, lambda tx: insert(one, tx, None)) == [(2, 0)]
+    assert tx.stats.waves == 1
+    with pytest.raises(Conflict):
+        Replay().commit(journal, tx, numbered.begin)
+    with numbered.transaction() as tx:
+        assert insert(one, tx, None) == [(BLOCK_NUMBERS + 2, 0)]  # one was given up with the replay
+    assert numbered.stored("plain") == [(1, 0), (2, 0), (BLOCK_NUMBERS + 2, 0)]
 
 
 def test_another_unique_violation_is_not_passed_over(numbered: Workbench) -> None:

@@ -1,8 +1,8 @@
 """AUTOINCREMENT numbers, taken from the store in blocks.
 
-The store keeps one counter per table, outside every transaction; a process takes the next 64 numbers at a time and
-hands them out from memory. Numbers are never handed out twice, but not every number is used, and two processes hand
-out theirs in no common order: what MySQL promises with innodb_autoinc_lock_mode=2.
+The store keeps one counter per table, outside every transaction; a process takes the next 64 numbers and hands them
+out from memory, then twice as many, and so on up to 1024. Numbers are never handed out twice, but not every number is
+used, and two processes hand out theirs in no common order: what MySQL promises with innodb_autoinc_lock_mode=2.
 
 An explicit value raises the counter, so that later blocks lie above it. A block that another process took earlier may
 still hold that number: the insert finds it taken, gives up the block and goes on with a new one (`insert_numbered`).
@@ -29,14 +29,16 @@ from rome.txn.transaction import Transaction
 from rome.txn.wave import Step
 
 BLOCK_NUMBERS = 64
+MOST_BLOCK_NUMBERS = 1024
 
 
 class _Block(NamedTuple):
     start: int  # the next number to hand out
     stop: int  # the first that is not ours
+    next_size: int  # of the block that is taken when this one is used up
 
 
-_EMPTY = _Block(1, 1)
+_EMPTY = _Block(1, 1, BLOCK_NUMBERS)
 
 
 class Sequences:
@@ -53,13 +55,14 @@ class Sequences:
 
         Costs a round trip when the block is used up. DataError (22003) past the column's type.
         """
-        numbers: list[int] = tx.draw(lambda: self._from_block(table, count), (table.id, count))
+        numbers, size = tx.draw(lambda: self._from_block(table, count), (table.id, count))
         missing = count - len(numbers)
         if missing:
-            size = max(BLOCK_NUMBERS, missing)
+            later = min(2 * size, MOST_BLOCK_NUMBERS)
+            size = max(size, missing)
             stop = tx.increment(self._keys.sequence_key(table), size) + 1
             fresh = stop - size
-            tx.draw(lambda: self._keep(table, _Block(fresh + missing, stop)), (table.id, stop))
+            tx.draw(lambda: self._keep(table, _Block(fresh + missing, stop, later)), (table.id, stop))
             numbers = [*numbers, *range(fresh, fresh + missing)]
         limit = min((integer_range(c.type) for c in table.columns if c.autoincrement), default=1 << 63)
         if numbers and numbers[-1] >= limit:
@@ -76,12 +79,13 @@ class Sequences:
         with self._lock:
             self._blocks.pop(table.id, None)
 
-    def _from_block(self, table: Table, count: int) -> list[int]:
+    def _from_block(self, table: Table, count: int) -> tuple[list[int], int]:
+        """Up to `count` numbers that are at hand, and how many to take at least when these are too few."""
         with self._lock:
             block = self._block(table)
             stop = min(block.start + count, block.stop)
-            self._blocks[table.id] = _Block(stop, block.stop)
-            return list(range(block.start, stop))
+            self._blocks[table.id] = block._replace(start=stop)
+            return list(range(block.start, stop)), block.next_size
 
     def _keep(self, table: Table, block: _Block) -> None:
         with self._lock:
@@ -92,7 +96,7 @@ class Sequences:
         """Whether `value` lies above every number known to be given out; the block goes on behind it."""
         with self._lock:
             block = self._block(table)
-            self._blocks[table.id] = _Block(min(max(block.start, value + 1), block.stop), block.stop)
+            self._blocks[table.id] = block._replace(start=min(max(block.start, value + 1), block.stop))
             return value >= block.stop
 
     def _block(self, table: Table) -> _Block:
