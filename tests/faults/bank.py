@@ -169,15 +169,19 @@ class EngineTeller(Teller):
         super().__init__(writer)
         self.engine = engine
 
+    def perform(self, number: int) -> None:
+        """One deed in one transaction; raises what the engine raises."""
+        with self.engine.begin() as connection:
+
+            def say(sql: str, parameters: Mapping[str, object]) -> Any:
+                result = connection.execute(text(sql), parameters)
+                return result.all() if result.returns_rows else result.rowcount
+
+            deed(say, self.writer, number)
+
     def attempt(self, number: int) -> Told | None:
         try:
-            with self.engine.begin() as connection:
-
-                def say(sql: str, parameters: Mapping[str, object]) -> Any:
-                    result = connection.execute(text(sql), parameters)
-                    return result.all() if result.returns_rows else result.rowcount
-
-                deed(say, self.writer, number)
+            self.perform(number)
             return Told.DONE
         except exception.DBDeadlock:
             return None

@@ -23,6 +23,7 @@ from rome.errors import (
     DuplicateColumn,
     DuplicateObject,
     DuplicateTable,
+    InterfaceError,
     InternalError,
     ProgrammingError,
     UndefinedColumn,
@@ -37,6 +38,7 @@ from rome.txn.transaction import Transaction
 from rome.txn.wave import Step, Wave
 
 EMPTY = Catalog(0, {})
+FORMAT = 1  # of the catalogue, and of all that it describes; the first one stands in no cell
 
 _decode_table = msgspec.msgpack.Decoder(Table).decode
 
@@ -126,7 +128,13 @@ class CatalogCache:
 
 
 def _read_version(data: bytes) -> int:
-    (version,) = keycode.decode(data)
+    """The version in the version cell; InterfaceError if a newer ROME wrote it: a second number is its format."""
+    version, *newer = keycode.decode(data) or (None,)
+    if newer:
+        raise InterfaceError(
+            f"this namespace was written by a newer ROME: its catalogue has format {newer[0]!r}, and this ROME reads "
+            f"and writes format {FORMAT}: use the ROME that wrote it, or another namespace"
+        )
     if not isinstance(version, int):
         raise InternalError(f"the catalogue's version is not a number: {version!r}")
     return version

@@ -19,7 +19,6 @@ from rome.driver.redis.failures import FOREIGN, failure, meaning
 from rome.errors import DatabaseError, InterfaceError, Unavailable
 
 CLIENT_NAME = "rome"
-CLOSED = "onnection closed by server"  # how the client says that the server has hung up
 
 OpenOne = Callable[[], AbstractConnection]
 
@@ -149,13 +148,18 @@ def opener(url: StoreURL, place: str) -> OpenOne:
             raise Unavailable(f"{place}: the server did not answer in time{hint} ({error})") from error
         except FOREIGN as error:
             found = failure(error, place)
-            if url.scheme == "redis" and isinstance(found, Unavailable) and CLOSED in str(error):
-                # A server that speaks TLS alone closes a connection that begins without it.
+            if url.scheme == "redis" and isinstance(found, Unavailable) and _hung_up(error):
                 raise Unavailable(f"{found}: if it speaks TLS, write rome+rediss") from error
             raise found from error
         return connection
 
     return open_one
+
+
+def _hung_up(error: Exception) -> bool:
+    """Whether the server took the connection and closed it, as one that speaks TLS alone does to who begins without."""
+    cause = error.__cause__ or error.__context__
+    return isinstance(cause, ConnectionResetError | BrokenPipeError) or "closed by server" in str(error)
 
 
 def _class_of(url: StoreURL) -> type[AbstractConnection]:

@@ -103,17 +103,24 @@ PHRASES: dict[str, Meaning] = {
 }
 """By the beginning of the server's message, where it has no code of its own or an older client has cut it off."""
 
-_NO_TLS = Meaning(OperationalError, "TLS failed: a port without it needs rome+redis, not rome+rediss", "08001")
-_UNTRUSTED = Meaning(
-    OperationalError, "the server's certificate is not trusted: give ca_file, and the name it is for", "08001"
+_NO_TLS = Meaning(
+    OperationalError,
+    "TLS failed: a port without it needs rome+redis, not rome+rediss; a server that wants a certificate of its clients "
+    "needs cert_file",
+    "08001",
 )
+_UNTRUSTED = Meaning(OperationalError, "the server's certificate is not trusted: give ca_file", "08001")
+_MISNAMED = Meaning(
+    OperationalError, "the server's certificate is for another name: write the name that it is for in the URL", "08001"
+)
+_MISNAMED_CODES = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH
 
 
 def meaning(error: Exception) -> Meaning:
     """What `error`, an exception of the client, means."""
     cause = error.__cause__ or error.__context__
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return _UNTRUSTED
+        return _MISNAMED if cause.verify_code in _MISNAMED_CODES else _UNTRUSTED
     if isinstance(cause, ssl.SSLError):
         return _NO_TLS
     code = getattr(error, "status_code", None) or str(error).split(" ", 1)[0]
