@@ -19,7 +19,7 @@ from glance_compat.client import Upload
 from glance_compat.failure import Failure
 from rome import orm
 from tests.glance.inside.databases import database_url
-from tests.glance.stores import URLS, store_url
+from tests.glance.stores import EVERY_SHARED_STORE, EVERY_STORE, glance_store
 
 MODEL_TABLES = {
     table.name for metadata in (models.metadata, models.metadef_metadata) for table in metadata.tables.values()
@@ -34,14 +34,15 @@ def tables(url: str) -> list[str]:
         engine.dispose()
 
 
-@pytest.fixture(params=URLS)
+@pytest.fixture(params=EVERY_STORE)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A store of each kind; the connection keeps a memory store, which would go with its last one."""
-    url = database_url(store_url(request.param, tmp_path), f"compat-{uuid.uuid4().hex[:8]}").render_as_string(False)
-    engine = sqlalchemy.create_engine(url)
-    with engine.connect():
-        yield url
-    engine.dispose()
+    with glance_store(request.param, tmp_path) as store:
+        url = database_url(store, f"compat-{uuid.uuid4().hex[:8]}").render_as_string(False)
+        engine = sqlalchemy.create_engine(url)
+        with engine.connect():
+            yield url
+        engine.dispose()
 
 
 def test_models_are_the_classes_of_glances_wheel() -> None:
@@ -81,10 +82,11 @@ def test_create_schema_makes_the_tables_of_all_models_and_leaves_existing_ones_a
     assert set(tables(url)) == MODEL_TABLES
 
 
-def test_create_schema_by_migrations_leaves_the_same_tables_and_alembics(tmp_path: Path) -> None:
-    url = store_url(next(name for name in URLS if name != "memory"), tmp_path)
-    db.create_schema(url, migrations=True)
-    assert set(tables(url)) == MODEL_TABLES | {"alembic_version"}
+@pytest.mark.parametrize("store", EVERY_SHARED_STORE)
+def test_create_schema_by_migrations_leaves_the_same_tables_and_alembics(store: str, tmp_path: Path) -> None:
+    with glance_store(store, tmp_path) as url:
+        db.create_schema(url, migrations=True)
+        assert set(tables(url)) == MODEL_TABLES | {"alembic_version"}
 
 
 def test_migrations_that_fail_end_with_what_glance_manage_said() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.glance.inside.databases import database_url
-from tests.glance.stores import URLS, store_url
+from tests.glance.stores import EVERY_SHARED_STORE, glance_store
 from tests.glance.suite import INSIDE, run_suite
 
 MODULES = (
@@ -33,24 +33,23 @@ MODULES = (
 )
 REST_TESTS = 282
 EXCEPTIONS = tomllib.loads(Path(__file__).with_name("rest_exceptions.toml").read_text())["exception"]
-SHARED_BY_PROCESSES = [name for name in URLS if name != "memory"]  # some tests run a command on their database
 
 
 @pytest.mark.nightly
 @pytest.mark.serial
-@pytest.mark.parametrize("store", SHARED_BY_PROCESSES)
+@pytest.mark.parametrize("store", EVERY_SHARED_STORE)  # some tests run a command on their database
 def test_every_rest_test_of_glance_passes_that_is_not_excepted(store: str, tmp_path: Path) -> None:
-    url = store_url(store, tmp_path)
-    redirected = database_url(url, "rest").render_as_string(hide_password=False)
-    outcome = run_suite(
-        MODULES,
-        tmp_path,
-        url,
-        environment={"ROME_GLANCE_REST_URL": redirected},
-        import_first=INSIDE / "startup",
-        processes=int(os.environ.get("ROME_GLANCE_PROCESSES", "2")),
-        timeout_s=3600,
-    )
+    with glance_store(store, tmp_path) as url:
+        redirected = database_url(url, "rest").render_as_string(hide_password=False)
+        outcome = run_suite(
+            MODULES,
+            tmp_path,
+            url,
+            environment={"ROME_GLANCE_REST_URL": redirected},
+            import_first=INSIDE / "startup",
+            processes=int(os.environ.get("ROME_GLANCE_PROCESSES", "2")),
+            timeout_s=3600,
+        )
     excepted = {name for exception in EXCEPTIONS if applies(exception) for name in exception["tests"]}
     by_chance = {name for exception in EXCEPTIONS if exception.get("by_chance") for name in exception["tests"]}
     not_passed = outcome.failed.keys() | outcome.skipped.keys()
