@@ -1,0 +1,84 @@
+"""Replies that end in the middle: the line breaks, or falls silent, after any number of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rome.errors import Unavailable
+from tests.faults.bank import Kind, Told, audit
+from tests.faults.lines import REMOTE_STORES, Line, a_line
+from tests.faults.load import alone
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture(params=REMOTE_STORES)
+def line(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Line]:
+    """A line to a bank in a store of each kind that lies beyond a network; nothing is asked twice."""
+    with a_line(request.param, tmp_path, retries=0) as line:
+        yield line
+
+
+def reply_bytes(line: Line) -> int:
+    return sum(proxy.reply_bytes for proxy in line.proxies)
+
+
+def cut_deeds(line: Line, step: int, way: str, most: int | None = None) -> dict[Told, int]:
+    """Do each kind of deed again and again, and let its replies end after 0, `step`, 2 · `step` … bytes."""
+    teller = alone(line.url)(0)
+    for number in range(2 * len(Kind)):  # the store and the tables are known then
+        assert teller.do(number) is Told.DONE
+    number += 1
+    told = dict.fromkeys(Told, 0)
+    for kind in Kind:
+        before = reply_bytes(line)
+        number += (kind - number) % 4
+        assert teller.do(number) is Told.DONE
+        size = reply_bytes(line) - before
+        assert size > 10
+        for after in range(0, size if most is None else min(size, most * step), step):
+            number += 4
+            line.set(**{way: after})
+            told[teller.do(number)] += 1
+            line.set(**{way: None})
+    for _ in range(4):
+        number += 1
+        assert teller.do(number) is Told.DONE
+    teller.close()
+    audit(line.direct_url, {0: teller.tally})
+    return told
+
+
+def test_a_reply_cut_anywhere_is_an_error_or_is_settled_and_nothing_is_half_written(line: Line) -> None:
+    told = cut_deeds(line, 23, "cut_replies_after")
+    assert told[Told.NOT_DONE] > 0, "a read whose reply was cut was taken for whole"
+    assert told[Told.DONE] > 0, "no commit whose reply was cut was settled"
+    assert told[Told.UNKNOWN] == 0, "the store could be asked, and was not"
+
+
+def test_a_reply_that_stops_in_the_middle_is_an_error_when_its_time_is_over(line: Line) -> None:
+    told = cut_deeds(line, 61, "stop_replies_after", most=3)
+    assert told[Told.NOT_DONE] > 0
+    assert told[Told.UNKNOWN] == 0
+
+
+@pytest.mark.nightly
+def test_a_reply_cut_after_each_single_byte(line: Line) -> None:
+    cut_deeds(line, 1, "cut_replies_after")
+
+
+@pytest.mark.parametrize("step", [37, pytest.param(1, marks=pytest.mark.nightly)])
+def test_a_greeting_cut_anywhere_makes_the_store_unavailable(line: Line, step: int) -> None:
+    before = reply_bytes(line)
+    alone(line.url)(0).close()
+    size = reply_bytes(line) - before
+    assert size > 10
+    for after in range(0, size, step):
+        line.set(cut_replies_after=after)
+        with pytest.raises(Unavailable):
+            alone(line.url)(0)
+        line.set(cut_replies_after=None)
+    alone(line.url)(0).close()
