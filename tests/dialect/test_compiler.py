@@ -130,15 +130,26 @@ def test_fetch_first_is_a_limit() -> None:
         sql(select(items.c.id).order_by(items.c.id).fetch(2, with_ties=True))
 
 
-@pytest.mark.parametrize("options", [{}, {"read": True}, {"of": items.c.id}])
-def test_every_row_lock_is_for_update(options: dict[str, Any]) -> None:
-    assert sql(select(items.c.id).with_for_update(**options)).endswith("FROM items FOR UPDATE")
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({}, ""),
+        ({"read": True}, ""),
+        ({"key_share": True}, ""),
+        ({"nowait": True}, " NOWAIT"),
+        ({"skip_locked": True}, " SKIP LOCKED"),
+        ({"of": items}, " OF items"),
+        ({"of": [items.c.id, items.c.name], "nowait": True}, " OF items NOWAIT"),
+    ],
+)
+def test_every_row_lock_is_for_update(options: dict[str, Any], text: str) -> None:
+    assert sql(select(items.c.id).with_for_update(**options)).endswith("FROM items FOR UPDATE" + text)
 
 
-@pytest.mark.parametrize("option", ["nowait", "skip_locked"])
-def test_what_a_row_lock_cannot_do_is_refused(option: str) -> None:
-    with pytest.raises(errors.NotSupportedError, match=option.upper().replace("_", " ")):
-        sql(select(items.c.id).with_for_update(**{option: True}))
+def test_the_tables_of_a_row_lock_go_by_their_aliases() -> None:
+    other = items.alias("other one")
+    statement = select(items.c.id).join(other, other.c.id == items.c.id).with_for_update(of=[other, items])
+    assert sql(statement).endswith('FOR UPDATE OF "other one", items')
 
 
 def test_ilike_is_an_operator() -> None:

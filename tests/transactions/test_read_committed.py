@@ -74,10 +74,11 @@ def test_a_value_read_by_one_statement_and_written_by_another_is_not_protected(p
 
 
 def test_for_update_protects_a_value_until_the_commit(pair: Pair) -> None:
+    """From those, too, who do not lock it."""
     one, two = pair
-    seen = [say(connection, "SELECT n FROM parents WHERE id = 1 FOR UPDATE")[0][0] for connection in pair]
-    say_all(one, f"UPDATE parents SET n = {seen[0] + 1} WHERE id = 1")
-    assert refused(lambda: say_all(two, f"UPDATE parents SET n = {seen[1] + 1} WHERE id = 1"))
+    ((n,),) = say(one, "SELECT n FROM parents WHERE id = 1 FOR UPDATE")
+    say_all(two, "UPDATE parents SET n = 50 WHERE id = 1")
+    assert refused(lambda: say_all(one, f"UPDATE parents SET n = {n + 1} WHERE id = 1"))
 
 
 @pytest.mark.parametrize(

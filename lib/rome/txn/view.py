@@ -190,8 +190,8 @@ class View:
         self._known.learn_empty(start, stop)
 
     def moved(self, version: int) -> bool:
-        """Whether anything was read, and in another state than that of the commit counter `version`."""
-        return bool(self._expect or self._seen) and self._valid_at != version
+        """Whether anything was read, or will be, in another state than that of the commit counter `version`."""
+        return self._valid_at != version and bool(self._handle is not None or self._expect or self._seen)
 
     def mark(self) -> ViewMark:
         """A place for `back_to`: all that is read later is forgotten there."""
