@@ -62,8 +62,11 @@ def test_parts_of_a_range_that_was_read_are_known() -> None:
     knowledge.learn((), whole, driver.read((), whole))
     for scan in (Scan(b"C", b"E"), Scan(b"C", b"E", 1), Scan(b"B", b"G", reverse=True), Scan(b"A\0", b"C", 1, True)):
         assert knowledge.scan(scan) == driver.read((), [scan]).scans[0], scan
-    assert knowledge.scan(Scan(b"B", b"Z", 5)) == driver.read((), [Scan(b"B", b"Z", 5)]).scans[0]
+    for scan in (Scan(b"B", b"Z", 5), Scan(b"A", b"G", 5, True)):
+        assert knowledge.scan(scan) == driver.read((), [scan]).scans[0], scan
     for scan in (Scan(b"A", b"C"), Scan(b"C", b"H"), Scan(b"B", b"Z", 6), Scan(b"A", b"H", 1, True)):
+        assert knowledge.scan(scan) is None, scan
+    for scan in (Scan(b"A", b"G", None, True), Scan(b"A", b"G", 6, True), Scan(b"A\0", b"B", None, True)):
         assert knowledge.scan(scan) is None, scan
     assert knowledge.cell(b"BB") is None
     assert knowledge.cell(b"G") is UNKNOWN
