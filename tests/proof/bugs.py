@@ -130,16 +130,24 @@ CARELESS_REPLAY = "a replay that ignores another answer"
 BUGS = (*DRIVERS, CARELESS_REPLAY)
 
 
+_here: list[str] = []
+
+
 @contextmanager
 def planted(bug: str) -> Iterator[None]:
-    """The bug called `bug`; none if it is empty."""
+    """The bug called `bug`, in this process; nothing if it is empty, or there already."""
+    if not bug or bug in _here:
+        yield
+        return
+    _here.append(bug)
     with pytest.MonkeyPatch.context() as patch:
         if bug == CARELESS_REPLAY:
             patch.setattr(retry, "_replay", _careless)
-        elif bug:
+        else:
             around = DRIVERS[bug]
             patch.setattr(database, "open_store", lambda url: _around(around, url))
         yield
+    _here.remove(bug)
 
 
 def _around(bug: type[Honest], url: StoreURL) -> Any:

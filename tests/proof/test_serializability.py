@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from rome.testing.history import Outcome, describe
-from tests.proof import clients
+from tests.proof import clients, workload
 from tests.proof.bugs import BUGS
-from tests.proof.clients import CLIENTS, Run
+from tests.proof.workload import Result
 from tests.servers.stores import SHARED_STORES, a_store, marked
 
+CLIENTS = 8
 TRANSACTIONS = 200  # of each client; 1,600 in all
 NIGHTLY_TRANSACTIONS = 2_500  # 20,000 in all
 BUGGY_TRANSACTIONS = 120
@@ -21,18 +22,17 @@ BUGGY_TRANSACTIONS = 120
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Pool]:
-    with clients.processes() as pool:
+    with clients.processes(CLIENTS, "tests.proof.workload") as pool:
         yield pool
 
 
-def run(store: str, pool: Pool, directory: Path, transactions: int, bug: str = "") -> Run:
+def run(store: str, pool: Pool, directory: Path, transactions: int, bug: str = "") -> Result:
+    crowd = clients.in_threads(CLIENTS) if store == "memory" else clients.in_processes(pool, CLIENTS)
     with a_store(store, directory) as url:
-        if store == "memory":
-            return clients.in_threads(url, transactions, bug=bug)
-        return clients.in_processes(pool, url, transactions, bug=bug)
+        return workload.run(crowd, url, transactions, bug=bug)
 
 
-def judge(found: Run, transactions: int) -> None:
+def judge(found: Result, transactions: int) -> None:
     anomalies = found.anomalies()
     assert anomalies == [], describe(anomalies)
     assert len(found.history) == CLIENTS * transactions + 1

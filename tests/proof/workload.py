@@ -18,7 +18,9 @@ from typing import Any
 
 from rome import dbapi
 from rome.errors import DatabaseError, OutcomeUnknown, UniqueViolation
-from rome.testing.history import Append, Outcome, Read, Transaction
+from rome.testing.history import Anomaly, Append, Outcome, Read, Transaction, check, check_totals
+from tests.proof import clients
+from tests.proof.bugs import planted
 
 WINDOW = 40  # transactions of one client in one window of keys
 KEYS = 8  # of each kind in a window
@@ -44,6 +46,37 @@ class Told:
     balances: list[dict[str, int]] = field(default_factory=list)
     errors: dict[str, int] = field(default_factory=dict)
     replayed_commits: int = 0
+
+
+class Result:
+    """What all clients of one run were told."""
+
+    def __init__(self, told: list[Told]) -> None:
+        self.history: list[Transaction] = [each for client in told for each in client.history]
+        self.balances = [each for client in told for each in client.balances]
+        self.errors: dict[str, int] = {}
+        for client in told:
+            for sqlstate, count in client.errors.items():
+                self.errors[sqlstate] = self.errors.get(sqlstate, 0) + count
+        self.replayed_commits = sum(client.replayed_commits for client in told)
+
+    def anomalies(self) -> list[Anomaly]:
+        return [*check(self.history), *check_totals(self.balances, TOTAL)]
+
+
+def run(run: clients.Run, url: str, transactions: int, *, bug: str = "", seed: int = 0) -> Result:
+    """`transactions` by each client of `run`, on a store with `bug` planted; then one look at all there is."""
+    set_up(url, transactions)
+    with planted(bug):
+        told = run(_one_client, url, transactions, bug, seed)
+    return Result([*told, last_look(url)])
+
+
+def _one_client(number: int, url: str, transactions: int, bug: str, seed: int) -> Told:
+    with planted(bug):  # a process plants its own; a thread finds it planted
+        client = Client(url, number, seed)
+        clients.meet()
+        return client.run(transactions)
 
 
 def set_up(url: str, transactions: int) -> None:
