@@ -9,12 +9,12 @@ import pytest
 import redis
 
 from rome.config import SCHEMES, parse
-from rome.driver.api import ExpectLock, Patience
+from rome.driver.api import Patience
 from rome.driver.open import open_store
 from rome.driver.redis.driver import FENCE_KEPT_MS, MARK_KEPT_MS, TRAITS
 from rome.driver.redis.server import FORMAT
 from rome.errors import OperationalError
-from rome.testing.driver_life import value_at
+from tests.driver.redis.test_commands import use_everything
 from tests.servers.redis import RedisServer
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
@@ -115,23 +115,7 @@ class TestRights:
         client.script_flush()
         driver = open_store(parse(url))
         try:
-            driver.commit((), [(b"a", b"1"), (b"b", b"1")], b"mark" * 4)
-            driver.commit((), [(b"a", None)])
-            assert driver.outcome(b"mark" * 4)
-            assert driver.outcome(b"none" * 4) is None
-            assert driver.increment(b"c", 1, 5) == 6
-            assert driver.count([(b"a", b"z")]) == [1]
-            assert value_at(driver, b"b") == b"1"
-            one, other = b"1" * 16, b"2" * 16
-            token = driver.lock(one, [b"x"], 60_000, Patience.WAIT, b"me").standings[0].token
-            driver.lock(other, [b"x"], 60_000, Patience.WAIT)
-            assert [held.label for held in driver.locks()] == [b"me"]
-            driver.commit([ExpectLock(b"x", one, token)], [(b"b", b"2")])
-            assert driver.renew(one, 60_000)
-            driver.unlock(one)
-            driver.unlock(other)
-            driver.clear(b"b")
-            driver.clear(b"")
+            use_everything(driver)
         finally:
             driver.close()
 
