@@ -177,10 +177,10 @@ def anomalies(
     return [played for played in tried if not _is_serial(played, serial)]
 
 
-def play_all(connections: list[dbapi.Connection], name: str) -> Iterator[Played]:
-    """Every order (or ORDERS of them) of the script called `name`."""
+def play_all(connections: list[dbapi.Connection], name: str, most: int = ORDERS) -> Iterator[Played]:
+    """Every order (or about `most` of them) of the script called `name`."""
     script = SCRIPTS[name]
-    for order in orders(script, random.Random(name)):
+    for order in orders(script, random.Random(name), most):
         yield play(connections, script, order)
 
 
