@@ -13,9 +13,9 @@ from sqlalchemy import Engine
 
 from tests.faults.bank import open_bank
 from tests.servers.proxy import Proxy
-from tests.servers.stores import STORES, a_store
+from tests.servers.stores import LOCAL_STORES, STORES, a_store
 
-REMOTE_STORES = tuple(name for name in STORES if name not in ("memory", "lmdb"))
+REMOTE_STORES = tuple(name for name in STORES if name not in LOCAL_STORES)
 IMPATIENT = {"connect_timeout_ms": 300, "read_timeout_ms": 300, "retries": 1}
 
 

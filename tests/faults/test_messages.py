@@ -18,14 +18,14 @@ from rome.testing.driver_life import in_threads
 from rome.testing.instruments import Fault, Faulty
 from tests.faults.bank import Kind, Tally, Told, audit, open_bank
 from tests.faults.load import TELLERS, alone
-from tests.servers.stores import STORES, a_store
+from tests.servers.stores import a_store, marked
 
 DEEDS = 80
 LOSSES = (Fault.DROP_BEFORE, Fault.LOSE, Fault.DROP_AFTER)
 ALL = tuple(Fault)
 
 
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.servers if name != "memory" else ()) for name in STORES])
+@pytest.fixture(params=marked())
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A bank in a store of each kind in turn."""
     with a_store(request.param, tmp_path) as url:

@@ -107,11 +107,12 @@ class CatalogCache:
         if cell is None:
             known = _Known(EMPTY, 0)
         elif cell.version == 0 or cell.version != known.cell_version:
+            version = _read_version(cell.value)  # before any table, which a newer ROME may describe otherwise
             cells = first.scans[0] if first.scans else (yield Wave((), (scan,))).scans[0]
             mine = tx.context if isinstance(tx.context, Catalog) else EMPTY
             by_cell = {encode_table(t): t for t in (*known.catalog.tables.values(), *mine.tables.values())}
             tables = [by_cell.get(each.value) or decode_table(each.value) for each in cells]
-            known = _Known(Catalog(_read_version(cell.value), {t.name.lower(): t for t in tables}), cell.version)
+            known = _Known(Catalog(version, {t.name.lower(): t for t in tables}), cell.version)
         if cell is None or cell.version:
             self._known = known
         tx.context = known.catalog

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 from rome.driver.api import Cell, Driver
-from rome.errors import DatabaseError
+from rome.errors import DatabaseError, InterfaceError
 from rome.table import keycode
 from rome.table.catalog import CatalogCache
 from rome.table.keys import Keys
@@ -26,7 +26,7 @@ def check(driver: Driver, namespace: str) -> list[str]:
     tx = Transaction(driver)
     try:
         return list(_problems(tx, keys))
-    except DatabaseError as error:
+    except (DatabaseError, InterfaceError) as error:
         return [f"the catalogue cannot be read: {error}"]
     finally:
         tx.rollback()
