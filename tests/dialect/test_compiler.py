@@ -31,7 +31,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import sqltypes
 
-from rome import errors
 from rome.dialect import RomeDialect
 from rome.dialect.compiler import RESERVED_WORDS
 from rome.sql.parse import parse

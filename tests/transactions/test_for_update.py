@@ -1,4 +1,4 @@
-"""FOR UPDATE on every store: rows are locked until the transaction ends, and who comes second waits, gives up or skips."""
+"""FOR UPDATE on every store: rows are locked until the transaction ends; others wait, give up or leave them out."""
 
 from __future__ import annotations
 
