@@ -16,6 +16,7 @@ from rome.testing import golden
 from rome.testing.driver_life import OpenDriver
 from rome.testing.driver_suite import DriverSuite
 from rome.testing.instruments import Fault, Faulty
+from rome.testing.lock_suite import LockSuite
 from rome.testing.txn_suite import TransactionSuite
 from tests.servers.etcd import EtcdServer
 
@@ -72,3 +73,10 @@ class TestTransactionsOnEtcdWithFaults(TransactionSuite):
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_a_golden_script_says_on_etcd_what_it_says_elsewhere(script: Path, server: EtcdServer) -> None:
     golden.check(script, fresh_url(server))
+
+
+class TestLocksOnEtcd(LockSuite):
+    @pytest.fixture
+    def open_driver(self, server: EtcdServer) -> OpenDriver:
+        url = parse(fresh_url(server))
+        return lambda: open_store(url)

@@ -7,14 +7,17 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from rome.config import StoreURL
-from rome.driver.api import Expectation, Reading, Scan, Scope, Traits, View, Write
+from rome.driver.api import Expectation, Holding, Locking, Patience, Reading, Scan, Scope, Traits, View, Write
 from rome.driver.etcd import layout
 from rome.driver.etcd.client import Client
+from rome.driver.etcd.failures import LeaseGone
 from rome.driver.etcd.large import Gate, Plan, decided_at, mark_of
 from rome.driver.etcd.layout import FORMAT, MAX_OPERATIONS, Layout, transaction
+from rome.driver.etcd.locks import Locks
 from rome.driver.etcd.marks import FENCED, Marks
 from rome.driver.etcd.messages import Message, TxnRequest
 from rome.driver.etcd.reader import ROW_CHANGED, Reader
+from rome.driver.etcd.sessions import MIN_TTL_MS
 from rome.driver.sizes import check_counter, check_keys, check_writes
 from rome.errors import Conflict, InterfaceError
 
@@ -27,6 +30,7 @@ TRAITS = Traits(
     max_key_bytes=8192,
     max_value_bytes=1 << 20,  # etcd takes requests of 1.5 MiB
     max_commit_bytes=64 << 20,
+    min_ttl_ms=MIN_TTL_MS,
 )
 LIMIT: Final = 1 << 63  # of counters
 NEVER: Final = -1  # no key was last written at this revision
@@ -34,12 +38,16 @@ GUESSES: Final = 1024  # counters whose last number is remembered
 
 
 class EtcdView:
-    """The state of the store at one revision. It costs the server nothing until it compacts that revision."""
+    """The state of the store at one revision, whose commit counter is `version`.
 
-    __slots__ = ("released", "revision")
+    It costs the server nothing, and lasts until the server compacts that revision.
+    """
 
-    def __init__(self, revision: int) -> None:
+    __slots__ = ("released", "revision", "version")
+
+    def __init__(self, revision: int, version: int) -> None:
         self.revision = revision
+        self.version = version
         self.released = False
 
 
@@ -61,6 +69,7 @@ class EtcdDriver:
         self._keys = Layout(url.path)
         self._marks = Marks(self._client, self._keys)
         self._reader = Reader(self._client, self._keys)
+        self._locks = Locks(self._client, self._keys)
         self._gate = Gate(self._client, self._keys, self._marks, self._reader.check)
         self._guesses: dict[bytes, tuple[int, int]] = {}  # a counter's number, and the revision it is of
         self._claim()
@@ -93,24 +102,34 @@ class EtcdDriver:
             self._client.check_open()
             if view.released:
                 raise InterfaceError("this view was released: read again for another")
-            return Reading(view.revision, view, *self._reader.at(view.revision, gets, scans))
+            return Reading(view.version, view, *self._reader.at(view.revision, gets, scans))
         return self._read_newest(gets, scans, expect)
 
-    def _read_newest(self, gets: Sequence[bytes], scans: Sequence[Scan], expect: Sequence[Expectation]) -> Reading:
-        """One transaction decides which revision is read, and reads as much of it as it holds."""
-        look = layout.get(self._keys.gate)
-        compare = self._keys.comparisons(expect)
+    def _read_newest(
+        self,
+        gets: Sequence[bytes],
+        scans: Sequence[Scan],
+        expect: Sequence[Expectation],
+        must: Sequence[Message] = (),
+    ) -> Reading:
+        """One transaction decides which revision is read, and reads as much of it as it holds.
+
+        Raises Conflict when `expect` does not hold in that state, or `must` at that instant.
+        """
+        look = self._keys.look()
+        compare = [*must, *self._keys.comparisons(expect)]
         operations = self._reader.operations(gets, scans)
         first = operations[: MAX_OPERATIONS - 1]
         request = transaction(compare, [look, *first], [look])
         if request is None:  # more than one takes
             first, compare = [], []
-            request = TxnRequest(success=[look])
+            request = TxnRequest(compare=must, success=[look], failure=[look])
         answer = self._client.transact(request)
         found = [response.response_range for response in answer.responses]
         revision = int(answer.header.revision)
-        if found[0].kvs and (decided := decided_at(found[0].kvs[0])):
-            return self._read_before(found[0].kvs[0], decided, gets, scans, expect)
+        gate, version = self._keys.seen(found[0])
+        if gate is not None and decided_at(gate) and not must:
+            return self._read_before(gate, version, gets, scans, expect)
         if not answer.succeeded:
             raise Conflict(ROW_CHANGED)
         if expect and not compare:
@@ -118,57 +137,78 @@ class EtcdDriver:
         if len(first) < len(operations):
             rest = self._reader.operations(gets, scans, revision)[len(first) :]
             found += self._reader.ranges(rest)
-        return Reading(revision, EtcdView(revision), *self._reader.gather(gets, scans, found[1:], revision))
+        return Reading(version, EtcdView(revision, version), *self._reader.gather(gets, scans, found[1:], revision))
 
     def _read_before(
         self,
         gate: Message,
-        decided: int,
+        version: int,
         gets: Sequence[bytes],
         scans: Sequence[Scan],
         expect: Sequence[Expectation],
     ) -> Reading:
         """The state before the large commit that is being applied under `gate`."""
+        decided = decided_at(gate)
         try:
             self._reader.check(expect, decided)
             found = self._reader.at(decided, gets, scans)
         except Conflict:
             self._gate.complete(gate)  # should that state be compacted away, no one could read until it is done
             raise
-        return Reading(decided, EtcdView(decided), *found)
+        return Reading(version, EtcdView(decided, version), *found)
 
     def commit(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes = b"") -> int:
-        if not writes:
-            return self.read((), (), expect).version
         self._client.check_open()
+        if not writes:
+            return self._expect_only(expect)
         check_writes(TRAITS, writes)
         keys = self._keys
-        plan = Plan(expect, writes, mark, self._marks.absent(mark), [
-            layout.get(keys.gate), *([layout.get(self._marks.key(mark))] if mark else []),
-        ])  # fmt: skip
-        compare = [layout.absent(keys.gate), *plan.compare, *keys.comparisons(expect)]
+        failure = [keys.look(), *([layout.get(self._marks.key(mark))] if mark else [])]
+        compared = keys.comparisons(expect)
         while True:
-            operations = [keys.write(key, value) for key, value in writes] + self._marks.put(mark)
-            request = transaction(compare, operations, plan.failure)
-            answer = self._gate.commit(plan) if request is None else self._client.once(request, mark)
+            must = [*self._marks.absent(mark), *self._locks.comparisons(expect)]
+            try:
+                operations = [keys.write(key, value) for key, value in writes]
+                operations += (keys.counted(), *self._marks.put(mark))
+                request = transaction([layout.absent(keys.gate), *must, *compared], operations, failure)
+                if request is None:
+                    answer = self._gate.commit(Plan(expect, writes, mark, must, failure))
+                else:
+                    answer = self._client.once(request, mark)
+            except LeaseGone:
+                self._marks.forget_lease()
+                continue
             if isinstance(answer, int):
                 return answer
             if answer.succeeded:
                 return int(answer.header.revision)
-            version = self._settled(answer, mark)
+            version = self._settled(answer, expect, mark)
             if version is not None:
                 return version
 
-    def _settled(self, answer: Message, mark: bytes) -> int | None:
-        """The version of a commit that was made before; None if it should be tried again. Raises Conflict."""
-        gate, *marked = (response.response_range.kvs for response in answer.responses)
-        if marked and marked[0]:
-            if marked[0][0].value == FENCED:
+    def _expect_only(self, expect: Sequence[Expectation]) -> int:
+        """The commit counter of a state in which everything is as expected."""
+        try:
+            return self._read_newest((), (), expect, self._locks.comparisons(expect)).version
+        except Conflict:
+            self._locks.check(expect)
+            raise
+
+    def _settled(self, answer: Message, expect: Sequence[Expectation], mark: bytes) -> int | None:
+        """The version of a commit that was made before; None if it should be tried again.
+
+        Raises LeaseLost and Conflict.
+        """
+        looked, *marked = (response.response_range for response in answer.responses)
+        if marked and marked[0].kvs:
+            if marked[0].kvs[0].value == FENCED:
                 raise Conflict("this commit was given up before it arrived: run it again")
             return self.outcome(mark)
-        if not gate:
+        self._locks.check(expect)
+        gate = self._keys.seen(looked).gate
+        if gate is None:
             raise Conflict(ROW_CHANGED)
-        self._gate.wait(gate[0])
+        self._gate.wait(gate)
         return None
 
     def outcome(self, mark: bytes) -> int | None:
@@ -225,11 +265,34 @@ class EtcdDriver:
         keys = self._keys
         request = TxnRequest(
             compare=[layout.absent(keys.gate)],
-            success=[layout.delete_below(keys.cells + prefix), layout.delete_below(keys.counters + prefix)],
+            success=[
+                layout.delete_below(keys.cells + prefix), layout.delete_below(keys.counters + prefix), keys.counted(),
+            ],
             failure=[layout.get(keys.gate)],
-        )
+        )  # fmt: skip
         while not (answer := self._client.once(request)).succeeded:
             self._gate.wait(answer.responses[0].response_range.kvs[0])
+
+    def lock(
+        self, session: bytes, names: Sequence[bytes], ttl_ms: int, patience: Patience, label: bytes = b""
+    ) -> Locking:
+        check_keys(TRAITS, names)
+        self._client.check_open()
+        if not names:
+            return Locking([], self.read().version)
+        return self._locks.lock(session, names, ttl_ms, patience, label)
+
+    def renew(self, session: bytes, ttl_ms: int) -> bool:
+        self._client.check_open()
+        return self._locks.renew(session, ttl_ms)
+
+    def unlock(self, session: bytes, names: Sequence[bytes] | None = None) -> None:
+        self._client.check_open()
+        self._locks.unlock(session, names)
+
+    def locks(self, prefix: bytes = b"") -> list[Holding]:
+        self._client.check_open()
+        return self._locks.locks(prefix)
 
     def release(self, view: View) -> None:
         if isinstance(view, EtcdView):

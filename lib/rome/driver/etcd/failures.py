@@ -19,6 +19,10 @@ from rome.errors import (
 )
 
 
+class LeaseGone(Unavailable):
+    """A lease of etcd that the call named has run out; nothing was written."""
+
+
 class Meaning(NamedTuple):
     """The error that the client's becomes, and what to do about it."""
 
@@ -91,6 +95,7 @@ PHRASES: dict[str, Meaning] = {
     "etcdserver: user name is empty": _NO_LOGIN,
     "etcdserver: user name not found": _LOGIN,
     "etcdserver: invalid auth token": _EXPIRED,
+    "etcdserver: requested lease not found": Meaning(LeaseGone, "a lease has run out while this process stood still"),
     "etcdserver: revision of auth store is old": _EXPIRED,
     "etcdserver: permission denied": _RIGHTS,
 }  # fmt: skip

@@ -41,7 +41,7 @@ Check = Callable[[Sequence[Expectation], int], object]
 class Plan(NamedTuple):
     """A large commit: what it expects and writes, and what else must hold when it is decided.
 
-    `failure` is read when `compare` did not hold; the gate is the first of it.
+    `failure` is read when `compare` did not hold; its first is `Layout.look`.
     """
 
     expect: Sequence[Expectation]
@@ -72,17 +72,17 @@ class Gate:
         answer = client.transact(transaction([layout.absent(keys.gate), *plan.compare], take, plan.failure))
         taken = int(answer.header.revision)
         if not answer.succeeded:
-            gates = answer.responses[0].response_range.kvs
-            if not gates or gates[0].value != name:
+            gate = keys.seen(answer.responses[0].response_range).gate
+            if gate is None or gate.value != name:
                 return answer
-            taken = gates[0].mod_revision  # it had been taken, and the answer was lost
+            taken = gate.mod_revision  # it had been taken, and the answer was lost
         mine = layout.unchanged(keys.gate, taken)
         try:
             self._check(plan.expect, taken)
             client.repeat([(KEEP_ALIVE, LeaseKeepAliveRequest(id=lease))])
             # The smallest keys last: the cell that says which catalogue is valid is written as the commit is seen.
             operations = [keys.write(key, value) for key, value in sorted(plan.writes, reverse=True)]
-            done = [layout.delete(keys.gate), *self._marks.put(plan.mark)]
+            done = [layout.delete(keys.gate), keys.counted(), *self._marks.put(plan.mark)]
             whole = transaction([mine, *plan.compare], [*operations, *done], plan.failure)
             if whole is not None:
                 answer = client.once(whole, plan.mark)
@@ -94,36 +94,43 @@ class Gate:
                 decide = transaction([mine, *plan.compare], [applying, *self._marks.put(plan.mark)], plan.failure)
                 answer = client.once(decide, plan.mark)
                 if answer.succeeded:
-                    return self.finish(int(answer.header.revision), plan.mark)
+                    decided = int(answer.header.revision)
+                    return self.finish(decided, plan.mark) or self._version_of(plan.mark)
         except OperationalError:
             self._give_back(mine)
             raise
         self._give_back(mine)
         return answer
 
-    def finish(self, decided: int, mark: bytes) -> int:
-        """Apply what is left of the commit that was decided at the revision `decided`; a counter at which it is seen.
+    def _version_of(self, mark: bytes) -> int:
+        """The commit counter of the commit marked `mark`, which others have finished."""
+        look = [self._keys.look(), *([layout.get(self._marks.key(mark))] if mark else [])]
+        looked, *marked = (each.response_range for each in self._client.transact(TxnRequest(success=look)).responses)
+        return int(marked[0].kvs[0].mod_revision) if mark else self._keys.seen(looked).version
 
-        Any number of clients may do so at once.
+    def finish(self, decided: int, mark: bytes) -> int:
+        """Apply what is left of the commit that was decided at the revision `decided`.
+
+        The commit counter at which all of it is seen, 0 if another came to its end first: any number of clients may
+        do this at once.
         """
         keys, client = self._keys, self._client
         mine = layout.unchanged(keys.gate, decided)
         everything = RangeRequest(key=keys.redo, range_end=layout.after(keys.redo), keys_only=True)
         listing = client.transact(TxnRequest(compare=[mine], success=[RequestOp(request_range=everything)]))
-        seen = int(listing.header.revision)
         left = [kv.key for kv in listing.responses[0].response_range.kvs] if listing.succeeded else []
         for key in left:
             stored = client.transact(TxnRequest(compare=[mine, layout.exists(key)], success=[layout.get(key)]))
-            seen = int(stored.header.revision)
             if not stored.succeeded:
                 continue  # another was faster
             operations = list(TxnRequest.FromString(stored.responses[0].response_range.kvs[0].value).success)
             operations.append(layout.delete(key))
             if key == left[-1]:
-                operations += (layout.delete(keys.gate), *self._marks.put(mark))
+                operations += (layout.delete(keys.gate), keys.counted(), *self._marks.put(mark))
             applied = client.transact(transaction([mine, layout.exists(key)], operations))
-            seen = int(applied.header.revision)
-        return seen
+            if applied.succeeded and key == left[-1]:
+                return int(applied.header.revision)
+        return 0
 
     def wait(self, gate: Message) -> None:
         """Wait until the large commit whose gate was seen as `gate` is over; finish it if no one else does.
@@ -135,17 +142,18 @@ class Gate:
         poll_s = POLL_S
         left = -1
         count = RangeRequest(key=self._keys.redo, range_end=layout.after(self._keys.redo), count_only=True)
-        look = TxnRequest(success=[layout.get(self._keys.gate), RequestOp(request_range=count)])
+        look = TxnRequest(success=[self._keys.look(), RequestOp(request_range=count)])
         while clock() < began + PATIENCE_S:
             sleep(poll_s)
             poll_s = min(2 * poll_s, LONGEST_POLL_S)
-            found, redo = (response.response_range for response in self._client.transact(look).responses)
-            if not found.kvs or found.kvs[0].create_revision != gate.create_revision:
+            looked, redo = (response.response_range for response in self._client.transact(look).responses)
+            found = self._keys.seen(looked).gate
+            if found is None or found.create_revision != gate.create_revision:
                 return
             if redo.count != left:
                 left, moved = redo.count, clock()
-            if decided_at(found.kvs[0]) and clock() > moved + STANDSTILL_S:
-                self.complete(found.kvs[0])
+            if decided_at(found) and clock() > moved + STANDSTILL_S:
+                self.complete(found)
                 return
         raise Unavailable(f"{self._client.place}: another client's large commit takes too long; nothing was written")
 

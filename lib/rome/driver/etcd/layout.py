@@ -6,9 +6,9 @@ Every key of the store NAME begins with `rome/NAME/`; docs/keys.md has the table
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from rome.driver.api import Cell, Expectation, ExpectCell, ExpectRange, Scan
+from rome.driver.api import Expectation, ExpectCell, ExpectRange, Scan
 from rome.driver.etcd.messages import (
     COMPARE_CREATE,
     COMPARE_MOD,
@@ -30,6 +30,13 @@ MAX_OPERATIONS: Final = 128  # of one kind in a transaction: etcd's --max-txn-op
 MAX_TXN_BYTES: Final = 1_400_000  # below etcd's --max-request-bytes of 1.5 MiB, with room for what it adds
 
 
+class Seen(NamedTuple):
+    """The gate, None if there is none, and the commit counter."""
+
+    gate: Message | None
+    version: int
+
+
 class Layout:
     """The keys of one store."""
 
@@ -37,16 +44,13 @@ class Layout:
         root = f"rome/{name}/".encode()
         self.format = root + b"format"
         self.gate = root + b"gate"
+        self.head = root + b"head"  # every commit writes it: the commit counter is its revision
         self.cells = root + b"cell/"
         self.counters = root + b"counter/"
         self.marks = root + b"mark/"
         self.redo = root + b"redo/"
         self.locks = root + b"lock/"
         self.sessions = root + b"session/"
-
-    def cell_of(self, kv: Message) -> Cell:
-        """The cell that etcd keeps as `kv`."""
-        return Cell(kv.key[len(self.cells) :], kv.value, kv.mod_revision)
 
     def get(self, key: bytes, revision: int = 0) -> Message:
         """The operation that reads the cell at `key`, of the newest state with `revision` 0."""
@@ -69,6 +73,31 @@ class Layout:
         if value is None:
             return RequestOp(request_delete_range=DeleteRangeRequest(key=self.cells + key))
         return RequestOp(request_put=PutRequest(key=self.cells + key, value=value))
+
+    def lock(self, name: bytes) -> bytes:
+        """What the keys of all who have the lock `name` or wait for it begin with; the session follows."""
+        return self.locks + escaped(name) + b"\0\x01"
+
+    def session(self, session: bytes) -> bytes:
+        return self.sessions + session
+
+    def look(self) -> Message:
+        """The operation that reads the gate and the head; see `seen`."""
+        return RequestOp(request_range=RangeRequest(key=self.gate, range_end=self.head + b"\0"))
+
+    def seen(self, answer: Message) -> Seen:
+        """What the `answer` to `look` says."""
+        gate, version = None, 0
+        for kv in answer.kvs:
+            if kv.key == self.gate:
+                gate = kv
+            else:
+                version = kv.mod_revision
+        return Seen(gate, version)
+
+    def counted(self) -> Message:
+        """The operation that moves the commit counter to the revision of its transaction."""
+        return put(self.head, b"")
 
     def comparisons(self, expect: Iterable[Expectation]) -> list[Message]:
         """What must hold for the cells and ranges of `expect` to be as expected.
@@ -108,6 +137,16 @@ class Layout:
         return Compare(result=EQUAL, target=COMPARE_MOD, key=self.cells + key, mod_revision=version)
 
 
+def escaped(name: bytes) -> bytes:
+    """`name` such that a zero byte and a one may follow and end it; sorts as `name` does."""
+    return name.replace(b"\0", b"\0\xff")
+
+
+def unescaped(name: bytes) -> bytes:
+    """The name that is `name` when escaped."""
+    return name.replace(b"\0\xff", b"\0")
+
+
 def exists(key: bytes) -> Message:
     """There is the key `key`."""
     return Compare(result=GREATER, target=COMPARE_CREATE, key=key, create_revision=0)
@@ -121,6 +160,28 @@ def absent(key: bytes) -> Message:
 def unchanged(key: bytes, revision: int) -> Message:
     """The key `key` was last written at `revision`."""
     return Compare(result=EQUAL, target=COMPARE_MOD, key=key, mod_revision=revision)
+
+
+def nobody(prefix: bytes) -> Message:
+    """There is no key that begins with `prefix`."""
+    return Compare(
+        result=EQUAL, target=COMPARE_CREATE, key=prefix, range_end=after(prefix), create_revision=0
+    )
+
+
+def made_at(key: bytes, revision: int) -> Message:
+    """The key `key` has been there since `revision`."""
+    return Compare(result=EQUAL, target=COMPARE_CREATE, key=key, create_revision=revision)
+
+
+def when(compare: Sequence[Message], success: Sequence[Message], failure: Sequence[Message] = ()) -> Message:
+    """The operation that does `success` if `compare` holds, else `failure`."""
+    return RequestOp(request_txn=TxnRequest(compare=compare, success=success, failure=failure))
+
+
+def every(prefix: bytes) -> Message:
+    """The operation that reads all keys that begin with `prefix`."""
+    return RequestOp(request_range=RangeRequest(key=prefix, range_end=after(prefix)))
 
 
 def get(key: bytes) -> Message:

@@ -39,6 +39,10 @@ class Marks:
         """The operation that keeps `mark` from ever being applied."""
         return layout.put(self.key(mark), FENCED, self._client.grant(FENCE_KEPT_S))
 
+    def forget_lease(self) -> None:
+        """The lease of marks ran out: put the next one under another."""
+        self._lease = (0, 0.0)
+
     def _leased(self) -> int:
         lease, granted = self._lease
         now = self._client.clock()
