@@ -23,6 +23,7 @@ from functools import partial
 from typing import Generic, Literal, NamedTuple, TypeVar, cast
 
 from rome.config import StoreURL
+from rome.driver.api import Driver
 from rome.driver.open import open_store
 from rome.errors import (
     Conflict,
@@ -88,11 +89,20 @@ class Counters:
 class Database:
     """One opened store: `open_database` makes it, `release` gives it back."""
 
-    def __init__(self, url: StoreURL, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
-        """`clock_ns` counts nanoseconds from 1970 in UTC, which is what CURRENT_TIMESTAMP shows."""
+    def __init__(
+        self,
+        url: StoreURL,
+        *,
+        clock_ns: Callable[[], int] = time.time_ns,
+        open_driver: Callable[[StoreURL], Driver] | None = None,
+    ) -> None:
+        """`clock_ns` counts nanoseconds from 1970 in UTC, which is what CURRENT_TIMESTAMP shows.
+
+        `open_driver` takes the place of `open_store`, to put an instrument around the driver.
+        """
         self.url = url
         self.lock_timeout_ms = int(url.option("lock_timeout_ms"))  # of connections that say nothing else
-        self.driver = open_store(url)
+        self.driver = (open_driver or open_store)(url)
         self.forks = 0  # how many forks lie between the process that opened the store and this one
         self.references = 0
         self._clock_ns = clock_ns

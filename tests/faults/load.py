@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from rome.config import parse
 from rome.database import Conversation, Database
 from rome.driver.api import Driver
+from rome.driver.open import open_store
 from tests.faults.bank import PlainTeller, Tally, Teller, Told
 
 TELLERS = 4
@@ -82,9 +83,8 @@ def alone(url: str, around: Callable[[Driver], Driver] = lambda driver: driver) 
     """
 
     def employ(writer: int) -> PlainTeller:
-        database = Database(parse(url))
+        database = Database(parse(url), open_driver=lambda url: around(open_store(url)))
         database.references = 1
-        database.driver = around(database.driver)
         return PlainTeller(Conversation(database), writer)
 
     return employ

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from rome import dbapi
 from rome.driver.api import Expectation, Write
-from rome.errors import UniqueViolation
+from rome.errors import Conflict, LeaseLost, LockNotAvailable, OutcomeUnknown, Unavailable, UniqueViolation
+from rome.lock import LockManager
 from rome.testing.driver_life import in_threads
 from rome.testing.instruments import Fault, Faulty
-from tests.faults.bank import Kind, Tally, Told, audit, open_bank
+from rome.txn.leases import RowLeases
+from tests.faults.bank import OPENING, Kind, PlainTeller, Tally, Told, audit, open_bank
 from tests.faults.load import TELLERS, alone
 from tests.servers.stores import a_store, marked
 
 DEEDS = 80
-LOSSES = (Fault.DROP_BEFORE, Fault.LOSE, Fault.DROP_AFTER)
 ALL = tuple(Fault)
+TTL_MS = 300
 
 
 @pytest.fixture(params=marked())
@@ -76,6 +80,67 @@ def test_all_faults_together_lose_double_or_halve_no_commit(url: str) -> None:
     tallies = work(url, ALL, 0.3, DEEDS, 2)
     audit(url, tallies)
     assert_most_was_done(tallies, 0.2)
+
+
+def count_under_locks(url: str, rate: float, deeds: int, seed: int) -> None:
+    """Each teller adds to one account, one time under its row's lease and one time under a named lock."""
+    added: list[int] = []
+
+    def serve(writer: int) -> None:
+        chance = random.Random(f"{seed} {writer}")
+        rates = {fault: rate / len(ALL) for fault in ALL}
+        teller = alone(url, lambda driver: Faulty(driver, rates=rates, chance=chance, delay_ms=0.2))(writer)
+        with LockManager(teller.conversation.database.driver) as locks:
+            for number in range(deeds):
+                added.append(add_one(teller, locks if number % 2 else None))
+        teller.close()
+
+    in_threads([lambda writer=writer: serve(writer) for writer in range(TELLERS)])  # type: ignore[misc]
+    least, most = added.count(1), TELLERS * deeds - added.count(0)
+    connection = dbapi.connect(url)
+    ((sum_,),) = connection.cursor().execute("SELECT balance FROM accounts WHERE id = 0").fetchall()
+    connection.close()
+    assert least <= sum_ - OPENING <= most
+    assert least > 0.1 * TELLERS * deeds
+
+
+UNKNOWN = -1
+
+
+def add_one(teller: PlainTeller, locks: LockManager | None) -> int:
+    """How much was added to account 0: 1, 0 if the store was out of reach, or `UNKNOWN`."""
+    say, conversation = teller.say, teller.conversation
+    for_update = "" if locks else " FOR UPDATE"
+    try:
+        with locks.hold("till", ttl_ms=TTL_MS) if locks else nullcontext() as lease:
+            conversation.lease = lease
+            ((balance,),) = say(f"SELECT balance FROM accounts WHERE id = :id{for_update}", {"id": 0})
+            say("UPDATE accounts SET balance = :new WHERE id = :id", {"id": 0, "new": balance + 1})
+            conversation.commit()
+        return 1
+    except (Conflict, Unavailable, LeaseLost, LockNotAvailable):
+        return 0
+    except OutcomeUnknown:
+        return UNKNOWN
+    finally:
+        conversation.rollback()
+        conversation.lease = None
+
+
+def test_what_is_done_under_locks_over_faulty_lines_is_counted_once(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RowLeases.__init__.__kwdefaults__, "ttl_ms", TTL_MS)
+    count_under_locks(url, 0.2, 16, 4)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(30, 36))
+def test_what_is_done_under_locks_for_long_is_counted_once(
+    url: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RowLeases.__init__.__kwdefaults__, "ttl_ms", TTL_MS)
+    count_under_locks(url, 0.2, 60, seed)
 
 
 @pytest.mark.nightly
