@@ -147,7 +147,7 @@ def next_version(tx: Transaction, keys: Keys, catalog: Catalog) -> Step[int]:
     cell = answer.cells[0]
     if (_read_version(cell.value) if cell else 0) != catalog.version:
         raise Conflict("the catalogue has changed since this statement was planned: run the transaction again")
-    return tx.increment(keys.catalog_counter, 1)
+    return tx.next_number(keys.catalog_counter)
 
 
 def save(
@@ -196,6 +196,7 @@ def create_table(tx: Transaction, keys: Keys, catalog: Catalog, draft: Table) ->
         layouts={1: tuple(column.id for column in draft.columns)},
         next_id=first_index + len(indexes),
     )
+    tx.note_empty(*keys.table_range(table))  # no one else has its id, so an index on it is made without a look
     check_names(table)
     table = with_hidden_indexes(table)
     trial = Catalog(version, {**catalog.tables, table.name.lower(): table})
