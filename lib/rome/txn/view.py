@@ -23,8 +23,10 @@ Guard = tuple[bytes, int]  # the key of a version cell and the version it is exp
 FOLD_READINGS: Final = 256
 FOLD_CELLS: Final = 1024
 # Up to so many expectations travel with every read; more are sent only when the store is seen to have moved, which
-# then costs a second round trip. Without this a long transaction would check everything again at every read.
+# then costs a second round trip; at a store that never stands still they travel again. Without this a long transaction
+# would check everything again at every read.
 CARRY: Final = 64
+RESTLESS: Final = 2  # reads in a row before which the store had moved
 
 
 _NOTHING: Final = Reading(0, None, [], [], [])
@@ -73,8 +75,8 @@ class View:
     """
 
     __slots__ = (
-        "_bytes_read", "_driver", "_expect", "_expected", "_guarded", "_handle", "_keys", "_known", "_learned", "_seen",
-        "_statement", "_tallied", "_valid_at", "guard", "waves",
+        "_bytes_read", "_driver", "_expect", "_expected", "_guarded", "_handle", "_keys", "_known", "_learned",
+        "_moves", "_seen", "_statement", "_tallied", "_valid_at", "guard", "waves",
     )  # fmt: skip
 
     def __init__(self, driver: Driver, guard: Guard | None) -> None:
@@ -89,6 +91,7 @@ class View:
         self._known = Known()
         self._learned = 0  # how many of _seen are in _known: the first reading is taken in when a second is wanted
         self._statement = 0  # where in _expect the current statement begins
+        self._moves = 0  # reads in a row, up to the last, before which the store had moved
         self._valid_at = 0  # a commit counter at which every expectation is known to hold; 0: none is known
         self._tallied = 0  # how many of _seen are in the figures below
         self._keys = 0
@@ -153,7 +156,7 @@ class View:
         """Read a state of the store in which every expectation holds."""
         if self._seen:
             self._fold()
-        if len(self._expect) > CARRY:
+        if len(self._expect) > CARRY and self._moves < RESTLESS:
             # Most likely nothing was committed since the last read, and then there is nothing to check.
             reading = self._driver.read(gets, scans)
             if reading.version != self._valid_at:
@@ -164,6 +167,7 @@ class View:
         else:
             reading = self._driver.read(gets, scans, tuple(self._expect))
         self._handle = reading.view
+        self._moves = 0 if reading.version == self._valid_at else self._moves + 1
         self._valid_at = reading.version
         return reading
 
