@@ -163,24 +163,33 @@ def plan_of(
 
 
 def _in_a_circle(state: State, living: _Living, session: bytes, queued: Sequence[bytes]) -> bool:
-    """Whether `session`, once it waits for the locks `queued` too, waits for itself by way of others."""
+    """Whether `session`, once it waits for the locks `queued` too, waits for itself by way of others.
 
-    def waits_for(waiter: bytes) -> Iterator[bytes]:
-        for name, waits in state.places(waiter):
-            if waits:
-                yield from living.before(waiter, state.lock(name))
+    Of those before it in a queue each waits for the one before, so it is enough to look at the nearest.
+    """
+    locks: dict[bytes, Lock] = {}
 
-    seen: set[bytes] = set()
-    ahead = [each for name in queued for each in living.before(session, state.lock(name))]
+    def nearest(waiter: bytes, name: bytes) -> bytes:
+        lock = locks.get(name)
+        if lock is None:
+            lock = locks[name] = state.lock(name)
+        place = lock.queue.index(waiter) if waiter in living and waiter in lock.queue else len(lock.queue)
+        for other in (*reversed(lock.queue[:place]), lock.holder):
+            if other != waiter and other in living:
+                return other
+        return b""
+
+    seen = {b""}
+    ahead = [nearest(session, name) for name in queued]
     if session in living:
-        ahead += waits_for(session)
+        ahead += [nearest(session, name) for name, waits in state.places(session) if waits]
     while ahead:
         other = ahead.pop()
         if other == session:
             return True
         if other not in seen:
             seen.add(other)
-            ahead += waits_for(other)
+            ahead += [nearest(other, name) for name, waits in state.places(other) if waits]
     return False
 
 

@@ -27,7 +27,9 @@ class Sitting:
         self.ttl_ms = 1
         self.leases: dict[bytes, Lease] = {}
         self.kept: Kept | None = None
+        self.owed: set[bytes] = set()  # locks and places to be given up, of which the store may not have heard
         self._turn = threading.Lock()
+        self._settling = threading.Lock()
 
     @property
     def over(self) -> bool:
@@ -52,8 +54,18 @@ class Sitting:
         """`lease` is about to be released."""
         with self._turn:
             self.leases.pop(lease.stored_name, None)
+            self.owed.add(lease.stored_name)
             if not self.leases and self.kept is not None and not self.kept.lost:
                 self.keeper.forget(self.kept)
+                self.kept = None
+
+    def settle(self, driver: Driver) -> None:
+        """Give up what is owed: while the session lives for another lease, nobody else would get it."""
+        with self._settling:  # an unlocking that another thread began must not arrive after the lock is taken again
+            owed = list(self.owed)
+            if owed:
+                driver.unlock(self.session, owed)
+                self.owed.difference_update(owed)
 
     def _tell(self) -> None:
         """The session was lost: tell whom it concerns."""
@@ -117,13 +129,14 @@ class Lease:
     def release(self) -> None:
         """Give the lock up; nothing if that was done before, or the lease is another process's.
 
-        Raises Unavailable when the store is out of reach: the lock is then free when its time has run out.
+        Raises Unavailable when the store is out of reach: the lock is then free when its time has run out, or this
+        thread takes or releases another.
         """
         if self._released or self._sitting.process != os.getpid():
             return
         self._released = True
         self._sitting.leave(self)
-        self._driver.unlock(self._sitting.session, [self.stored_name])
+        self._sitting.settle(self._driver)
 
     def tell(self) -> None:
         """Call `on_lost`: the lease was lost."""

@@ -15,11 +15,11 @@ from rome.config import parse
 from rome.driver.api import Driver
 from rome.driver.lock_table import SESSION_BYTES
 from rome.driver.open import open_store
-from rome.errors import InterfaceError, LeaseLost
+from rome.errors import InterfaceError, LeaseLost, Unavailable
 from rome.lock.keeper import Keeper
 from rome.lock.lease import Lease, Sitting
 from rome.lock.names import decode_name, encode_name, names_prefix
-from rome.lock.waiting import Pace, take_locks
+from rome.lock.waiting import Pace, Taken, take_locks
 
 MAX_TTL_MS = 24 * 60 * 60 * 1000
 MAX_WAIT_MS = 24 * 60 * 60 * 1000
@@ -100,25 +100,33 @@ class LockManager:
         if stored_name in sitting.leases:
             raise InterfaceError(f"this thread has the lock {name!r} already: use its lease, or release it first")
         sitting.ttl_ms = max(sitting.ttl_ms, ttl_ms, self._driver.traits.min_ttl_ms)
-        taken = take_locks(
-            self._driver,
-            sitting.session,
-            [stored_name],
-            ttl_ms=sitting.ttl_ms,
-            wait_ms=wait_ms,
-            label=self._own_label(),
-            describe=lambda _: f"the lock {name!r}",
-            pace=self._pace,
-            clock=self._clock,
-            sleep=self._sleep,
-            jitter=self._jitter,
-        )
+        sitting.settle(self._driver)
+        taken = self._take(sitting, stored_name, wait_ms, f"the lock {name!r}")
         lease = Lease(self._driver, sitting, name, stored_name, taken.tokens[0], on_lost)
         if sitting.lost:
             lease.release()
             raise LeaseLost(f"while this thread waited for {name!r}, it lost the leases that it had: take them again")
         sitting.enter(lease, taken.asked_s)
         return lease
+
+    def _take(self, sitting: Sitting, stored_name: bytes, wait_ms: int, described: str) -> Taken:
+        try:
+            return take_locks(
+                self._driver,
+                sitting.session,
+                [stored_name],
+                ttl_ms=sitting.ttl_ms,
+                wait_ms=wait_ms,
+                label=self._own_label(),
+                describe=lambda _: described,
+                pace=self._pace,
+                clock=self._clock,
+                sleep=self._sleep,
+                jitter=self._jitter,
+            )
+        except Unavailable:
+            sitting.owed.add(stored_name)  # the store may have given it, or a place in the queue
+            raise
 
     def holders(self, prefix: str = "") -> list[Holder]:
         """The named locks that are held and whose names start with `prefix`, by name."""

@@ -31,6 +31,7 @@ class Pace(NamedTuple):
 LOCAL = Pace(first_ms=1.0, growth=1.3, most_ms=25.0)
 REMOTE = Pace(first_ms=2.0, growth=1.5, most_ms=50.0)
 
+LEAST_PAUSE_MS = 0.1  # even before the last question: less may not move a coarse clock
 MOST_GROWTHS = 64  # of a pause; by then it is as long as it gets
 KEPT_SHARE = 0.75  # of its time, what a session has left after a question that changed nothing (`rome.driver.api`)
 
@@ -86,9 +87,10 @@ def take_locks(
                 return taken
             waited_ms = (clock() - start_s) * 1000
             if wait_ms is not None and waited_ms >= wait_ms:
-                raise waiter.not_available(f" after {wait_ms} ms", describe)
+                raise waiter.not_available(f" and was not free within {wait_ms} ms", describe)
             pause_ms = waiter.pause_ms(pace) * (0.5 + jitter())
-            sleep(min(pause_ms, pause_ms if wait_ms is None else wait_ms - waited_ms) / 1000)
+            left_ms = pause_ms if wait_ms is None else max(LEAST_PAUSE_MS, wait_ms - waited_ms)
+            sleep(min(pause_ms, left_ms) / 1000)
     finally:
         if not done:
             waiter.give_up()
@@ -162,8 +164,8 @@ class _Waiter:
         name = next(name for name, standing in self._missing.items() if standing.holder or waited)
         holding = next((each for each in self._driver.locks(name) if each.name == name), None)
         if holding is None:
-            who = "by a session that asked earlier"
+            who = "is waited for by others"
         else:
-            who = f"by {holding.label.decode('utf-8', 'replace') or 'a session without a label'}"
-            who += f", for {holding.remaining_ms} ms more unless it renews it"
-        return LockNotAvailable(f"{describe(name)} is taken{waited}, {who}: try again later, or wait longer")
+            who = f"is held by {holding.label.decode('utf-8', 'replace') or 'a session without a label'}"
+            who += f" (for {holding.remaining_ms} ms more, unless that is renewed)"
+        return LockNotAvailable(f"{describe(name)} {who}{waited}: try again later, or wait longer")

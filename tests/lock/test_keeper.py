@@ -1,0 +1,187 @@
+"""The thread that renews sessions: when it renews, what it takes for lost, and where it ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from rome.config import parse
+from rome.driver.api import Driver, Patience
+from rome.driver.open import open_store
+from rome.errors import LeaseLost, Unavailable
+from rome.lock import Lease, LockManager
+from rome.lock.keeper import Keeper
+from rome.testing.driver_life import in_child
+from rome.testing.instruments import Fault, Faulty, Recorder
+from rome.testing.lease_suite import LONG_MS, until
+
+A = b"a session of 16."
+
+
+@pytest.fixture
+def driver() -> Driver:
+    return open_store(parse("rome+memory://"))
+
+
+def keepers_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "rome-lock-keeper"]
+
+
+def test_all_leases_of_a_manager_are_renewed_by_one_thread_that_ends_with_it(driver: Driver) -> None:
+    before = len(keepers_threads())
+    locks = LockManager(driver)
+    assert len(keepers_threads()) == before
+    threads = [threading.Thread(target=locks.hold, args=(f"lock {number}", 300)) for number in range(5)]
+    for thread in threads:
+        thread.start()
+        thread.join()
+    assert len(keepers_threads()) == before + 1
+    time.sleep(0.6)
+    assert len(locks.holders()) == 5
+    locks.close()
+    assert len(keepers_threads()) == before
+
+
+def test_a_session_is_renewed_after_a_third_of_its_time(driver: Driver) -> None:
+    recorder = Recorder(driver)
+    with LockManager(recorder) as locks, locks.hold("x", ttl_ms=600):
+        time.sleep(0.1)
+        assert [call.name for call in recorder.calls] == ["lock"]
+        until(lambda: [call.name for call in recorder.calls] == ["lock", "renew"], 0)
+        time.sleep(1.4)
+        renewals = sum(call.name == "renew" for call in recorder.calls)
+        assert 3 <= renewals <= 8
+
+
+def test_the_longest_time_of_a_threads_leases_is_the_time_of_all(driver: Driver) -> None:
+    with LockManager(driver) as locks:
+        with locks.hold("long", ttl_ms=LONG_MS) as long:
+            with locks.hold("short", ttl_ms=300):
+                time.sleep(0.5)
+                assert min(holder.remaining_ms for holder in locks.holders()) > 300
+            assert not long.lost
+        with locks.hold("short", ttl_ms=300):
+            assert locks.holders()[0].remaining_ms <= 300
+            with locks.hold("long", ttl_ms=LONG_MS):
+                until(lambda: min(holder.remaining_ms for holder in locks.holders()) > 300, 0)
+
+
+@pytest.mark.parametrize("fault", [Fault.DROP_BEFORE, Fault.LOSE, Fault.DROP_AFTER])
+def test_a_renewal_that_fails_is_tried_again_while_there_is_time(driver: Driver, fault: Fault) -> None:
+    faulty = Faulty(driver, script=[None, fault, fault, fault])
+    told: list[Lease] = []
+    with LockManager(faulty) as locks, locks.hold("x", ttl_ms=1000, on_lost=told.append) as lease:
+        until(lambda: faulty.injected[fault] == 3, 0)
+        time.sleep(1.2)
+        assert not lease.lost
+        assert [holding.token for holding in driver.locks()] == [lease.token]
+    assert told == []
+
+
+def test_a_lease_is_lost_when_the_store_stays_out_of_reach_for_its_whole_time(driver: Driver) -> None:
+    faulty = Faulty(driver, script=[None] + [Fault.DROP_BEFORE] * 10_000)
+    told: list[Lease] = []
+    locks = LockManager(faulty)
+    begun_s = time.monotonic()
+    lease = locks.hold("x", ttl_ms=500, on_lost=told.append)
+    time.sleep(0.2)
+    assert not lease.lost
+    until(lambda: told == [lease], 500)
+    assert lease.lost and time.monotonic() - begun_s >= 0.5
+    with pytest.raises(LeaseLost):
+        _ = lease.expectation
+    with pytest.raises(Unavailable):
+        lease.release()
+
+
+def test_a_lease_whose_time_is_over_is_lost_before_its_keeper_has_looked() -> None:
+    """As after a stop of the process: the first to look may be who holds it."""
+    now_s = 100.0
+    driver = open_store(parse("rome+memory://"))
+    locks = LockManager(driver, clock=lambda: now_s)
+    lease = locks.hold("x", ttl_ms=LONG_MS)
+    now_s += LONG_MS / 1000 - 0.001
+    assert not lease.lost
+    now_s += 0.001
+    assert lease.lost
+    assert driver.renew(lease._sitting.session, LONG_MS), "the store's own clock had not moved"
+    now_s -= 1
+    assert lease.lost, "it was lost and came back"
+    locks.close()
+
+
+def test_a_session_that_ran_out_and_began_anew_is_not_taken_for_the_old_one(driver: Driver) -> None:
+    """After a stop, a waiting thread asks before the keeper does, and the session lives again, with nothing."""
+    now_s = 100.0
+    keeper = Keeper(driver, lambda: now_s)
+    driver.lock(A, [b"x"], LONG_MS, Patience.WAIT)
+    kept = keeper.keep(A, LONG_MS, now_s)
+    now_s += LONG_MS / 1000
+    driver.unlock(A)
+    driver.lock(A, [b"y"], LONG_MS, Patience.WAIT)
+    keeper._renew(kept)
+    assert kept.lost
+    keeper.close()
+
+
+def test_a_callback_that_fails_ends_no_renewal(driver: Driver, capfd: pytest.CaptureFixture[str]) -> None:
+    def fail(lease: Lease) -> None:
+        raise ZeroDivisionError(lease.name)
+
+    hook: Callable[..., object] = threading.excepthook
+    failures: list[object] = []
+    threading.excepthook = lambda args: failures.append(args.exc_value)
+    try:
+        with LockManager(driver) as locks, locks.hold("kept", ttl_ms=300) as kept:
+            thread = threading.Thread(target=lambda: locks.hold("lost", ttl_ms=300, on_lost=fail))
+            thread.start()
+            thread.join()
+            doomed = next(each for each in driver.locks() if each.name.endswith(b"lost"))
+            driver.unlock(doomed.session)
+            until(lambda: failures, 300)
+            time.sleep(0.6)
+            assert not kept.lost
+            assert isinstance(failures[0], ZeroDivisionError)
+    finally:
+        threading.excepthook = hook
+
+
+def test_what_could_not_be_released_is_released_with_the_next_thing_that_is(driver: Driver) -> None:
+    faulty = Faulty(driver, script=[None, None, Fault.DROP_BEFORE])
+    with LockManager(faulty) as locks, locks.hold("kept", ttl_ms=LONG_MS):
+        lease = locks.hold("owed", ttl_ms=LONG_MS)
+        with pytest.raises(Unavailable):
+            lease.release()
+        assert [holder.name for holder in locks.holders()] == ["kept", "owed"]
+        again = locks.hold("owed", wait_ms=0)
+        assert again.token > lease.token
+        again.release()
+        assert [holder.name for holder in locks.holders()] == ["kept"]
+
+
+def test_a_block_ends_quietly_when_the_store_is_out_of_reach_and_the_lock_runs_out(driver: Driver) -> None:
+    faulty = Faulty(driver, script=[None, Fault.DROP_BEFORE])
+    locks = LockManager(faulty)
+    with locks.hold("x", ttl_ms=300):
+        pass
+    with locks.hold("x", ttl_ms=300, wait_ms=LONG_MS):
+        pass
+    locks.close()
+
+
+def test_a_child_renews_its_own_leases_and_leaves_its_parents(driver: Driver) -> None:
+    with LockManager(driver) as locks, locks.hold("parent's", ttl_ms=400) as lease:
+
+        def child() -> bytes:
+            with locks.hold("child's", ttl_ms=400) as own:
+                time.sleep(1)
+                assert not own.lost and lease.lost
+                assert [holder.name for holder in locks.holders()] == ["child's"]  # memory: the parent's ran out here
+            return b"done"
+
+        assert in_child(child) == b"done"
+        assert not lease.lost
+        assert [holder.name for holder in locks.holders()] == ["parent's"]
