@@ -39,34 +39,59 @@ class Answer:
 
 
 class Client:
-    """One of the contestants; it speaks to one server, as an administrator of `TENANT`, and keeps every answer."""
+    """One of the contestants: an ordinary member of `TENANT`, who keeps every answer.
 
-    def __init__(self, number: int, url: str) -> None:
+    It speaks to the first server of `urls`, and to the second one when a request says `elsewhere`.
+    """
+
+    def __init__(self, number: int, urls: Sequence[str]) -> None:
         self.number = number
-        self.url = url
+        self.urls = urls
         self.answers: list[Answer] = []
         self._session = requests.Session()
-        self._session.headers.update({"X-Project-Id": TENANT, "X-User-Id": TENANT, "X-Roles": "admin,member,reader"})
+        self._session.headers.update({"X-Project-Id": TENANT, "X-User-Id": TENANT, "X-Roles": "member,reader"})
         # any process may take the next request; and gunicorn never closes an idle connection just as one arrives
         self._session.headers["Connection"] = "close"
 
-    def call(self, method: str, path: str, *, body: Any = None, data: bytes | None = None, kind: str = "") -> Answer:
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        data: bytes | None = None,
+        kind: str = "",
+        elsewhere: bool = False,
+    ) -> Answer:
         """One request; the answer, whatever it is. No answer at all is an error of `requests`."""
         headers = {"Content-Type": kind} if kind else None
         told = self._session.request(
-            method, f"{self.url}/v2/{path}", json=body, data=data, headers=headers, timeout=TIMEOUT_S
+            method, f"{self.urls[elsewhere]}/v2/{path}", json=body, data=data, headers=headers, timeout=TIMEOUT_S
         )
         answer = Answer(self.number, method, path, told.status_code, told.text)
         self.answers.append(answer)
         return answer
 
-    def patch(self, image_id: str, *changes: tuple[str, str, Any]) -> Answer:
-        """PATCH of an image; a change is an operation, the name of a property, and a value (None to remove it)."""
-        body = [
-            {"op": operation, "path": f"/{name}", **({} if operation == "remove" else {"value": value})}
-            for operation, name, value in changes
-        ]
-        return self.call("PATCH", f"images/{image_id}", body=body, kind=PATCH)
+    def create(self, name: str, **properties: str) -> str:
+        """A new queued image; its id."""
+        body = {"name": name, "disk_format": "raw", "container_format": "bare", **properties}
+        answer = self.call("POST", "images", body=body)
+        assert answer.status == 201, str(answer)
+        image_id: str = json.loads(answer.text)["id"]
+        return image_id
+
+    def add(self, image_id: str, name: str, value: str) -> Answer:
+        """PATCH of an image: one property, set."""
+        change = [{"op": "add", "path": f"/{name}", "value": value}]
+        return self.call("PATCH", f"images/{image_id}", body=change, kind=PATCH)
+
+    def shown(self, image_id: str, *, elsewhere: bool = False) -> dict[str, Any]:
+        """The image as a server shows it."""
+        answer = self.call("GET", f"images/{image_id}", elsewhere=elsewhere)
+        assert answer.status == 200, str(answer)
+        image: dict[str, Any] = json.loads(answer.text)
+        image["tags"].sort()  # Glance shows them in no order
+        return image
 
     def close(self) -> None:
         self._session.close()
@@ -76,26 +101,20 @@ class Client:
 class Contest:
     """Two servers and the clients, of which every other one speaks to the second server."""
 
+    url: str
+    """Of their store."""
     servers: Sequence[Server]
     clients: list[Client] = field(default_factory=list)
 
-    def create(self, name: str, **properties: str) -> str:
-        """A new queued image, made by the first client; its id."""
-        body = {"name": name, "disk_format": "raw", "container_format": "bare", **properties}
-        answer = self.clients[0].call("POST", "images", body=body)
-        assert answer.status == 201, str(answer)
-        image_id: str = json.loads(answer.text)["id"]
-        return image_id
-
     def image(self, image_id: str) -> dict[str, Any]:
         """The image as both servers show it, which must be the same."""
-        shown = [client.call("GET", f"images/{image_id}") for client in self.clients[:2]]
-        assert [answer.status for answer in shown] == [200, 200], "\n".join(map(str, shown))
-        images: list[dict[str, Any]] = [json.loads(answer.text) for answer in shown]
-        for image in images:
-            image["tags"].sort()  # Glance shows them in no order
-        assert images[0] == images[1]
-        return images[0]
+        first, second = (self.clients[0].shown(image_id, elsewhere=elsewhere) for elsewhere in (False, True))
+        assert first == second
+        return first
+
+    def logged(self) -> str:
+        """What both servers have logged."""
+        return self.servers[0].log.path.read_text(errors="replace")
 
     def at_once(self, work: Callable[[Client], object]) -> list[Answer]:
         """Every client does `work`, all starting together; what they were told meanwhile."""
@@ -143,9 +162,9 @@ def contest(url: str, directory: Path, *, clients: int, workers: int) -> Iterato
         servers = [stack.enter_context(serve(state, port, workers, threads=4)) for port in ports]
         for server in servers:
             wait_until_healthy(server)
-        running = Contest(servers)
+        running = Contest(url, servers)
         for number in range(clients):
-            client = Client(number, servers[number % 2].url)
+            client = Client(number, [servers[number % 2].url, servers[1 - number % 2].url])
             running.clients.append(client)
             stack.callback(client.close)
         yield running
