@@ -19,9 +19,10 @@ from pathlib import Path
 import pytest
 from _pytest.mark.structures import ParameterSet
 
+from tests.servers.etcd import EtcdServer
 from tests.servers.redis import DURABLE, RedisServer
 
-STORES = ("memory", "lmdb", "redis")
+STORES = ("memory", "lmdb", "redis", "etcd")
 SHARED_STORES = tuple(name for name in STORES if name != "memory")
 """Those that processes can share."""
 LOCAL_STORES = ("memory", "lmdb")
@@ -46,6 +47,8 @@ def a_store(name: str, directory: Path) -> Iterator[str]:
             yield f"rome+lmdb:///{directory}/{store}?sync=none"
         case "redis":
             yield _redis().url(store)
+        case "etcd":
+            yield _etcd().url(store)
         case _:
             raise AssertionError(f"there is no store called {name!r}: {', '.join(STORES)}")
 
@@ -54,6 +57,16 @@ def a_store(name: str, directory: Path) -> Iterator[str]:
 def _redis() -> RedisServer:
     directory = tempfile.TemporaryDirectory(prefix="rome-redis-")
     server = RedisServer(Path(directory.name), *DURABLE)
+    server.start()
+    atexit.register(directory.cleanup)
+    atexit.register(server.kill)  # runs before the cleanup
+    return server
+
+
+@cache
+def _etcd() -> EtcdServer:
+    directory = tempfile.TemporaryDirectory(prefix="rome-etcd-")
+    server = EtcdServer(Path(directory.name))
     server.start()
     atexit.register(directory.cleanup)
     atexit.register(server.kill)  # runs before the cleanup
