@@ -9,7 +9,7 @@ import pytest
 
 from rome.errors import Unavailable
 from tests.faults.bank import Kind, Told, audit
-from tests.faults.lines import REMOTE_STORES, Line, a_line
+from tests.faults.lines import NEVER, REMOTE_STORES, Line, a_line
 from tests.faults.load import alone
 
 pytestmark = pytest.mark.servers
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.servers
 @pytest.fixture(params=REMOTE_STORES)
 def line(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Line]:
     """A line to a bank in a store of each kind that lies beyond a network; nothing is asked twice."""
-    with a_line(request.param, tmp_path, retries=0) as line:
+    with a_line(request.param, tmp_path, NEVER) as line:
         yield line
 
 
