@@ -136,3 +136,11 @@ def test_no_message_repeats_a_password(text: str) -> None:
 
 def test_every_scheme_of_a_url_has_a_driver_and_every_driver_a_scheme() -> None:
     assert set(SCHEMES) == set(REGISTRY)
+
+
+@pytest.mark.parametrize("url", ["rome+memory:///x", "rome+lmdb:///x", "rome+redis://host/x"])
+def test_every_store_has_a_lock_timeout(url: str) -> None:
+    assert parse(url).option("lock_timeout_ms") == 10_000
+    assert parse(url + "?lock_timeout_ms=0").option("lock_timeout_ms") == 0
+    with pytest.raises(InterfaceError, match="lock_timeout_ms='1s' is no value"):
+        parse(url + "?lock_timeout_ms=1s")

@@ -137,6 +137,7 @@ def execute(env: Environment, tx: Transaction, sql: str, parameters: Sequence[Pa
     """
     tx.begin_statement()
     savepoint = tx.savepoint()
+    drawn = tx.tape.place()
     done = False
     try:
         while True:
@@ -146,6 +147,7 @@ def execute(env: Environment, tx: Transaction, sql: str, parameters: Sequence[Pa
                 return result
             except GuardChanged:
                 tx.rollback_to(savepoint)
+                tx.tape.back_to(drawn)
                 tx.run(env.catalogs.load(tx))
                 savepoint = tx.savepoint()
     except RecursionError:

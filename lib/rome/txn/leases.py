@@ -54,6 +54,7 @@ class RowLeases:
         self._ttl_ms = ttl_ms
         self._make_session = make_session
         self._session = b""  # none yet
+        self._process = 0
         self._kept: Kept | None = None
         self._held: set[bytes] = set()
 
@@ -70,26 +71,34 @@ class RowLeases:
         missing = [name for name in names if name not in self._held]
         if not missing:
             return None
-        if not self._session:
-            self._session = self._make_session(SESSION_BYTES)
+        session = self._session or self._make_session(SESSION_BYTES)
+        if patience is Patience.WAIT:
+            self._begin(session)  # a wait that fails may leave some of the leases to it
         if patience is Patience.SKIP:
             asked_s = self._clock()
-            locking = self._driver.lock(self._session, missing, self._ttl_ms, patience, LABEL)
+            locking = self._driver.lock(session, missing, self._ttl_ms, patience, LABEL)
             got = [name for name, standing in zip(missing, locking.standings, strict=True) if standing.token]
             taken = Taken(frozenset(missing).difference(got), locking.version, asked_s)
         else:
             wait_ms = (self.timeout_ms if timeout_ms is None else timeout_ms) or None
-            taken = self._wait(missing, 0 if patience is Patience.NOWAIT else wait_ms, what)
+            taken = self._wait(session, missing, 0 if patience is Patience.NOWAIT else wait_ms, what)
             got = missing
-        self._held.update(got)
-        if got and self._kept is None:
-            self._kept = self._keeper.keep(self._session, self._ttl_ms, taken.asked_s)
+        if got:
+            self._begin(session)
+            self._held.update(got)
+            if self._kept is None:
+                self._kept = self._keeper.keep(session, self._ttl_ms, taken.asked_s)
         return taken
 
-    def _wait(self, names: Sequence[bytes], wait_ms: int | None, what: str) -> Taken:
+    def _begin(self, session: bytes) -> None:
+        """From here on there is something to give back, by this process."""
+        self._session = session
+        self._process = os.getpid()
+
+    def _wait(self, session: bytes, names: Sequence[bytes], wait_ms: int | None, what: str) -> Taken:
         done = take_locks(
             self._driver,
-            self._session,
+            session,
             names,
             ttl_ms=self._ttl_ms,
             wait_ms=wait_ms,
@@ -106,11 +115,11 @@ class RowLeases:
     def release(self) -> int:
         """Give everything back, in one round trip if anything was taken; how many it took.
 
-        What cannot be given back runs out.
+        What cannot be given back runs out. In the child of a fork this does nothing: the leases are the parent's.
         """
-        if not self._session:
-            return 0
         session, self._session = self._session, b""
+        if not session or self._process != os.getpid():
+            return 0
         if self._kept is not None:
             self._keeper.forget(self._kept)
             self._kept = None
