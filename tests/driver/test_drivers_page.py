@@ -8,8 +8,8 @@ from pathlib import Path
 import lmdb
 
 from rome.config import SCHEMES, parse
-from rome.driver.api import Driver
-from rome.driver.lmdb import COUNTED_EXACTLY, FORMAT
+from rome.driver.api import Driver, Patience
+from rome.driver.lmdb import COUNTED_EXACTLY, FORMAT, LmdbDriver
 from rome.driver.open import open_store
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "drivers.md").read_text()
@@ -38,6 +38,16 @@ def test_the_bytes_of_the_example_are_those_in_the_file(tmp_path: Path) -> None:
     assert [(bytes_of(key), bytes_of(value)) for key, value in rows_after("<!-- vectors: lmdb -->")] == found
 
 
+def test_the_bytes_of_a_lock_are_those_in_the_file(tmp_path: Path) -> None:
+    driver = LmdbDriver(str(tmp_path / "store"), clock=lambda: 1_000_000_000)
+    driver.lock(b"s" * 16, [b"x"], 1000, Patience.WAIT, b"me")
+    driver.lock(b"w" * 16, [b"x"], 1000, Patience.WAIT)
+    driver.close()
+    with lmdb.open(str(tmp_path / "store"), readonly=True) as env, env.begin() as txn:
+        found = [(key, value) for key, value in txn.cursor() if key[:1] > b"\3" or key == b"\0tokens"]
+    assert [(bytes_of(key), bytes_of(value)) for key, value in rows_after("<!-- vectors: lmdb locks -->")] == found
+
+
 def test_the_options_in_the_page_are_those_of_the_urls() -> None:
     rows = rows_after("a password is never repeated.")
     defaults = {row[0].strip("`"): row[2].strip("`") for row in rows if row[1] == "lmdb"}
@@ -51,7 +61,7 @@ def test_the_traits_in_the_page_are_those_of_the_drivers(tmp_path: Path) -> None
         open_store(parse("rome+memory://")),
         open_store(parse(f"rome+lmdb:///{tmp_path}/store")),
     ]
-    units = {"bytes": 1, "MiB": 1 << 20}
+    units = {"bytes": 1, "MiB": 1 << 20, "ms": 1}
 
     def value(cell: str) -> object:
         number = re.match(r"([\d,]+) (\w+)", cell)
@@ -61,6 +71,7 @@ def test_the_traits_in_the_page_are_those_of_the_drivers(tmp_path: Path) -> None
 
     shown = [[value(cell) for cell in row[1:3]] for row in rows_after("no one asks a driver for its name.")]
     names = ("snapshots", "durable", "shared", "remote", "max_key_bytes", "max_value_bytes", "max_commit_bytes")
+    names += ("min_ttl_ms",)
     told = [[driver.traits.scope.value for driver in drivers]]
     told += [[getattr(driver.traits, name) for driver in drivers] for name in names]
     assert shown == told

@@ -17,6 +17,7 @@ import pytest
 
 from rome import errors, values
 from rome.driver.api import Cell
+from rome.lock.names import encode_name
 from rome.table.catalog import CatalogCache, decode_table, encode_table
 from rome.table.constraints import check_violation
 from rome.table.convert import convert
@@ -109,6 +110,7 @@ def test_keys() -> None:
         keys.index_key(IMAGES, name, ("a", None, 5)),
         keys.sequence_key(IMAGES),
         keys.row_number_key(IMAGES),
+        encode_name("g", "é:1"),
     ]
 
 
