@@ -28,6 +28,7 @@ from rome.errors import OperationalError, Unavailable
 GATE_TTL_S: Final = 5  # of who took the gate and has not decided yet
 CHUNK_BYTES: Final = 1_200_000
 CHUNK_OPERATIONS: Final = 3_900
+CHECKED_AT_ONCE: Final = 4_096  # expectations between two renewals of the gate's lease
 TAKEN: Final = b"taken "  # and the lease
 APPLYING: Final = b"applying "  # and the mark, in hexadecimal digits
 POLL_S: Final = 0.02  # at first; doubled up to
@@ -78,8 +79,9 @@ class Gate:
             taken = gate.mod_revision  # it had been taken, and the answer was lost
         mine = layout.unchanged(keys.gate, taken)
         try:
-            self._check(plan.expect, taken)
-            client.repeat([(KEEP_ALIVE, LeaseKeepAliveRequest(id=lease))])
+            for at in range(0, len(plan.expect), CHECKED_AT_ONCE):
+                self._check(plan.expect[at : at + CHECKED_AT_ONCE], taken)
+                client.repeat([(KEEP_ALIVE, LeaseKeepAliveRequest(id=lease))])
             # The smallest keys last: the cell that says which catalogue is valid is written as the commit is seen.
             operations = [keys.write(key, value) for key, value in sorted(plan.writes, reverse=True)]
             done = [layout.delete(keys.gate), keys.counted(), *self._marks.put(plan.mark)]
