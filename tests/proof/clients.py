@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import sys
 import threading
@@ -31,18 +32,22 @@ def meet() -> None:
 
 
 @contextmanager
-def processes(count: int, *preload: str) -> Iterator[Pool]:
-    """So many processes that share nothing but stores; the modules `preload` are imported already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
-    with context.Pool(count, _prepare, (context.Barrier(count),)) as pool:
+def processes(count: int, preload: str, start: str = "forkserver") -> Iterator[Pool]:
+    """So many processes that share nothing but stores, and import the module `preload` first.
+
+    With `start` "spawn" none has imported anything before it.
+    """
+    context = multiprocessing.get_context(start)
+    context.set_forkserver_preload([preload])
+    with context.Pool(count, _prepare, (preload, context.Barrier(count))) as pool:
         yield pool
         pool.terminate()
         pool.join()
 
 
-def _prepare(barrier: Barrier) -> None:
-    """Called once in each process: where they meet."""
+def _prepare(preload: str, barrier: Barrier) -> None:
+    """Called once in each process."""
+    importlib.import_module(preload)
     _meeting.append(barrier)
 
 

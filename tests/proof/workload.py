@@ -64,19 +64,28 @@ class Result:
         return [*check(self.history), *check_totals(self.balances, TOTAL)]
 
 
-def run(run: clients.Run, url: str, transactions: int, *, bug: str = "", seed: int = 0) -> Result:
-    """`transactions` by each client of `run`, on a store with `bug` planted; then one look at all there is."""
-    set_up(url, transactions)
-    with planted(bug):
-        told = run(_one_client, url, transactions, bug, seed)
-    return Result([*told, last_look(url)])
-
-
-def _one_client(number: int, url: str, transactions: int, bug: str, seed: int) -> Told:
+def one_client(number: int, url: str, transactions: int, bug: str, seed: int) -> Told:
+    """What each of the clients does."""
     with planted(bug):  # a process plants its own; a thread finds it planted
         client = Client(url, number, seed)
         clients.meet()
         return client.run(transactions)
+
+
+def run(
+    crowd: clients.Run,
+    url: str,
+    transactions: int,
+    *,
+    bug: str = "",
+    seed: int = 0,
+    client: Callable[..., Told] = one_client,
+) -> Result:
+    """`transactions` by each client, on a store with `bug` planted; then one look at all there is."""
+    set_up(url, transactions)
+    with planted(bug):
+        told = crowd(client, url, transactions, bug, seed)
+    return Result([*told, last_look(url)])
 
 
 def set_up(url: str, transactions: int) -> None:
