@@ -232,3 +232,23 @@ def test_threads_work_with_sessions_of_their_own(stocked: orm.Session, engine: E
 
     assert failures == []
     assert stocked.scalar(select(Image.size).where(Image.name == "image 1")) == 40
+
+
+@pytest.mark.parametrize("loading", [joinedload, selectinload, subqueryload])
+def test_objects_are_locked_in_every_way_of_loading(session: orm.Session, engine: Engine, loading: object) -> None:
+    session.add_all([Image(id=1, name="a", tags=[Tag(value="x"), Tag(value="y")]), Image(id=2, name="b")])
+    session.commit()
+    images = select(Image).options(loading(Image.tags)).order_by(Image.id)  # type: ignore[operator]
+    assert [image.id for image in session.scalars(images.with_for_update()).unique()] == [1, 2]
+    session.rollback()
+    found = session.scalars(images.limit(1).with_for_update()).unique().one()
+    assert [tag.value for tag in found.tags] == ["x", "y"]
+    with orm.Session(engine) as other:
+        assert [image.id for image in other.scalars(select(Image).with_for_update(skip_locked=True))] == [2]
+        with pytest.raises(sa.exc.OperationalError, match="55P03"):
+            other.get(Image, 1, with_for_update={"nowait": True})
+        other.rollback()
+    session.rollback()
+    session.refresh(found, with_for_update={"of": Image})
+    session.rollback()
+    session.close()

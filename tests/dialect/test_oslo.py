@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -11,7 +12,9 @@ from oslo_db.sqlalchemy import enginefacade, engines
 from oslo_db.sqlalchemy import orm as oslo_orm
 from sqlalchemy import Connection, Engine, schema
 
+from rome import dbapi
 from rome.dialect import oslo
+from rome.lock import LockManager
 
 
 @pytest.fixture
@@ -136,6 +139,59 @@ def test_a_conflict_is_a_deadlock_so_that_services_retry(engine: Engine, tables:
         with pytest.raises(exception.DBDeadlock):  # at the statement on stores without snapshots, else at commit
             first.execute(images.update().values(size=9))
             first.commit()
+
+
+LOCK = "SELECT size FROM images WHERE id = :id FOR UPDATE"
+
+
+def test_a_lock_that_does_not_come_free_is_a_deadlock_so_that_services_retry(
+    engine: Engine, connection: Connection
+) -> None:
+    connection.commit()
+    connection.execute(sa.text(LOCK), {"id": 1})
+    with engine.connect() as second:
+        with pytest.raises(exception.DBDeadlock):
+            second.execute(sa.text(LOCK + " NOWAIT"), {"id": 1})
+        second.execute(sa.text("SET LOCAL lock_timeout = 20"))
+        with pytest.raises(exception.DBDeadlock):
+            second.execute(sa.text(LOCK), {"id": 1})
+
+
+def test_one_of_two_that_wait_for_each_other_has_a_deadlock(engine: Engine, connection: Connection) -> None:
+    run(connection, "INSERT INTO images (id, name, size) VALUES (2, 'b', 3)")
+    connection.commit()
+    with engine.connect() as second, ThreadPoolExecutor(1) as aside:
+        connection.execute(sa.text(LOCK), {"id": 1})
+        second.execute(sa.text(LOCK), {"id": 2})
+        waiting = aside.submit(_locked, second, 1)
+        found = [_locked(connection, 2), waiting.result(20)]
+    assert sorted(found, key=str) == sorted([3, exception.DBDeadlock], key=str)
+
+
+def _locked(connection: Connection, key: int) -> object:
+    """What a FOR UPDATE answers, or the class of its error; the transaction is rolled back."""
+    try:
+        return connection.scalar(sa.text(LOCK), {"id": key})
+    except exception.DBError as error:
+        return type(error)
+    finally:
+        connection.rollback()
+
+
+def test_a_lost_lease_is_no_deadlock_to_be_tried_again(engine: Engine, connection: Connection, store_url: str) -> None:
+    connection.commit()
+    raw = connection.connection.dbapi_connection
+    assert isinstance(raw, dbapi.Connection)
+    driver = raw._opened().database.driver
+    with LockManager(driver) as locks, engine.connect() as under:
+        lease = locks.hold("import")
+        under = under.execution_options(rome_lease=lease)
+        run(under, "UPDATE images SET size = 4")
+        driver.unlock(lease.expectation.session)
+        with pytest.raises(exception.DBError, match="55000") as caught:
+            under.commit()
+    assert type(caught.value) is exception.DBError
+    assert connection.scalar(sa.text("SELECT size FROM images")) == 3
 
 
 def test_the_engine_facade_works(store_url: str) -> None:

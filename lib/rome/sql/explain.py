@@ -97,7 +97,7 @@ def _describe(node: plan.Plan) -> str:
             parts = [f"{name} {show(part)}" for name, part in (("LIMIT", node.limit), ("OFFSET", node.offset)) if part]
             return "Limit " + " ".join(parts)
         case plan.Lock():
-            patience = "" if node.patience is Patience.WAIT else f" {node.patience.name}"
+            patience = {Patience.WAIT: "", Patience.NOWAIT: " NOWAIT", Patience.SKIP: " SKIP LOCKED"}[node.patience]
             return "Lock " + ", ".join(target.alias for target in node.targets) + patience
         case plan.SetOperation():
             return node.kind.capitalize() + (" ALL" if node.all else "")

@@ -42,6 +42,8 @@ def locked_scans(statement: StatementScope, lock: syntax.Lock, scope: Scope, sou
     scans = {scan.output[0].column: scan for scan in _scans(source)}
     found = {}
     for relation in [_named(statement, scope, table) for table in lock.of] or scope.relations:
+        if relation.locked:
+            continue  # as SQLAlchemy writes it for joined loading of a limited query
         if relation.table is None:
             refuse_lock(statement, lock, f'the query "{relation.alias}" in FROM (OF can name the tables beside it)')
         scan = scans[relation.columns[0][1].column]

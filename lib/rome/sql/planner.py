@@ -21,6 +21,7 @@ from rome.sql.plan import (
     Group,
     Join,
     Limit,
+    Lock,
     Plan,
     Project,
     Rows,
@@ -392,7 +393,8 @@ def _derived(
         statement.column(column.type, name, column.nullable)
         for column, name in zip(plan.output, names or [column.name for column in plan.output], strict=True)
     )
-    scope.add(Relation(alias, [(column.name.lower(), column) for column in output]), item.at)
+    columns = [(column.name.lower(), column) for column in output]
+    scope.add(Relation(alias, columns, locked=isinstance(plan, Lock)), item.at)
     if isinstance(plan, Project):
         return replace(plan, output=output)
     return Project(plan, plan.output, output)

@@ -16,13 +16,15 @@ from rome.table.schema import Table
 class Relation:
     """One item of a FROM clause: its alias, and its columns by lower-case name, in order.
 
-    `merged` names the columns that a USING clause gives to the relation on its left.
+    `merged` names the columns that a USING clause gives to the relation on its left. `locked` says that it is a query
+    with a FOR UPDATE of its own.
     """
 
     alias: str
     columns: list[tuple[str, ColumnRef]]
     table: Table | None = None
     merged: set[str] = field(default_factory=set)
+    locked: bool = False
 
     def find(self, name: str) -> list[ColumnRef]:
         return [column for known, column in self.columns if known == name]
