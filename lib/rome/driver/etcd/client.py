@@ -28,7 +28,7 @@ KEEP_ALIVE: Final = Method(b"/etcdserverpb.Lease/LeaseKeepAlive", LeaseKeepAlive
 TIME_TO_LIVE: Final = Method(b"/etcdserverpb.Lease/LeaseTimeToLive", LeaseTimeToLiveResponse)
 
 FIRST_WAIT_S: Final = 0.02  # before a second try; doubled each time
-LONGEST_WAIT_S: Final = 0.25
+LONGEST_WAIT_S: Final = 0.1
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class Client:
         self.clock = clock
         self._read_s = int(url.option("read_timeout_ms")) / 1000
         self._retry_s = int(url.option("retry_ms")) / 1000
-        self._endpoints = Endpoints(url, place)
+        self._endpoints = Endpoints(url, place, clock)
         self._connections = Connections(self._endpoints.open_one, int(url.option("max_connections")), self._read_s)
 
     def transact(self, request: Message) -> Message:

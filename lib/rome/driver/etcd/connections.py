@@ -17,6 +17,7 @@ from rome.driver.etcd.messages import AuthenticateRequest, AuthenticateResponse,
 from rome.errors import DatabaseError, InterfaceError, Unavailable
 
 AUTHENTICATE: Final = Method(b"/etcdserverpb.Auth/Authenticate", AuthenticateResponse)
+ELECTION_S: Final = 3.0  # within which etcd, unless told otherwise, has noticed that a leader is dead, and another
 UNAVAILABLE: Final = 14  # gRPC's status
 STATUS: Final = Method(b"/etcdserverpb.Maintenance/Status", StatusResponse)
 
@@ -111,11 +112,11 @@ class Endpoints:
     """The members of a cluster, asked in turn from the one that answered last.
 
     The leader is preferred: it need ask no one what to answer, and when it dies its connections break at once, while
-    what another member had passed on to it is lost without a word.
+    what another member had passed on to it is lost without a word, until that member gives up 7 s later.
     """
 
-    def __init__(self, url: StoreURL, place: str) -> None:
-        """`place` names the store in messages."""
+    def __init__(self, url: StoreURL, place: str, clock: Callable[[], float]) -> None:
+        """`place` names the store in messages, `clock` counts seconds."""
         assert url.server is not None
         hosts = str(url.option("hosts"))
         self._members = (
@@ -124,11 +125,16 @@ class Endpoints:
         self._first = 0
         self._place = place
         self._url = url
+        self._clock = clock
+        self._leaderless: float | None = None  # since when the leader is none of those that can be reached
         self._connect_s = int(url.option("connect_timeout_ms")) / 1000
         self._tls = _tls_context(url)
 
     def open_one(self) -> Channel:
-        """A connection to the leader, else to a member that knows one. Raises our errors: of the last one asked."""
+        """A connection to the leader, else to a member that knows one. Raises our errors: of the last one that is up.
+
+        A leader that cannot be reached may be dead without the others' knowing it yet: they are given time.
+        """
         second: tuple[int, Channel] | None = None  # not the leader
         problem: DatabaseError | None = None
         for turn in range(len(self._members)):
@@ -136,8 +142,9 @@ class Endpoints:
             try:
                 channel, leads = self._open(*self._members[at])
             except FOREIGN as error:
-                problem = failure(error, self._place)
-                problem.__cause__ = error
+                if problem is None or not isinstance(error, ConnectionRefusedError):  # who is up knows more
+                    problem = failure(error, self._place)
+                    problem.__cause__ = error
                 if not meaning(error).elsewhere:
                     break
                 continue
@@ -148,7 +155,14 @@ class Endpoints:
             else:
                 channel.close()
             if leads:
+                self._leaderless, problem = None, None
                 break
+        if problem is not None and second is not None:
+            now = self._clock()
+            self._leaderless = now if self._leaderless is None else self._leaderless
+            if now < self._leaderless + ELECTION_S:
+                second[1].close()
+                raise problem
         if second is None:
             assert problem is not None
             raise problem

@@ -9,6 +9,7 @@ from typing import Final
 from rome.config import StoreURL
 from rome.driver.api import Expectation, Holding, Locking, Patience, Reading, Scan, Scope, Traits, View, Write
 from rome.driver.etcd import layout
+from rome.driver.etcd.channel import Broken
 from rome.driver.etcd.client import Client
 from rome.driver.etcd.failures import LeaseGone
 from rome.driver.etcd.large import Gate, Plan, decided_at, mark_of
@@ -19,7 +20,7 @@ from rome.driver.etcd.messages import Message, TxnRequest
 from rome.driver.etcd.reader import ROW_CHANGED, Reader
 from rome.driver.etcd.sessions import MIN_TTL_MS
 from rome.driver.sizes import check_counter, check_keys, check_writes
-from rome.errors import Conflict, InterfaceError
+from rome.errors import Conflict, InterfaceError, Unavailable
 
 TRAITS = Traits(
     scope=Scope.STORE,
@@ -72,7 +73,16 @@ class EtcdDriver:
         self._locks = Locks(self._client, self._keys)
         self._gate = Gate(self._client, self._keys, self._marks, self._reader.check)
         self._guesses: dict[bytes, tuple[int, int]] = {}  # a counter's number, and the revision it is of
-        self._claim()
+        try:
+            self._claim()
+        except Unavailable as error:
+            self._client.close()
+            if url.scheme == "etcd" and isinstance(error.__cause__, Broken | ConnectionResetError):
+                raise Unavailable(f"{error}: if it speaks TLS, write rome+etcds") from error
+            raise
+        except BaseException:
+            self._client.close()
+            raise
 
     def _claim(self) -> None:
         """Say whose format the store is of, if no one has. Raises InterfaceError if it is of another."""

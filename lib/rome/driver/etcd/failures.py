@@ -37,7 +37,9 @@ class Meaning(NamedTuple):
 _AWAY = Meaning(Unavailable, "the server cannot be reached, or closed the connection", lost=True, elsewhere=True)
 _UNSENT = Meaning(Unavailable, "the server cannot be reached, or closed the connection", elsewhere=True)
 _LATE = Meaning(
-    Unavailable, "the server did not answer in time: is it overloaded, or without a majority?", lost=True,
+    Unavailable,
+    "the server did not answer in time: is it overloaded, and are more than half of its members running?",
+    lost=True,
     elsewhere=True,
 )  # fmt: skip
 _DEFECT = Meaning(InternalError, "the server refused a call that ROME should not have made; please report it")
@@ -62,9 +64,11 @@ _FULL = Meaning(
 )
 _CORRUPT = Meaning(OperationalError, "the server has raised its CORRUPT alarm: a member disagrees with the others")
 _NO_TLS = Meaning(OperationalError, "TLS failed: a port without it needs rome+etcd, not rome+etcds", "08001")
-_UNTRUSTED = Meaning(
-    OperationalError, "the server's certificate is not trusted: give ca_file, and the name it is for", "08001"
+_UNTRUSTED = Meaning(OperationalError, "the server's certificate is not trusted: give ca_file", "08001")
+_MISNAMED = Meaning(
+    OperationalError, "the server's certificate is for another name: write the name that it is for in the URL", "08001"
 )
+_MISNAMED_CODES = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH
 _NO_CERTIFICATE = Meaning(
     OperationalError, "the server wants a certificate of this client: give cert_file and key_file", "08001"
 )
@@ -123,7 +127,7 @@ def meaning(error: Exception) -> Meaning:
     if isinstance(error, Broken):
         return _AWAY if error.sent else _UNSENT
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _UNTRUSTED
+        return _MISNAMED if error.verify_code in _MISNAMED_CODES else _UNTRUSTED
     if isinstance(error, ssl.SSLError):
         return _NO_CERTIFICATE if "CERTIFICATE_REQUIRED" in str(error) or "BAD_CERTIFICATE" in str(error) else _NO_TLS
     if isinstance(error, TimeoutError):
