@@ -10,16 +10,17 @@ import pytest
 
 from tests.faults.bank import Told, audit, open_bank
 from tests.faults.load import Record, alone, under_load, wait_until_done
+from tests.servers.etcd import EtcdCluster, EtcdServer
 from tests.servers.redis import DURABLE, RedisServer, Sentinel
 
 pytestmark = pytest.mark.servers
 
 FAILOVER_S = 30.0
+OUTAGE_S = 5.0  # when the leader of three dies: under 2 s on a machine that has time for it
 
 
-def kill_and_restart(directory: Path, kills: int) -> None:
-    """Kill a Redis that writes each commit to its disk again and again, at random moments, and look at the books."""
-    server = RedisServer(directory / "redis", *DURABLE)
+def kill_and_restart(server: RedisServer | EtcdServer, kills: int) -> None:
+    """Kill a server that writes each commit to its disk again and again, at random moments, and look at the books."""
     chance = random.Random(kills)
 
     def disturb(record: Record) -> None:
@@ -36,16 +37,55 @@ def kill_and_restart(directory: Path, kills: int) -> None:
         open_bank(url)
         record = under_load(alone(url), disturb)
         audit(url, record.tallies)
-        assert record.count(Told.NOT_DONE) > 0, "the server was killed and no one noticed"
+        assert record.count(Told.NOT_DONE) > 0 or record.longest_gap_s > 0.1, "the server was killed and no one noticed"
 
 
-def test_a_redis_that_is_killed_and_restarted_has_every_acknowledged_commit_whole(tmp_path: Path) -> None:
-    kill_and_restart(tmp_path, 4)
+@pytest.fixture(params=["redis", "etcd"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> RedisServer | EtcdServer:
+    """One that is not started yet."""
+    return RedisServer(tmp_path / "redis", *DURABLE) if request.param == "redis" else EtcdServer(tmp_path / "etcd")
+
+
+def test_a_server_that_is_killed_and_restarted_has_every_acknowledged_commit_whole(
+    server: RedisServer | EtcdServer,
+) -> None:
+    kill_and_restart(server, 3)
 
 
 @pytest.mark.nightly
-def test_a_redis_that_is_killed_again_and_again_has_every_acknowledged_commit_whole(tmp_path: Path) -> None:
-    kill_and_restart(tmp_path, 60)
+def test_a_server_that_is_killed_again_and_again_has_every_acknowledged_commit_whole(
+    server: RedisServer | EtcdServer,
+) -> None:
+    kill_and_restart(server, 40)
+
+
+def kill_leaders(directory: Path, kills: int) -> None:
+    """Kill the leader of three under load, again and again; the dead one comes back as a follower."""
+    with EtcdCluster(directory) as cluster:
+        url = cluster.url("bank", connect_timeout_ms=500)
+        open_bank(url)
+
+        def disturb(record: Record) -> None:
+            for _ in range(kills):
+                wait_until_done(record, 40)
+                dead = cluster.leader()
+                dead.kill()
+                wait_until_done(record, 40, within_s=FAILOVER_S)
+                assert cluster.leader() is not dead
+                dead.start()
+
+        record = under_load(alone(url), disturb)
+        audit(url, record.tallies)
+        assert record.longest_gap_s < OUTAGE_S
+
+
+def test_the_leader_of_three_is_killed_and_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
+    kill_leaders(tmp_path, 1)
+
+
+@pytest.mark.nightly
+def test_one_leader_after_the_other_is_killed_and_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
+    kill_leaders(tmp_path, 6)
 
 
 def wait_for_replicas(primary: RedisServer, replicas: int) -> None:
