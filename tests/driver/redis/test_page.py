@@ -46,10 +46,11 @@ def test_the_traits_in_the_page_are_those_of_the_driver() -> None:
     shown = [row[3] for row in rows_after(DRIVERS, "no one asks a driver for its name.")]
     assert shown == [
         "store", "no", "yes, if the server keeps an append-only file", "yes", "yes",
-        "8,192 bytes", "16 MiB", "64 MiB",
+        "8,192 bytes", "16 MiB", "64 MiB", "1 ms",
     ]  # fmt: skip
     assert (TRAITS.scope.value, TRAITS.snapshots, TRAITS.shared, TRAITS.remote) == ("store", False, True, True)
     assert (TRAITS.max_key_bytes, TRAITS.max_value_bytes, TRAITS.max_commit_bytes) == (8192, 16 << 20, 64 << 20)
+    assert TRAITS.min_ttl_ms == 1
 
 
 def test_figures_that_the_page_repeats_are_those_of_the_code() -> None:
