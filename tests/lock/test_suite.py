@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from rome.config import parse
 from rome.driver.open import open_store
 from rome.testing.driver_life import OpenDriver
-from rome.testing.instruments import Faulty, Recorder
+from rome.testing.instruments import Fault, Faulty, Recorder
 from rome.testing.lock_suite import LockSuite
 
 
@@ -34,9 +35,12 @@ class TestRecorder(LockSuite):
         return lambda: Recorder(open_store(url))
 
 
-class TestFaultyWithoutFaults(LockSuite):
+class TestFaultyWithDelaysAndDuplicates(LockSuite):
+    """A network that delays messages and delivers them twice is nothing that a caller may notice."""
+
     @pytest.fixture
     def open_driver(self) -> OpenDriver:
         url = parse("rome+memory://")
         marks: dict[bytes, int | None] = {}
-        return lambda: Faulty(open_store(url), marks=marks)
+        rates = {Fault.DELAY: 0.1, Fault.DUPLICATE: 0.5}
+        return lambda: Faulty(open_store(url), rates=rates, chance=random.Random(1), delay_ms=0.1, marks=marks)
