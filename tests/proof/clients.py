@@ -32,22 +32,23 @@ def meet() -> None:
 
 
 @contextmanager
-def processes(count: int, preload: str, start: str = "forkserver") -> Iterator[Pool]:
-    """So many processes that share nothing but stores, and import the module `preload` first.
+def processes(count: int, first: str = "", start: str = "forkserver") -> Iterator[Pool]:
+    """So many processes that share nothing but stores. With `start` "spawn" they import the module `first` first.
 
-    With `start` "spawn" none has imported anything before it.
+    Else they are forked from a process that has imported all they need: once, however many pools there are.
     """
     context = multiprocessing.get_context(start)
-    context.set_forkserver_preload([preload])
-    with context.Pool(count, _prepare, (preload, context.Barrier(count))) as pool:
+    context.set_forkserver_preload(["tests.proof.workload", "tests.proof.contention"])
+    with context.Pool(count, _prepare, (first, context.Barrier(count))) as pool:
         yield pool
         pool.terminate()
         pool.join()
 
 
-def _prepare(preload: str, barrier: Barrier) -> None:
+def _prepare(first: str, barrier: Barrier) -> None:
     """Called once in each process."""
-    importlib.import_module(preload)
+    if first:
+        importlib.import_module(first)
     _meeting.append(barrier)
 
 

@@ -27,7 +27,7 @@ GLANCE_TIMES = [pytest.param(2, id="2 each"), pytest.param(20, id="20 each", mar
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Pool]:
-    with clients.processes(CLIENTS, "tests.proof.contention") as pool:
+    with clients.processes(CLIENTS) as pool:
         yield pool
 
 

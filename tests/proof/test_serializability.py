@@ -22,7 +22,7 @@ BUGGY_TRANSACTIONS = 120
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Pool]:
-    with clients.processes(CLIENTS, "tests.proof.workload") as pool:
+    with clients.processes(CLIENTS) as pool:
         yield pool
 
 
