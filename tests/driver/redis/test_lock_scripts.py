@@ -31,7 +31,7 @@ class Locks(Store):
     def take(self, session: bytes, names: Sequence[str], patience: str = "wait", label: str = "") -> Any:
         keys = (self.sessions, self.places, self.locks, self.labels, self.tokens, self.commits)
         escaped = [locks.escaped(name.encode()) for name in names]
-        answer = self.run("lock", keys, session, 60_000, patience, label, *escaped)
+        answer = self.run("lock", keys, session, 60_000, 15_000, patience, label, *escaped)
         return answer if isinstance(answer, int) else [[token, holder] for token, holder, _ in answer[1:]]
 
     def tokens_of(self, session: bytes, names: Sequence[str], patience: str = "wait") -> list[int]:
@@ -62,17 +62,17 @@ class TestLock:
     def test_it_answers_the_commit_counter_and_of_each_name_the_token_and_the_holder(self, store: Locks) -> None:
         version = store.put(a="1")
         keys = (store.sessions, store.places, store.locks, store.labels, store.tokens, store.commits)
-        counter, first, second = store.run("lock", keys, ONE, 1000, "wait", "", "a\0", "b\0")
+        counter, first, second = store.run("lock", keys, ONE, 1000, 0, "wait", "", "a\0", "b\0")
         assert counter == version
         assert [first[1], second[1]] == [ONE, ONE]
         assert 0 < first[0] < second[0]
-        assert store.run("lock", keys, TWO, 1000, "skip", "", "a\0")[1] == [0, ONE, 1]
+        assert store.run("lock", keys, TWO, 1000, 0, "skip", "", "a\0")[1] == [0, ONE, 1]
 
     def test_it_counts_the_sessions_ahead(self, store: Locks) -> None:
         keys = (store.sessions, store.places, store.locks, store.labels, store.tokens, store.commits)
 
         def ahead(session: bytes, patience: str = "wait") -> int:
-            count: int = store.run("lock", keys, session, 1000, patience, "", "a\0")[1][2]
+            count: int = store.run("lock", keys, session, 1000, 0, patience, "", "a\0")[1][2]
             return count
 
         assert [ahead(session) for session in (ONE, TWO, THREE)] == [0, 1, 2]
@@ -195,6 +195,26 @@ class TestSessions:
         store.give_up(ONE, "a", "b")
         assert store.renew(ONE) == 0
         assert store.left() == 0
+
+    def test_who_waits_writes_only_when_a_part_of_its_time_has_gone_by(self, store: Locks) -> None:
+        keys = (store.sessions, store.places, store.locks, store.labels, store.tokens, store.commits)
+
+        def writes(slack_ms: int, ttl_ms: int = 60_000) -> int:
+            """How many changes asking again makes."""
+            before = store.client.info("persistence")["rdb_changes_since_last_save"]
+            store.run("lock", keys, TWO, ttl_ms, slack_ms, "wait", "two", "a\0")
+            return int(store.client.info("persistence")["rdb_changes_since_last_save"] - before)
+
+        store.take(ONE, ["a"])
+        assert writes(15_000) > 0
+        assert [writes(15_000) for _ in range(3)] == [0, 0, 0]
+        assert writes(0) > 0
+        store.client.zincrby(store.sessions, -20e6, TWO)
+        assert writes(15_000) > 0
+        assert writes(15_000) == 0
+        assert writes(15_000, ttl_ms=10_000) > 0
+        store.give_up(ONE)
+        assert writes(15_000) > 0
 
     def test_a_dead_session_has_nothing_and_begins_anew(self, store: Locks) -> None:
         old = store.tokens_of(ONE, ["a", "b"])

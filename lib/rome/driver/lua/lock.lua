@@ -3,6 +3,7 @@
 --
 -- KEYS     sessions, places, locks, labels (see sessions.lua), tokens, commits
 -- ARGV     the session; for how many milliseconds it lives from now on
+--          by how many less it may live if nothing else is to be written
 --          'wait' (take those that are free, queue for the others), 'nowait' (take all or none), 'skip' (take those
 --          that are free)
 --          what the session says of itself, or '' for what it said before
@@ -13,16 +14,18 @@
 --          free); among the sessions ahead there may be dead ones
 --
 -- A session that has and waits for nothing is none. It may be sent again: what the session has already keeps its token,
--- and what it waits for its place. It always writes if there is anything, so that a WAIT after it waits for what an
--- earlier sending wrote, too.
+-- and what it waits for its place. Who waits asks often, and needs not write each time; but with 0 there it always writes,
+-- so that a WAIT after it waits for what an earlier sending wrote, too.
 --
 -- A token is the server's clock in microseconds, or one more than the last one if the clock has not moved on: none is
 -- given twice, even after a restart or a failover that lost some.
 -- include: sessions.lua
 local DEADLOCK = 1
-local FIRST_NAME = 5
+local FIRST_NAME = 6
 
-local session, patience = ARGV[1], ARGV[3]
+local session, patience, label = ARGV[1], ARGV[4], ARGV[5]
+local ttl, slack = tonumber(ARGV[2]) * 1000, tonumber(ARGV[3]) * 1000
+local left = left_of(session)
 local drawn = nil
 
 local function draw()
@@ -87,16 +90,18 @@ local function live_on()
     if #places_of(session, HELD, BEYOND, 1) == 0 then
         return forget(session)
     end
-    redis.call('ZADD', KEYS[1], string.format('%.0f', ends[session]), session)
-    if ARGV[4] ~= '' then
-        redis.call('HSET', KEYS[4], session, ARGV[4])
+    if drawn or left > ttl or left <= ttl - slack then
+        redis.call('ZADD', KEYS[1], string.format('%.0f', now + ttl), session)
+        if label ~= '' then
+            redis.call('HSET', KEYS[4], session, label)
+        end
     end
 end
 
-if left_of(session) <= 0 then
+if left <= 0 then
     forget(session)
 end
-ends[session] = now + tonumber(ARGV[2]) * 1000
+ends[session] = now + ttl
 
 local had_places = #places_of(session, HELD, BEYOND, 1) > 0
 local queued = {}

@@ -201,7 +201,9 @@ class RedisDriver:
         check_session(session)
         check_keys(TRAITS, names)
         asked = list(dict.fromkeys(names))
-        arguments = [session, _time(ttl_ms), patience.value.encode(), label, *map(locks.escaped, asked)]
+        slack_ms = 0 if self._replicas else max(ttl_ms, 0) // 4
+        arguments = [session, _time(ttl_ms), b"%d" % slack_ms, patience.value.encode(), label]
+        arguments += map(locks.escaped, asked)
         keys = (self._sessions, self._places, self._locks, self._labels, self._tokens, self._commits)
         reply, confirmed = self._repeat(lambda connection: self._run_and_wait(connection, _LOCK, keys, arguments))
         if type(reply) is int:
