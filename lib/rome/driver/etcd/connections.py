@@ -162,7 +162,8 @@ class Endpoints:
             self._leaderless = now if self._leaderless is None else self._leaderless
             if now < self._leaderless + ELECTION_S:
                 second[1].close()
-                raise problem
+                no_leader = Refused(UNAVAILABLE, "etcdserver: no leader")
+                raise failure(no_leader, self._place) from no_leader
         if second is None:
             assert problem is not None
             raise problem
