@@ -45,6 +45,30 @@ def test_all_leases_of_a_manager_are_renewed_by_one_thread_that_ends_with_it(dri
     assert len(keepers_threads()) == before
 
 
+def test_the_thread_ends_when_it_has_had_nothing_to_do_and_begins_again(driver: Driver) -> None:
+    before = len(keepers_threads())
+    keeper = Keeper(driver, idle_s=0.1)
+    for _ in range(2):
+        asked_s = time.monotonic()
+        driver.lock(A, [b"x"], 300, Patience.WAIT)
+        kept = keeper.keep(A, 300, asked_s)
+        time.sleep(0.5)
+        assert not kept.lost and len(keepers_threads()) == before + 1
+        keeper.forget(kept)
+        until(lambda: len(keepers_threads()) == before, 0)
+    keeper.close()
+
+
+def test_a_session_with_less_time_is_renewed_in_its_time_beside_one_with_more(driver: Driver) -> None:
+    with LockManager(driver) as locks, locks.hold("long", ttl_ms=LONG_MS):
+        time.sleep(0.1)  # its thread waits for a third of a minute by now
+        thread = threading.Thread(target=locks.hold, args=("short", 300))
+        thread.start()
+        thread.join()
+        time.sleep(0.7)
+        assert [holder.name for holder in locks.holders()] == ["long", "short"]
+
+
 def test_a_session_is_renewed_after_a_third_of_its_time(driver: Driver) -> None:
     recorder = Recorder(driver)
     with LockManager(recorder) as locks, locks.hold("x", ttl_ms=600):

@@ -18,7 +18,7 @@ from rome.errors import Error
 
 RENEWED_AFTER = 1 / 3  # of a session's time
 TRIED_AGAIN_AFTER = 1 / 12  # of it, when the store was out of reach
-IDLE_S = 10.0  # without a session to renew, the thread ends
+IDLE_S = 10.0
 
 
 class Kept:
@@ -51,9 +51,14 @@ class Kept:
 class Keeper:
     """Renews sessions of `driver`; its thread runs while there are any. `clock` is monotonic, in seconds."""
 
-    def __init__(self, driver: Driver, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, driver: Driver, clock: Callable[[], float] = time.monotonic, idle_s: float = IDLE_S
+    ) -> None:
+        """`idle_s` after it had anything to do the thread ends, until there is something again."""
         self._driver = driver
         self._clock = clock
+        self._idle_s = idle_s
+        self._wakes_s = 0.0  # when the thread will look again by itself
         self._kept: set[Kept] = set()
         self._turn = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -72,7 +77,8 @@ class Keeper:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="rome-lock-keeper", daemon=True)
                 self._thread.start()
-            self._turn.notify()
+            elif kept._due_s < self._wakes_s:  # most are forgotten long before: waking it for each would cost more
+                self._turn.notify()
         return kept
 
     def lengthen(self, kept: Kept, ttl_ms: int) -> None:
@@ -109,15 +115,15 @@ class Keeper:
         """The session to renew now, once there is one; None when the thread is to end."""
         with self._turn:
             while self._thread is threading.current_thread():
-                if not self._kept:
-                    if not self._turn.wait(IDLE_S) and not self._kept:
-                        self._thread = None
-                    continue
-                kept = min(self._kept, key=lambda each: each._due_s)
-                wait_s = kept._due_s - self._clock()
-                if wait_s <= 0:
-                    return kept
-                self._turn.wait(wait_s)
+                wait_s = self._idle_s
+                if self._kept:
+                    kept = min(self._kept, key=lambda each: each._due_s)
+                    wait_s = kept._due_s - self._clock()
+                    if wait_s <= 0:
+                        return kept
+                self._wakes_s = self._clock() + wait_s
+                if not self._turn.wait(wait_s) and not self._kept:
+                    self._thread = None
             return None
 
     def _renew(self, kept: Kept) -> None:
