@@ -49,7 +49,7 @@ matrix:  ## the tests on every Python 3.11 to 3.13 found, with the oldest and ne
 	@$(PYTHON) tools/matrix.py $(ARGS)
 
 bench:  ## Glance's calls on ROME, SQLite, MariaDB and PostgreSQL, side by side; ARGS='--help' lists the options
-	$(environment) glance,lmdb
+	$(environment) glance,lmdb,redis
 	@$(bin)/python -W ignore -m bench $(ARGS)
 
 bench-deps:  ## install the servers and clients that `make bench` compares with (needs root)

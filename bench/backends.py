@@ -18,11 +18,13 @@ from bench import replay
 from bench.catalogue import Catalogue, load
 from bench.servers import STARTERS, Server, ServerMissing
 from rome.database import Counters
+from tests.servers.proxy import Proxy
 
-FLOOR, ROME, SQLITE, MARIADB, POSTGRESQL = "floor", "rome", "sqlite", "mariadb", "postgresql"
+FLOOR, ROME, REDIS, SQLITE, MARIADB, POSTGRESQL = "floor", "rome", "rome-redis", "sqlite", "mariadb", "postgresql"
 TITLES = {
-    FLOOR: "replay floor", ROME: "ROME on LMDB", SQLITE: "SQLite", MARIADB: "MariaDB", POSTGRESQL: "PostgreSQL",
-}
+    FLOOR: "replay floor", ROME: "ROME on LMDB", REDIS: "ROME on Redis", SQLITE: "SQLite", MARIADB: "MariaDB",
+    POSTGRESQL: "PostgreSQL",
+}  # fmt: skip
 REFRESH_STATISTICS = {
     SQLITE: ("ANALYZE",),
     POSTGRESQL: ("VACUUM ANALYZE",),
@@ -54,7 +56,7 @@ class Backend:
 
     def rome_counters(self) -> Counters | None:
         """What ROME has done for this process so far; None on another database."""
-        if self.name != ROME:
+        if self.name not in (ROME, REDIS):
             return None
         connection = self.manager.writer.get_engine().raw_connection()
         try:
@@ -67,9 +69,17 @@ class Backend:
 
 
 def open_backends(
-    names: list[str], directory: Path, catalogue: Catalogue, say: Callable[[str], None], stack: ExitStack
+    names: list[str],
+    directory: Path,
+    catalogue: Catalogue,
+    say: Callable[[str], None],
+    stack: ExitStack,
+    rtt_ms: float = 0,
 ) -> list[Backend]:
-    """Start, create and fill every installed database of `names`; `stack` closes them and stops the servers."""
+    """Start, create and fill every installed database of `names`; `stack` closes them and stops the servers.
+
+    With `rtt_ms` the calls that are measured reach each server through a proxy that makes a round trip take so long.
+    """
     backends = []
     for name in names:
         place = directory / name
@@ -84,9 +94,14 @@ def open_backends(
                 continue
             stack.callback(server.stop)
         url = server.url if server else {ROME: f"rome+lmdb:///{place}/store", SQLITE: f"sqlite:///{place}/file"}[name]
-        backend = Backend(name, url, _manager(url, stack), server)
         say(f"loading {catalogue.images:,} images into {TITLES[name]}")
-        backend.load_s, backend.version = _fill(name, url, catalogue)
+        load_s, told = _fill(name, url, catalogue)
+        if rtt_ms and server:
+            proxy = stack.enter_context(Proxy(server.port, delay_ms=rtt_ms / 2))
+            url = server.tcp_url.format(port=proxy.port)
+        backend = Backend(name, url, _manager(url, stack), server, load_s, told)
+        with backend.manager.writer.get_engine().connect() as connection:
+            connection.exec_driver_sql("SELECT id FROM images WHERE id = 'none'")  # ROME reads its catalogue
         backends.append(backend)
     return backends
 

@@ -21,12 +21,14 @@ Arguments = Mapping[str, Any]
 class Call:
     """One call: `choose` draws its arguments for a round, `run` makes it and returns what it must answer everywhere.
 
-    What `run` returns leaves out what may differ: numbers that the database draws, and the present time.
+    `writes` says whether it changes anything. What `run` returns leaves out what may differ: numbers that the database
+    draws, and the present time.
     """
 
     name: str
     choose: Callable[[Catalogue, random.Random, int], Arguments]
     run: Callable[[ModuleType, Contexts, Arguments], Any]
+    writes: bool = False
 
 
 class Contexts:
@@ -174,9 +176,9 @@ CALLS = (
     Call("name filter, biggest tenant", _listing(tenant="biggest", filters=_name_filter), _list),
     Call("member find, by image", _shared, _members),
     Call("user_get_storage_usage, 20 images", lambda catalogue, chance, number: {"tenant": catalogue.small}, _usage),
-    Call("image_create, 3 properties", _new_image, _create),
-    Call("image_update, 2 properties", _tenant_image, _update),
-    Call("tag_set_all", _tenant_image, _set_tags),
-    Call("location_add", _tenant_image, _add_location),
-    Call("image_destroy", _doomed_image, _destroy),
+    Call("image_create, 3 properties", _new_image, _create, writes=True),
+    Call("image_update, 2 properties", _tenant_image, _update, writes=True),
+    Call("tag_set_all", _tenant_image, _set_tags, writes=True),
+    Call("location_add", _tenant_image, _add_location, writes=True),
+    Call("image_destroy", _doomed_image, _destroy, writes=True),
 )

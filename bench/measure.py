@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.backends import FLOOR, ROME, Backend, tape_in_hand
+from bench.backends import FLOOR, Backend, tape_in_hand
 from bench.catalogue import SEED, Catalogue
 from bench.glance_calls import Call, Contexts
 from bench.replay import Tape
@@ -95,7 +95,7 @@ def measure(
         ]
         order = [replaying, *backends]
         samples = {backend.name: Samples() for backend in order}
-        rome = next((backend for backend in backends if backend.name == ROME), None)
+        rome = next((backend for backend in backends if backend.rome_counters()), None)
         before = rome.rome_counters() if rome else None
         gc.collect()
         gc.disable()

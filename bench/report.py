@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sqlite3
 import subprocess
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.backends import FLOOR, ROME, TITLES, Backend
+from bench.backends import FLOOR, REDIS, ROME, TITLES, Backend
 from bench.catalogue import Catalogue
 from bench.measure import Measured, Samples
 
@@ -30,9 +31,18 @@ class Grid:
     rows: list[tuple[str, ...]]
 
 
-def grids(measured: Sequence[Measured], backends: Sequence[Backend]) -> list[Grid]:
-    """The tables: processor time, ROME's ratios to the others, elapsed time, ROME's waves."""
+def grids(measured: Sequence[Measured], backends: Sequence[Backend], rtt_ms: float = 0) -> list[Grid]:
+    """The tables: processor time, ROME's ratios to the others, elapsed time, ROME's waves.
+
+    With `rtt_ms`: elapsed time and how many times faster ROME is. The proxies' processor time is no one's.
+    """
     names = [FLOOR, *(backend.name for backend in backends)]
+    if rtt_ms:
+        tables = [_times("Elapsed, ms (median)", measured, names, lambda samples: samples.wall_ms)]
+        mine = next((name for name in names if name in (ROME, REDIS)), None)
+        if mine is not None:
+            tables += [_speed(measured, mine, [name for name in names[1:] if name != mine]), _work(measured)]
+        return tables
     tables = [
         _times("CPU, client and server, ms (median)", measured, names, lambda samples: samples.cpu_ms),
         _times("Elapsed, ms (median)", measured, names, lambda samples: samples.wall_ms),
@@ -61,16 +71,17 @@ def write_page(
     rounds: int,
     command: str,
     disk: dict[str, int],
+    rtt_ms: float = 0,
 ) -> None:
-    """A page with the tables, and what they were measured on."""
+    """A part of a page with the tables, and what they were measured on; the page's other parts stay."""
+    title = f"Glance's calls at round trips of {rtt_ms:g} ms" if rtt_ms else "Glance's calls, measured"
     lines = [
-        "# Glance's calls, measured",
         "",
         f"`{command}`: {catalogue.images:,} images, the median of {rounds} rounds, every database in turn in one run.",
         "The replay floor is Glance, oslo.db and SQLAlchemy over a driver that answers at once with recorded rows.",
         "Every answer was compared between the databases.",
         "",
-        *(f"- {line}" for line in surroundings(backends)),
+        *(f"- {line}" for line in surroundings(backends, rtt_ms)),
         "",
     ]
     for grid in tables:
@@ -81,10 +92,20 @@ def write_page(
         [(TITLES[each.name], f"{each.load_s:.1f}", f"{disk[each.name] / 1e6:.1f}") for each in backends],
     )
     lines += [f"## {loads.title}", "", _markdown(loads.head), "| --- | ---: | ---: |", *map(_markdown, loads.rows)]
-    path.write_text("\n".join(lines) + "\n")
+    _replace_part(path, title, "\n".join(lines))
 
 
-def surroundings(backends: Sequence[Backend]) -> list[str]:
+def _replace_part(path: Path, title: str, text: str) -> None:
+    """Write the part of the page that has the heading `title`."""
+    parts: dict[str, str] = {}
+    for part in re.split("^# ", path.read_text() if path.exists() else "", flags=re.MULTILINE)[1:]:
+        heading, _, rest = part.partition("\n")
+        parts[heading] = rest.rstrip()
+    parts[title] = text
+    path.write_text("\n\n".join(f"# {heading}\n{rest}" for heading, rest in parts.items()) + "\n")
+
+
+def surroundings(backends: Sequence[Backend], rtt_ms: float = 0) -> list[str]:
     """The machine, the versions and the settings."""
     installed = []
     for library in LIBRARIES:
@@ -99,7 +120,9 @@ def surroundings(backends: Sequence[Backend]) -> list[str]:
             [f"SQLite {sqlite3.sqlite_version}"]
             + [f"{TITLES[each.name]} {each.version}" for each in backends if each.server]
         ),
-        "every database with its shipped settings and synced commits; servers on a local socket",
+        "every database with its shipped settings and synced commits; "
+        + (f"a proxy holds each message to a server back for {rtt_ms / 2:g} ms, and each from it" if rtt_ms
+           else "servers on a local socket"),
         f"revision {_revision()}",
     ]
 
@@ -121,6 +144,20 @@ def _ratios(measured: Sequence[Measured], others: Sequence[str]) -> Grid:
         for each in measured
     ]
     return Grid("CPU of ROME ÷ the other's", ("call", *(TITLES[name] for name in others)), rows)
+
+
+def _speed(measured: Sequence[Measured], mine: str, others: Sequence[str]) -> Grid:
+    """Each other's elapsed median divided by that of `mine`: how many times faster ROME is."""
+    rows = [
+        (each.call.name, *(f"{each.samples[name].wall_ms / each.samples[mine].wall_ms:.1f}" for name in others))
+        for each in measured
+    ]
+    for title, calls in (("all that read, together", False), ("all that write, together", True)):
+        chosen = [each for each in measured if each.call.writes is calls]
+        if chosen:
+            times = {name: sum(each.samples[name].wall_ms for each in chosen) for name in (mine, *others)}
+            rows.append((title, *(f"{times[name] / times[mine]:.1f}" for name in others)))
+    return Grid(f"How many times faster {TITLES[mine]} is", ("call", *(TITLES[name] for name in others)), rows)
 
 
 def _work(measured: Sequence[Measured]) -> Grid:

@@ -1,4 +1,4 @@
-"""Private SQL servers: started in a directory of their own, reached by a socket in it, gone with it."""
+"""Private servers: started in a directory of their own, reached by a socket in it or by TCP, gone with it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -31,10 +32,15 @@ class ServerFailed(Exception):
 
 @dataclass
 class Server:
-    """A running server: `url` for SQLAlchemy, `process` its first process, `version` as it says itself."""
+    """A running server: `url` for SQLAlchemy, `process` its first process.
+
+    It also listens on the TCP port `port` of this machine; `tcp_url` is its URL from there, with {port} for the port.
+    """
 
     name: str
     url: str
+    tcp_url: str
+    port: int
     process: subprocess.Popen[bytes]
     stop_signal: signal.Signals
 
@@ -62,24 +68,29 @@ class Server:
 
 
 def start_mariadb(directory: Path) -> Server:
-    """MariaDB with its shipped settings, no network, its data in `directory`."""
+    """MariaDB with its shipped settings, its data in `directory`."""
     install, serve = _program("mariadb-install-db"), _program("mariadbd")
     _client("MySQLdb")
-    data, socket = directory / "data", directory / "socket"
+    data, unix_socket, port = directory / "data", directory / "socket", _free_port()
     user = ["--user=root"] if os.getuid() == 0 else []
     _run([install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", *user])
+    network = ["--bind-address=127.0.0.1", f"--port={port}", "--skip-name-resolve"]
     process = _start(
-        [serve, "--no-defaults", f"--datadir={data}", f"--socket={socket}", "--skip-networking", *user], directory
+        [serve, "--no-defaults", f"--datadir={data}", f"--socket={unix_socket}", *network, *user], directory
     )
-    server = Server("MariaDB", f"mysql+mysqldb://root@localhost/mysql?unix_socket={socket}", process, signal.SIGTERM)
+    url = f"mysql+mysqldb://root@localhost/mysql?unix_socket={unix_socket}"
+    tcp_url = "mysql+mysqldb://glance@127.0.0.1:{port}/glance?charset=utf8mb4"
+    server = Server("MariaDB", url, tcp_url, port, process, signal.SIGTERM)
     _wait(server, directory)
     _execute(server.url, "CREATE DATABASE glance CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
-    server.url = f"mysql+mysqldb://root@localhost/glance?unix_socket={socket}&charset=utf8mb4"
+    _execute(server.url, "CREATE USER glance@'127.0.0.1'")
+    _execute(server.url, "GRANT ALL ON glance.* TO glance@'127.0.0.1'")
+    server.url = f"mysql+mysqldb://root@localhost/glance?unix_socket={unix_socket}&charset=utf8mb4"
     return server
 
 
 def start_postgresql(directory: Path) -> Server:
-    """PostgreSQL with its shipped settings, no network, its data in `directory`.
+    """PostgreSQL with its shipped settings, its data in `directory`.
 
     It refuses to run as root; root therefore runs it as the user that its package made.
     """
@@ -95,15 +106,38 @@ def start_postgresql(directory: Path) -> Server:
     data = directory / "data"
     init = [_program("initdb"), "-D", str(data), "-A", "trust", "-U", "glance", "-E", "UTF8", "--locale=C"]
     _run([*prefix, *init])
-    serve = [_program("postgres"), "-D", str(data), "-k", str(directory), "-c", "listen_addresses="]
+    port = _free_port()
+    network = ["-c", "listen_addresses=127.0.0.1", "-c", f"port={port}"]
+    serve = [_program("postgres"), "-D", str(data), "-k", str(directory), *network]
     process = _start([*prefix, *serve], directory)
-    url = f"postgresql+psycopg2://glance@/postgres?host={directory}"
-    server = Server("PostgreSQL", url, process, signal.SIGTERM)
+    url = f"postgresql+psycopg2://glance@/postgres?host={directory}&port={port}"
+    tcp_url = "postgresql+psycopg2://glance@127.0.0.1:{port}/postgres"
+    server = Server("PostgreSQL", url, tcp_url, port, process, signal.SIGTERM)
     _wait(server, directory)
     return server
 
 
-STARTERS: dict[str, Callable[[Path], Server]] = {"mariadb": start_mariadb, "postgresql": start_postgresql}
+def start_redis(directory: Path) -> Server:
+    """Redis with ROME's store on it, every commit synced as the others' are, its data in `directory`."""
+    port, unix_socket = _free_port(), directory / "socket"
+    serve = [_program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--unixsocket", str(unix_socket)]
+    durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+    process = _start([*serve, "--dir", str(directory), *durable], directory)
+    tcp_url = "rome+redis://127.0.0.1:{port}/glance"
+    server = Server("Redis", f"rome+redis:///glance?unix_socket={unix_socket}", tcp_url, port, process, signal.SIGTERM)
+    _wait(server, directory)
+    return server
+
+
+STARTERS: dict[str, Callable[[Path], Server]] = {
+    "rome-redis": start_redis, "mariadb": start_mariadb, "postgresql": start_postgresql,
+}  # fmt: skip
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _cpu_clock(pid: int) -> int:

@@ -14,6 +14,7 @@ from rome.sql.bound import (
     InArray,
     InList,
     IsNull,
+    Or,
     conjunction,
     conjuncts,
     walk,
@@ -111,6 +112,8 @@ class _Terms:
                     self.low.setdefault(column.id, Bound(value, op == ">="))
                 elif op in ("<", "<="):
                     self.high.setdefault(column.id, Bound(value, op == "<="))
+        elif isinstance(condition, Or):
+            self._take_alternatives(condition)
         elif isinstance(condition, (InList, InArray, IsNull)) and isinstance(condition.operand, ColumnRef):
             own = self.own.get(condition.operand.column)
             if own is None:
@@ -122,6 +125,21 @@ class _Terms:
                     self._equal(own, (condition.slot,), condition)
             elif condition.items and all(self._can_be_key(own, item) for item in condition.items):
                 self._equal(own, condition.items, condition)
+
+    def _take_alternatives(self, condition: Or) -> None:
+        """`a = 1 OR a = 2` is `a IN (1, 2)`, as long as every part compares the same column."""
+        columns: dict[int, Column] = {}
+        values: list[Expr] = []
+        for part in condition.items:
+            sides = list(self._sides(part)) if isinstance(part, Compare) and part.op == "=" else []
+            if len(sides) != 1:
+                return
+            column, _, value = sides[0]
+            columns[column.id] = column
+            values.append(value)
+        if len(columns) == 1:
+            [column] = columns.values()
+            self._equal(column, tuple(values), condition)
 
     def _equal(self, column: Column, alternatives: tuple[Expr, ...], condition: Expr) -> None:
         known = self.equal.get(column.id)
