@@ -26,7 +26,7 @@ test:  ## everything that must pass before a change is merged: check, then the t
 	$(environment) glance,lmdb,redis,etcd,test
 	$(servers)
 	@$(MAKE) --no-print-directory check
-	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not nightly" $(ARGS)
+	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m "not nightly" $(ARGS)
 
 check:  ## lint, types of the public surface, floors and manners of the repository
 	$(environment) glance,lmdb,redis,etcd,test
@@ -39,7 +39,7 @@ nightly:  ## everything, the long tests too
 	$(environment) glance,lmdb,redis,etcd,test
 	$(servers)
 	@$(MAKE) --no-print-directory check
-	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope -m "not serial" $(ARGS)
+	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m "not serial" $(ARGS)
 	$(bin)/python -m pytest -m serial $(ARGS)
 
 servers:  ## install the servers that the tests and `make run STORE=…` start, where they are missing (needs root)
