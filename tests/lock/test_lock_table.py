@@ -14,7 +14,7 @@ from rome.driver.memory import MemoryDriver
 from rome.errors import Deadlock, InterfaceError, LeaseLost, ReadOnlyStore
 from tests.lock.conftest import Clock
 
-A, B, C = (bytes([number]) * 16 for number in (1, 2, 3))
+A, B, C, D = (bytes([number]) * 16 for number in (1, 2, 3, 4))
 WAIT, NOWAIT = Patience.WAIT, Patience.NOWAIT
 
 
@@ -74,9 +74,13 @@ def test_who_died_in_a_queue_or_with_locks_is_in_nobodys_way(store: Driver, cloc
     token(store, A, b"x", 500)
     token(store, B, b"x", 600)
     token(store, C, b"x", 60_000)
+    token(store, D, b"y", 60_000)
+    token(store, B, b"y", 600)
+    assert [holding.waiting for holding in store.locks()] == [2, 1]
     clock.advance(600)
+    assert [holding[:1] + holding[5:] for holding in store.locks()] == [(b"y", 0)]
     assert token(store, C, b"x", 60_000) > 0
-    assert sessions_stored(store) == 1
+    assert sessions_stored(store) == 2
 
 
 def test_a_circle_by_way_of_who_died_is_no_deadlock(store: Driver, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""The embedded stores, and every instrument around one, keep the contract of locks."""
+"""The embedded stores keep the contract of locks, behind a network too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from rome.config import parse
 from rome.driver.open import open_store
 from rome.testing.driver_life import OpenDriver
-from rome.testing.instruments import Fault, Faulty, Recorder
+from rome.testing.instruments import Fault, Faulty
 from rome.testing.lock_suite import LockSuite
 
 
@@ -26,13 +26,6 @@ class TestLmdb(LockSuite):
     def open_driver(self, tmp_path: Path) -> OpenDriver:
         url = parse(f"rome+lmdb:///{tmp_path}/store?sync=none")
         return lambda: open_store(url)
-
-
-class TestRecorder(LockSuite):
-    @pytest.fixture
-    def open_driver(self) -> OpenDriver:
-        url = parse("rome+memory://")
-        return lambda: Recorder(open_store(url))
 
 
 class TestFaultyWithDelaysAndDuplicates(LockSuite):
