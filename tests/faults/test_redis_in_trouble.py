@@ -182,12 +182,12 @@ def a_server_that_misses_replicas(directory: Path) -> Iterator[Trouble]:
 def a_server_that_is_loading(directory: Path) -> Iterator[Trouble]:
     with a_redis(directory) as server:
         # A loading server looks up from its work every 1024 keys.
-        admin(server).eval("for number = 1, 60000 do redis.call('SET', 'other ' .. number, '') end", 0)
+        admin(server).eval("for number = 1, 150000 do redis.call('SET', 'other ' .. number, '') end", 0)
         arguments = server._arguments
 
         def begin() -> None:
             server.kill()
-            server._arguments = (*arguments, "--key-load-delay", "50")
+            server._arguments = (*arguments, "--key-load-delay", "15")
             server.start(loaded=False)
 
         def end() -> None:
