@@ -17,6 +17,7 @@ from rome.lock.keeper import Keeper
 from rome.testing.driver_life import in_child
 from rome.testing.instruments import Fault, Faulty, Recorder
 from rome.testing.lease_suite import LONG_MS, until
+from tests.lock.conftest import Clock
 
 A = b"a session of 16."
 
@@ -146,6 +147,16 @@ def test_a_session_that_ran_out_and_began_anew_is_not_taken_for_the_old_one(driv
     now_s += LONG_MS / 1000
     driver.unlock(A)
     driver.lock(A, [b"y"], LONG_MS, Patience.WAIT)
+    keeper._renew(kept)
+    assert kept.lost
+    keeper.close()
+
+
+def test_a_reply_to_a_renewal_that_comes_after_the_time_says_nothing(driver: Driver, clock: Clock) -> None:
+    faulty = Faulty(driver, script=[Fault.DELAY], delay_ms=LONG_MS, sleep=clock.sleep)
+    keeper = Keeper(faulty, clock.seconds)
+    driver.lock(A, [b"x"], LONG_MS, Patience.WAIT)
+    kept = keeper.keep(A, LONG_MS, clock.seconds())
     keeper._renew(kept)
     assert kept.lost
     keeper.close()
