@@ -229,7 +229,9 @@ def _on_server(scheme: str, parts: SplitResult) -> StoreURL:
     namespace, options = _query(scheme, parts.query)
     given = dict(options)
     login, at, hosts = parts.netloc.rpartition("@")
-    if "," in hosts and scheme in _CLUSTERS and "hosts" not in given:
+    if "," in hosts and scheme not in _CLUSTERS:
+        raise InterfaceError(f"{_PREFIX}{scheme} takes one host before the path")
+    if "," in hosts and "hosts" not in given:
         given["hosts"] = _with_ports(scheme, hosts)
         options = tuple(sorted(given.items()))
         parts = parts._replace(netloc=login + at)
