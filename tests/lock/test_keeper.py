@@ -153,10 +153,12 @@ def test_a_session_that_ran_out_and_began_anew_is_not_taken_for_the_old_one(driv
 
 
 def test_a_reply_to_a_renewal_that_comes_after_the_time_says_nothing(driver: Driver, clock: Clock) -> None:
-    faulty = Faulty(driver, script=[Fault.DELAY], delay_ms=LONG_MS, sleep=clock.sleep)
+    faulty = Faulty(driver, script=[Fault.DELAY], delay_ms=LONG_MS / 2, sleep=clock.sleep)
     keeper = Keeper(faulty, clock.seconds)
     driver.lock(A, [b"x"], LONG_MS, Patience.WAIT)
     kept = keeper.keep(A, LONG_MS, clock.seconds())
+    clock.advance(LONG_MS * 3 / 4)
+    assert not kept.lost
     keeper._renew(kept)
     assert kept.lost
     keeper.close()

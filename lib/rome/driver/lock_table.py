@@ -158,12 +158,13 @@ def plan_of(
         free = []
     record = state.session(session) if lives else None
     refreshed = record is not None and not now_ns + ttl_ns * 3 // 4 <= record.expires_ns <= now_ns + ttl_ns
-    deadlock = bool(queued) and _in_a_circle(state, living, session, queued)
+    # Nobody waits for a session that had nothing yet, so it closes no circle.
+    deadlock = lives and bool(queued) and _in_a_circle(state, living, session, queued)
     return Plan(standings, free, queued, deadlock, refreshed, living.dead)
 
 
 def _in_a_circle(state: State, living: _Living, session: bytes, queued: Sequence[bytes]) -> bool:
-    """Whether `session`, once it waits for the locks `queued` too, waits for itself by way of others.
+    """Whether the living `session`, once it waits for the locks `queued` too, waits for itself by way of others.
 
     Of those before it in a queue each waits for the one before, so it is enough to look at the nearest.
     """
@@ -173,7 +174,7 @@ def _in_a_circle(state: State, living: _Living, session: bytes, queued: Sequence
         lock = locks.get(name)
         if lock is None:
             lock = locks[name] = state.lock(name)
-        place = lock.queue.index(waiter) if waiter in living and waiter in lock.queue else len(lock.queue)
+        place = lock.queue.index(waiter) if waiter in lock.queue else len(lock.queue)
         for other in (*reversed(lock.queue[:place]), lock.holder):
             if other != waiter and other in living:
                 return other
@@ -181,8 +182,7 @@ def _in_a_circle(state: State, living: _Living, session: bytes, queued: Sequence
 
     seen = {b""}
     ahead = [nearest(session, name) for name in queued]
-    if session in living:
-        ahead += [nearest(session, name) for name, waits in state.places(session) if waits]
+    ahead += [nearest(session, name) for name, waits in state.places(session) if waits]
     while ahead:
         other = ahead.pop()
         if other == session:
