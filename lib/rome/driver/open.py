@@ -16,20 +16,20 @@ from rome.errors import InterfaceError
 
 
 class Registration(NamedTuple):
-    """`module` offers `open_url(url) -> Driver`; ROME's `extra` installs `client`, the library it needs ("": none)."""
+    """`module` offers `open_url(url) -> Driver`; ROME's `extra` installs the `clients`, the packages it imports."""
 
     module: str
-    client: str = ""
+    clients: tuple[str, ...] = ()
     extra: str = ""
 
 
 REGISTRY: dict[str, Registration] = {
-    "etcd": Registration("rome.driver.etcd", "h2", "etcd"),
-    "etcds": Registration("rome.driver.etcd", "h2", "etcd"),
-    "lmdb": Registration("rome.driver.lmdb", "lmdb", "lmdb"),
+    "etcd": Registration("rome.driver.etcd", ("h2", "google"), "etcd"),
+    "etcds": Registration("rome.driver.etcd", ("h2", "google"), "etcd"),
+    "lmdb": Registration("rome.driver.lmdb", ("lmdb",), "lmdb"),
     "memory": Registration("rome.driver.memory"),
-    "redis": Registration("rome.driver.redis", "redis", "redis"),
-    "rediss": Registration("rome.driver.redis", "redis", "redis"),
+    "redis": Registration("rome.driver.redis", ("redis",), "redis"),
+    "rediss": Registration("rome.driver.redis", ("redis",), "redis"),
 }
 
 
@@ -43,10 +43,11 @@ def open_store(url: StoreURL) -> Driver:
     try:
         module = importlib.import_module(registration.module)
     except ModuleNotFoundError as error:
-        if error.name != registration.client:
+        missing = error.name or ""
+        if missing.split(".")[0] not in registration.clients:
             raise
         raise InterfaceError(
-            f"the Python package {registration.client!r} is not installed: pip install 'rome[{registration.extra}]'"
+            f"the Python package {missing!r} is not installed: pip install 'rome[{registration.extra}]'"
         ) from None
     driver: Driver = module.open_url(url)
     return driver

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from sqlalchemy import make_url
 
@@ -59,3 +62,21 @@ def test_a_url_that_means_nothing_is_refused_in_one_line(text: str, advice: str)
     with pytest.raises(InterfaceError) as caught:
         parse(text)
     assert advice in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["h2", "google.protobuf"])
+def test_a_missing_client_library_is_named_with_the_line_that_installs_it(missing: str) -> None:
+    text = f"""
+import sys
+sys.modules[{missing!r}] = None
+from rome.config import parse
+from rome.driver.open import open_store
+from rome.errors import InterfaceError
+try:
+    open_store(parse("rome+etcd://127.0.0.1:1/rome"))
+except InterfaceError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60)
+    assert f"the Python package '{missing}" in done.stdout, done.stderr
+    assert "is not installed: pip install 'rome[etcd]'" in done.stdout
