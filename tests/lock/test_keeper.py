@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from rome.config import parse
 from rome.driver.api import Driver, Patience
 from rome.driver.open import open_store
-from rome.errors import LeaseLost, Unavailable
+from rome.errors import InterfaceError, LeaseLost, Unavailable
 from rome.lock import Lease, LockManager
 from rome.lock.keeper import Keeper
-from rome.testing.driver_life import in_child
+from rome.lock.names import encode_name
+from rome.testing.driver_life import in_child, in_threads
 from rome.testing.instruments import Fault, Faulty, Recorder
 from rome.testing.lease_suite import LONG_MS, until
 from tests.lock.conftest import Clock
@@ -207,6 +209,50 @@ def test_a_block_ends_quietly_when_the_store_is_out_of_reach_and_the_lock_runs_o
     with locks.hold("x", ttl_ms=300, wait_ms=LONG_MS):
         pass
     locks.close()
+
+
+def test_a_manager_that_is_closed_while_a_thread_waits_gives_it_nothing(driver: Driver) -> None:
+    locks = LockManager(driver)
+    driver.lock(A, [encode_name("", "x")], LONG_MS, Patience.WAIT)
+
+    def wait() -> None:
+        with pytest.raises(InterfaceError, match="closed while a thread waited"):
+            locks.hold("x", wait_ms=LONG_MS)
+
+    def close() -> None:
+        until(lambda: driver.locks()[0].waiting, 0)
+        locks.close()
+        driver.unlock(A)
+
+    in_threads([wait, close])
+    assert driver.locks() == []
+
+
+def test_closing_a_manager_out_of_reach_of_the_store_closes_it_all_the_same(tmp_path: Path) -> None:
+    url = f"rome+lmdb:///{tmp_path}/store?sync=none"
+    locks = LockManager(url)
+    locks._driver = locks._keeper._driver = Faulty(locks._driver, script=[None, Fault.DROP_BEFORE])
+    lease = locks.hold("x", ttl_ms=LONG_MS)
+    locks.close()
+    with pytest.raises(InterfaceError):
+        locks._driver.locks()
+    with LockManager(url) as others:
+        assert [holder.token for holder in others.holders()] == [lease.token]
+
+
+def test_a_session_that_the_parent_renews_is_lost_to_the_child(driver: Driver) -> None:
+    keeper = Keeper(driver)
+    asked_s = time.monotonic()
+    driver.lock(A, [b"x"], LONG_MS, Patience.WAIT)
+    kept = keeper.keep(A, LONG_MS, asked_s)
+
+    def child() -> bytes:
+        keeper.forget(kept)
+        return b"lost" if kept.lost and keeper.close() == [] else b"kept"
+
+    assert in_child(child) == b"lost"
+    assert not kept.lost
+    assert keeper.close() == [A]
 
 
 def test_a_child_renews_its_own_leases_and_leaves_its_parents(driver: Driver) -> None:

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from rome.config import parse
 from rome.driver.api import Driver
 from rome.driver.lock_table import SESSION_BYTES
 from rome.driver.open import open_store
-from rome.errors import InterfaceError, LeaseLost, Unavailable
+from rome.errors import InterfaceError, LeaseLost, OperationalError, Unavailable
 from rome.lock.keeper import Keeper
 from rome.lock.lease import Lease, Sitting
 from rome.lock.names import decode_name, encode_name, names_prefix
@@ -103,6 +104,9 @@ class LockManager:
         sitting.settle(self._driver)
         taken = self._take(sitting, stored_name, wait_ms, f"the lock {name!r}")
         lease = Lease(self._driver, sitting, name, stored_name, taken.tokens[0], on_lost)
+        if self._closed:
+            lease.release()
+            raise InterfaceError(f"this lock manager was closed while a thread waited for {name!r}: open another")
         if sitting.lost:
             lease.release()
             raise LeaseLost(f"while this thread waited for {name!r}, it lost the leases that it had: take them again")
@@ -144,16 +148,18 @@ class LockManager:
         ]
 
     def close(self) -> None:
-        """Release everything that was taken through this manager in this process. Calling it twice does nothing."""
+        """Release everything that was taken through this manager in this process. Calling it twice does nothing.
+
+        What cannot be released, because the store is out of reach, is free when its time has run out.
+        """
         if self._closed:
             return
         self._closed = True
-        try:
-            for session in self._keeper.close():
+        for session in self._keeper.close():
+            with suppress(OperationalError):
                 self._driver.unlock(session)
-        finally:
-            if self._own:
-                self._driver.close()
+        if self._own:
+            self._driver.close()
 
     def __enter__(self) -> LockManager:
         return self
