@@ -12,6 +12,7 @@
 | `command` | the console command `glance-on-rome`, also `python -m glance_compat` |
 | `state`, `stores`, `schema`, `server`, `proof`, `client` | what the command is made of |
 | `trusted` | a paste filter that lets a request name its own tenant, in place of Keystone |
+| `in_turn` | a paste filter by which changes of one image take turns, on all servers of a store |
 
 Nothing of Glance is copied: every class and function of Glance's that is used here is the one in its wheel. Importing
 this package imports nothing; `connect` and `create_schema` load Glance when they are first asked for, so that the

@@ -219,6 +219,8 @@ def finish(state: State) -> None:
 def trusted_paste(paste: str) -> str:
     """Glance's paste file with a flavour `trusted`: its keystone pipeline with our filter in place of Keystone's.
 
+    Before Glance itself comes the filter by which changes of one image take turns (`glance_compat.in_turn`).
+
     Raises `Failure` when Glance's file no longer has that pipeline in the form this was written for.
     """
     lines = paste.splitlines()
@@ -226,6 +228,7 @@ def trusted_paste(paste: str) -> str:
     if len(keystone) != 1 or " authtoken " not in lines[keystone[0]]:
         raise Failure("Glance's glance-api-paste.ini has no keystone pipeline with authtoken: use Glance 33")
     pipeline = lines[keystone[0]].removeprefix("keystone = ").replace(" authtoken ", " trusted ")
+    pipeline = pipeline.removesuffix(" rootapp") + " in_turn rootapp"
     lines.insert(keystone[0], f"trusted = {pipeline}")
     lines += [
         "",
@@ -238,5 +241,8 @@ def trusted_paste(paste: str) -> str:
         "paste.filter_factory = glance_compat.trusted:filter_factory",
         "project = demo",
         "roles = admin,member,reader",
+        "",
+        "[filter:in_turn]",
+        "paste.filter_factory = glance_compat.in_turn:filter_factory",
     ]
     return "\n".join(lines) + "\n"

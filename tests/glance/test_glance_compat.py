@@ -99,7 +99,7 @@ def test_the_paste_file_gets_a_pipeline_without_keystone_and_keeps_the_rest() ->
     written = state.trusted_paste(shipped)
     assert set(shipped.splitlines()) <= set(written.splitlines())
     pipeline = next(line for line in written.splitlines() if line.startswith("trusted = "))
-    assert "authtoken" not in pipeline and pipeline.endswith(" trusted context rootapp")
+    assert "authtoken" not in pipeline and pipeline.endswith(" trusted context in_turn rootapp")
 
 
 def test_a_paste_file_of_another_form_is_refused() -> None:
