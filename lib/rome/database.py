@@ -44,6 +44,7 @@ from rome.table.keys import Keys
 from rome.table.schema import Catalog
 from rome.table.sequences import Sequences
 from rome.txn.leases import RowLeases
+from rome.txn.recent import Recent
 from rome.txn.retry import Failure, Journal, Replay, Weight, weigh
 from rome.txn.transaction import Isolation, Savepoint, Transaction
 
@@ -114,6 +115,7 @@ class Database:
         """Make what one process must not share with another: caches, locks, counters."""
         self._totals = Counters()
         self._counting = threading.Lock()
+        self.written = 0  # transactions of this process that wrote
         self.replay = Replay()
         self.environment = Environment(
             self._keys, CatalogCache(self._keys), Sequences(self._keys), self._utc_now, random.random, time.perf_counter
@@ -127,11 +129,14 @@ class Database:
         isolation: Isolation = Isolation.SERIALIZABLE,
         leases: RowLeases | None = None,
         under: Lease | None = None,
+        recent: Recent | None = None,
     ) -> Transaction:
         """A transaction that is planned on the newest catalogue seen; costs no round trip."""
         catalog, guard = self.environment.catalogs.planning
         expectation = None if under is None else under.expectation
-        transaction = Transaction(self.driver, isolation=isolation, guard=guard, leases=leases, under=expectation)
+        transaction = Transaction(
+            self.driver, isolation=isolation, guard=guard, leases=leases, under=expectation, recent=recent
+        )
         transaction.context = catalog
         return transaction
 
@@ -175,6 +180,7 @@ class Database:
                 totals.round_trips += stats.round_trips
                 totals.keys += stats.keys
                 totals.bytes_read += stats.bytes_read
+                self.written += transaction.committed_at is not None
 
     def release(self) -> None:
         """Give back one reference; the last one closes the store."""
@@ -306,6 +312,8 @@ class Conversation:
         self._transaction: Transaction | None = None
         self._journal = _journal()
         self._begun: list[Transaction] = []  # the tries of the current transaction
+        self._written = 0  # transactions of this connection that wrote
+        self._recent = Recent(database.environment.timer, lambda: self.database.written - self._written)
         self._savepoints: list[_NamedSavepoint] = []
         self._statements = 0
         self._explicit = False  # BEGIN was said
@@ -477,7 +485,8 @@ class Conversation:
         if self._row_leases is None:
             self._row_leases = self.database.row_leases(self.lock_timeout_ms)
         isolation = self._this_transaction or _STRONGER[self._isolation]
-        self._transaction = self.database.begin(isolation, self._row_leases, self._this_lease or self._lease)
+        recent = None if self._begun else self._recent  # a replay reads for itself
+        self._transaction = self.database.begin(isolation, self._row_leases, self._this_lease or self._lease, recent)
         self._begun.append(self._transaction)
         self._savepoints.clear()
         return self._transaction
@@ -488,6 +497,8 @@ class Conversation:
         unlocks = leases.release() if leases is not None else 0
         if self._begun:
             self.database.count(self._begun, self._statements, committed, unlocks)
+            self._written += self._begun[-1].committed_at is not None
+            self._begun[-1].leave(self._recent)
             self._begun = []
             self._journal = _journal()
             self._savepoints.clear()

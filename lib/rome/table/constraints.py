@@ -112,7 +112,7 @@ class _Orphans(NamedTuple):
 class _Level(NamedTuple):
     """What one wave asks for."""
 
-    gets: list[bytes]
+    gets: dict[bytes, bool]  # whether it is hoped that there is such a cell
     vacant: list[bytes]  # keys that no one else can have
     scans: list[Scan]
     followed: list[tuple[_RowState, ChildPath, tuple[object, ...]]]  # one for each scan
@@ -134,10 +134,14 @@ def apply(
     fresh = [state for state in map(statement.admit, changes) if state is not None]
     while fresh:
         level = statement.reads(fresh)
-        wave = Wave(level.gets, level.scans, level.vacant)
+        wave = Wave(list(level.gets), level.scans, level.vacant)
         if not any(wave):
             break
-        answer = yield wave
+        recalled = None if level.scans else tx.recall(level.gets, level.vacant)
+        if recalled is None:
+            answer = yield wave
+        else:
+            answer = WaveResult([*recalled.values(), *[None] * len(level.vacant)], [], [])
         fresh = statement.follow(level, answer)
     statement.settle()
     yield from statement.check_orphans()
@@ -181,23 +185,27 @@ class _Statement:
 
     def reads(self, fresh: list[_RowState]) -> _Level:
         """What must be known about rows that are new to the statement or have changed once more."""
-        gets: dict[bytes, None] = {}
-        level = _Level([], [], [], [])
+        gets: dict[bytes, bool] = {}
+        level = _Level({}, [], [], [])
         for state in fresh:
             if state.new is not None:
                 for each in state.row_keys():
                     if each.alone and each.moved:
-                        gets[each.key] = None
+                        gets[each.key] = False
                 for parent in state.paths.parents:
                     values = _referenced(parent, state)
                     if values is not None:
-                        gets[parent.prefix + keycode.encode(values)] = None
+                        gets.setdefault(parent.prefix + keycode.encode(values), True)
             if state.old is not None:
                 for child in state.paths.children:
                     self._scan_children(level, state, child)
-        for key in gets:
-            if key not in self.probed:
-                (level.vacant if key in self.vacant else level.gets).append(key)
+        for key, hope in gets.items():
+            if key in self.probed:
+                continue
+            if key in self.vacant:
+                level.vacant.append(key)
+            else:
+                level.gets[key] = hope
         return level
 
     def _scan_children(self, level: _Level, state: _RowState, path: ChildPath) -> None:

@@ -49,6 +49,10 @@ class Known:
         self._ranges: list[_Range] = []
         self._bytes = 0
 
+    def __len__(self) -> int:
+        """How many cells and ranges are known."""
+        return len(self._cells) + len(self._starts)
+
     def clear(self) -> None:
         """Forget everything."""
         self._cells.clear()
@@ -58,7 +62,7 @@ class Known:
 
     def learn(self, gets: Sequence[bytes], scans: Sequence[Scan], reading: Reading) -> None:
         """Take in what one reading saw. One that is too large is not taken, and then nothing is known any more."""
-        room = MAX_CELLS - len(self._cells) - len(self._starts)
+        room = MAX_CELLS - len(self)
         if len(gets) + len(scans) + sum(map(len, reading.scans)) + sum(len(rows or ()) for rows in reading.rows) > room:
             self.clear()
             return
@@ -71,13 +75,13 @@ class Known:
         if self._bytes > MAX_BYTES:
             self.clear()
 
-    def learn_absent(self, key: bytes) -> None:
-        """There is no cell at `key`, which is expected."""
-        self._cells[key] = None
+    def learn_cell(self, key: bytes, cell: Cell | None) -> None:
+        """`cell` (None: nothing) is at `key`, which is expected."""
+        self._cells[key] = cell
 
     def learn_empty(self, start: bytes, stop: bytes) -> None:
         """There is nothing in start <= key < stop, as follows from something that is expected."""
-        if len(self._cells) + len(self._starts) < MAX_CELLS:
+        if len(self) < MAX_CELLS:
             self._add_range(Scan(start, stop), [])
 
     def _add(self, found: Iterable[tuple[bytes, Cell | None]]) -> None:

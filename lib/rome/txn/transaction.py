@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
-from rome.driver.api import Driver, Expectation, ExpectLock, Patience
+from rome.driver.api import Cell, Driver, Expectation, ExpectCell, ExpectLock, Patience
 from rome.errors import Conflict, Deadlock, InactiveTransaction, InternalError, LockNotAvailable
 from rome.txn.commit import CommitProtocol, OneRoundTrip
 from rome.txn.leases import RowLeases
+from rome.txn.recent import MAX_CELLS, Recent
 from rome.txn.view import Guard, GuardChanged, Overlay, Stats, View, ViewMark
 from rome.txn.wave import Step, Wave, WaveResult
 
@@ -142,8 +143,9 @@ class Transaction:
     """
 
     __slots__ = (
-        "_blocks", "_commits", "_conflict", "_driver", "_hold", "_increments", "_isolation", "_leases", "_locks", "_overlay",
-        "_protocol", "_statement", "_under", "_view", "active", "committed_at", "context", "tape",
+        "_begun", "_blocks", "_commits", "_conflict", "_driver", "_hold", "_increments", "_isolation", "_leases",
+        "_locks", "_overlay", "_protocol", "_recalled", "_recent", "_statement", "_under", "_view", "active",
+        "committed_at", "context", "tape",
     )  # fmt: skip
 
     def __init__(
@@ -155,12 +157,14 @@ class Transaction:
         tape: Tape | None = None,
         leases: RowLeases | None = None,
         under: ExpectLock | None = None,
+        recent: Recent | None = None,
         protocol: CommitProtocol = _ONE_ROUND_TRIP,
     ) -> None:
         """Costs no round trip. `guard` is the key of a version cell and its expected version (0: no such cell).
 
         `leases` are those that the application's transaction has, of which this may be a replay; without them nothing
-        is locked. `under` is a lease without which nothing is committed.
+        is locked. `under` is a lease without which nothing is committed. `recent` is what the connection has read
+        lately; a replay goes without.
         """
         self.context: object = None
         self.tape = Tape() if tape is None else tape
@@ -176,6 +180,9 @@ class Transaction:
         self._hold = False  # keep what the statement reads
         self._statement = 0  # the overlay's mark at the beginning of the statement
         self._conflict = ""  # why the view is lost; its message
+        self._recent = recent
+        self._recalled: dict[bytes, Cell | None] = {}
+        self._begun = (0.0, 0) if recent is None else recent.now()
         self._blocks: dict[bytes, NumberBlock] = {}
         self._increments = 0
         self._locks = 0
@@ -255,6 +262,37 @@ class Transaction:
         False when that was not read. True is expected to hold until the commit.
         """
         return self._view.is_absent(key)
+
+    def recall(self, hopes: Mapping[bytes, bool], vacant: Sequence[bytes]) -> dict[bytes, Cell | None] | None:
+        """The cells at the keys of `hopes`, as the connection has read them lately, if all are as hoped: there, or not.
+
+        They are expected at the commit then, like those of a wave, and the keys of `vacant` to be absent. None when
+        they must be read: in a transaction that has read already, or that writes to one of them.
+        """
+        recent, guard = self._recent, self._view.guard
+        if not hopes or recent is None or guard is None or self._view.waves:
+            return None
+        if self._isolation is not Isolation.SERIALIZABLE:
+            return None
+        if not self._overlay.cells.keys().isdisjoint((*hopes, *vacant)):
+            return None
+        cells = recent.find(hopes, ExpectCell(*guard))
+        if cells is not None:
+            self._view.take(cells, vacant)
+            self._recalled |= cells
+        return cells
+
+    def leave(self, recent: Recent) -> None:
+        """Leave what this transaction knew to the connection's next one; nothing if it was rolled back or failed."""
+        done = self.committed_at is not None or not self._overlay.cells
+        if self._conflict or not done or self._view.guard is None or not self._view.guard_checked:
+            recent.clear()
+            return
+        known = self._view.known()
+        for key, cell in self._recalled.items():
+            known.learn_cell(key, cell)
+        if len(known) <= MAX_CELLS:
+            recent.keep(self._begun, ExpectCell(*self._view.guard), known, self._overlay.cells.keys())
 
     def note_empty(self, start: bytes, stop: bytes) -> None:
         """Take it that the store, own writes left aside, has nothing in start <= key < stop, and read nothing there.

@@ -6,7 +6,7 @@ a store with snapshots never pays for them. `Overlay` holds the buffered writes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -122,7 +122,7 @@ class View:
         else:
             for key in asked:
                 self._expect_cell(key, 0)
-                known.learn_absent(key)
+                known.learn_cell(key, None)
                 cells[key] = None
         return _answer(wave, cells, found, reading)  # type: ignore[arg-type]
 
@@ -187,6 +187,19 @@ class View:
         """Whether it is known, and expected, that the store has no cell at `key`."""
         self._learn()
         return self._known.cell(key) is None
+
+    def known(self) -> Known:
+        """All that was read and is expected. Not for a view that is still in use."""
+        self._learn()
+        return self._known
+
+    def take(self, cells: Mapping[bytes, Cell | None], vacant: Sequence[bytes]) -> None:
+        """Expect `cells`, and the guard, as another transaction has read them; and nothing at the keys of `vacant`."""
+        if self.guard is not None:
+            self._expect_cell(*self.guard)
+            self._guarded = True
+        self._expect_cells(list(cells), list(cells.values()))
+        self._expect_cells(vacant, [None] * len(vacant))
 
     def note_empty(self, start: bytes, stop: bytes) -> None:
         """The store has nothing in start <= key < stop, as follows from what is expected: it need not be asked."""
