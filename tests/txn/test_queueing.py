@@ -213,7 +213,9 @@ def test_what_is_looked_at_and_remembered_is_bounded() -> None:
     assert not hot
     hot.add(b"%d" % number for number in range(MAX_PLACES + 1))
     hot.add([b"another"])
+    assert hot
     assert hot.among({b"another": (1,)}) == []
     clock.now_s += HOT_S
+    assert not hot
     hot.add([b"another"])
     assert hot.among({b"another": (1,), b"1": (1,)}) == [b"another"]

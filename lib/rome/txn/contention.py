@@ -52,10 +52,12 @@ class HotPlaces:
         """`clock` is monotonic, in seconds."""
         self._clock = clock
         self._until_s: dict[bytes, float] = {}
+        self._latest_s = 0.0  # when the last of them is forgotten
         self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
-        return bool(self._until_s)
+        """Whether there is any; every commit asks."""
+        return bool(self._until_s) and self._clock() < self._latest_s
 
     def add(self, names: Iterable[bytes]) -> None:
         """Remember `names` for HOT_S from now."""
@@ -64,14 +66,12 @@ class HotPlaces:
             if len(self._until_s) > MAX_PLACES:
                 self._until_s = {name: until_s for name, until_s in self._until_s.items() if until_s > now_s}
             if len(self._until_s) <= MAX_PLACES:
-                self._until_s.update(dict.fromkeys(names, now_s + HOT_S))
+                self._latest_s = now_s + HOT_S
+                self._until_s.update(dict.fromkeys(names, self._latest_s))
 
     def among(self, found: Places) -> list[bytes]:
         """Those of `found` that are hot."""
         now_s = self._clock()
         with self._lock:
-            names = sorted(found.keys() & self._until_s.keys())
-            cold = [name for name in names if self._until_s[name] <= now_s]
-            for name in cold:
-                del self._until_s[name]
-        return [name for name in names if name not in cold][:MAX_NAMES]
+            hot = [name for name in found.keys() & self._until_s.keys() if self._until_s[name] > now_s]
+        return sorted(hot)[:MAX_NAMES]
