@@ -14,6 +14,7 @@ import pytest
 from rome.config import parse
 from rome.driver.api import Scan
 from rome.driver.etcd.channel import Broken, Refused
+from rome.driver.etcd.driver import EtcdView
 from rome.driver.etcd.failures import CODES, FOREIGN, PHRASES, failure, meaning
 from rome.driver.open import open_store
 from rome.errors import Conflict, InternalError, NotSupportedError, OperationalError, StoreFull, Unavailable
@@ -101,3 +102,15 @@ def test_limits_below_etcds_own_are_named(tmp_path: Path, arguments: tuple[str, 
             driver.commit((), [(b"%d" % number, b"x" * 500) for number in range(100)])
         assert value_at(driver, b"0") is None and value_at(driver, b"a") == b"1"
         driver.close()
+
+
+@servers
+def test_a_member_that_has_not_come_to_the_views_revision_is_asked_to_catch_up(server: EtcdServer) -> None:
+    driver = open_store(parse(server.url("behind", retry_ms=60_000)))
+    version = driver.commit((), [(b"a", b"1")])
+    view = EtcdView(version + 1_000_000, version)
+    for gets, scans in (([b"a"], []), ([], [Scan(b"a", b"b")])):
+        with pytest.raises(Unavailable, match="lags behind"):
+            driver.read(gets, scans, (), view)
+    assert value_at(driver, b"a") == b"1"
+    driver.close()

@@ -14,7 +14,7 @@ from rome.driver.etcd.large import APPLYING, CHUNK_OPERATIONS, GATE_TTL_S
 from rome.driver.etcd.layout import MAX_OPERATIONS
 from rome.driver.etcd.messages import TxnRequest
 from rome.errors import Conflict, DataError, LeaseLost, Unavailable
-from rome.testing.driver_life import scanned, value_at, version_of
+from rome.testing.driver_life import in_threads, scanned, value_at, version_of
 from tests.driver.etcd.test_suite import fresh_url
 from tests.servers.etcd import EtcdServer
 
@@ -271,3 +271,40 @@ def _gate(driver: EtcdDriver) -> bytes:
     looked = driver._client.transact(TxnRequest(success=[driver._keys.look()])).responses[0].response_range
     gate = driver._keys.seen(looked).gate
     return bytes(gate.value) if gate is not None else b""
+
+
+def test_commits_that_expect_much_get_through_beside_others_and_lose_nothing(url: str) -> None:
+    drivers = [open_url(parse(url)) for _ in range(3)]
+    drivers[0].commit((), writes(b"0", 200))
+    each = 15
+    stop = threading.Event()
+
+    def add(driver: EtcdDriver) -> None:
+        for _ in range(each):
+            while True:
+                reading = driver.read((), [EVERYTHING])
+                cells = reading.scans[0]
+                total = max(int(cell.value) for cell in cells if cell.key == b"000000")
+                keys = tuple(cell.key for cell in cells)
+                try:
+                    driver.commit(
+                        [ExpectRange(b"", b"\xff", reading.version, keys)], [(b"000000", b"%d" % (total + 1))]
+                    )
+                    break
+                except Conflict:
+                    continue
+
+    def disturb() -> None:
+        while not stop.is_set():
+            drivers[2].commit((), [(b"\xff\xff", b"elsewhere")])
+
+    noise = threading.Thread(target=disturb)
+    noise.start()
+    try:
+        in_threads([lambda: add(drivers[0]), lambda: add(drivers[1])])
+    finally:
+        stop.set()
+        noise.join()
+    assert value_at(drivers[0], b"000000") == b"%d" % (2 * each)
+    for driver in drivers:
+        driver.close()

@@ -170,7 +170,6 @@ class Channel:
             if not body:
                 break
             if not part:
-                self._flush()
                 self._receive()
         self._flush()
         return stream
@@ -180,6 +179,7 @@ class Channel:
             self._socket.sendall(data)
 
     def _receive(self) -> None:
+        self._flush()  # what h2 has to acknowledge; after the last answer that goes with the next call
         data = self._socket.recv(_RECEIVE_BYTES)
         if not data:
             raise Broken("the connection was closed")
@@ -187,7 +187,6 @@ class Channel:
         if self._unacknowledged > 1 << 24:
             self._http.increment_flow_control_window(self._unacknowledged)
             self._unacknowledged = 0
-        self._flush()
 
     def _take(self, data: bytes) -> None:
         for event in self._http.receive_data(data):

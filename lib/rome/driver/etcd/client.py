@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from rome.config import StoreURL
 from rome.driver.etcd.channel import Channel, Method
 from rome.driver.etcd.connections import Connections, Endpoints
-from rome.driver.etcd.failures import FOREIGN, LeaseGone, failure, meaning
+from rome.driver.etcd.failures import FINAL, FOREIGN, failure, meaning
 from rome.driver.etcd.messages import (
     LeaseGrantRequest,
     LeaseGrantResponse,
@@ -95,7 +95,7 @@ class Client:
         while True:
             try:
                 return attempt()
-            except LeaseGone:
+            except FINAL:
                 raise
             except Unavailable as error:
                 if not isinstance(error.__cause__, FOREIGN) or not again(error) or self.clock() + wait_s >= end:
@@ -109,7 +109,7 @@ class Client:
             answers = channel.exchange(calls, self._read_s)
         except FOREIGN as error:
             found = failure(error, self.place)
-            if isinstance(found, Unavailable) and not isinstance(found, LeaseGone):
+            if isinstance(found, Unavailable) and not isinstance(found, FINAL):
                 self._connections.drop(channel)
                 if meaning(error).elsewhere:
                     self._endpoints.pass_on()

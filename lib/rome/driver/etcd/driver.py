@@ -35,6 +35,7 @@ TRAITS = Traits(
 )
 LIMIT: Final = 1 << 63  # of counters
 NEVER: Final = -1  # no key was last written at this revision
+LOOKS: Final = 3  # of a commit that expects much, before it makes the others wait
 GUESSES: Final = 1024  # counters whose last number is remembered
 
 
@@ -181,10 +182,11 @@ class EtcdDriver:
                 operations = [keys.write(key, value) for key, value in writes]
                 operations += (keys.counted(), *self._marks.put(mark))
                 request = transaction([layout.absent(keys.gate), *must, *compared], operations, failure)
-                if request is None:
-                    answer = self._gate.commit(Plan(expect, writes, mark, must, failure))
-                else:
+                if request is not None:
                     answer = self._client.once(request, mark)
+                else:
+                    plan = Plan(expect, writes, mark, must, failure)
+                    answer = self._commit_looked(plan, operations) or self._gate.commit(plan)
             except LeaseGone:
                 self._marks.forget_lease()
                 continue
@@ -195,6 +197,34 @@ class EtcdDriver:
             version = self._settled(answer, expect, mark)
             if version is not None:
                 return version
+
+    def _commit_looked(self, plan: Plan, operations: Sequence[Message]) -> Message | None:
+        """A commit that expects more than is compared at once: looked at first, then made if no one committed since.
+
+        None if what it writes is too much, too, or if others were faster each time.
+        """
+        for _ in range(LOOKS):
+            looked = self._client.transact(TxnRequest(success=plan.failure))
+            gate, version = self._keys.seen(looked.responses[0].response_range)
+            marked = any(response.response_range.kvs for response in looked.responses[1:])
+            if gate is not None or marked:
+                looked.succeeded = False
+                return looked
+            unmoved = [layout.absent(self._keys.gate), layout.unchanged(self._keys.head, version), *plan.compare]
+            request = transaction(unmoved, operations, plan.failure)
+            if request is None:
+                return None
+            try:
+                self._reader.check(plan.expect, int(looked.header.revision))
+            except Conflict:
+                self._locks.check(plan.expect)
+                raise
+            answer = self._client.once(request, plan.mark)
+            if answer.succeeded or self._keys.seen(answer.responses[0].response_range).version == version:
+                return answer
+            if any(response.response_range.kvs for response in answer.responses[1:]):
+                return answer
+        return None
 
     def _expect_only(self, expect: Sequence[Expectation]) -> int:
         """The commit counter of a state in which everything is as expected."""
@@ -257,7 +287,7 @@ class EtcdDriver:
             # otherwise.
             answer = self._client.transact(
                 TxnRequest(
-                    compare=[layout.unchanged(place, revision if abs(after) < LIMIT else NEVER)],
+                    compare=[layout.unchanged(place, revision if -LIMIT <= after < LIMIT else NEVER)],
                     success=[layout.put(place, b"%d" % after)],
                     failure=[layout.get(place)],
                 )

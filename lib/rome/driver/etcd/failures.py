@@ -23,6 +23,10 @@ class LeaseGone(Unavailable):
     """A lease of etcd that the call named has run out; nothing was written."""
 
 
+class Behind(Unavailable):
+    """The member that was asked has not come to the revision that the call named."""
+
+
 class Meaning(NamedTuple):
     """The error that the client's becomes, and what to do about it."""
 
@@ -77,6 +81,7 @@ PHRASES: dict[str, Meaning] = {
     "etcdserver: mvcc: required revision has been compacted": Meaning(
         Conflict, "the state that this transaction read has been compacted away: run it again"
     ),
+    "etcdserver: mvcc: required revision is a future revision": Meaning(Behind, "a member lags behind the others"),
     "etcdserver: mvcc: database space exceeded": _FULL,
     "etcdserver: no space": _FULL,
     "etcdserver: corrupt cluster": _CORRUPT,
@@ -144,6 +149,9 @@ def failure(error: Exception, place: str) -> DatabaseError:
     found = meaning(error)
     return found.kind(f"{place}: {found.advice} ({error})", sqlstate=found.sqlstate)
 
+
+FINAL = (LeaseGone, Behind)
+"""What is no fault of the connection, and no better when the same call is sent again."""
 
 FOREIGN = (OSError, H2Error, Refused, Broken)
 """What to catch around a call of the client."""

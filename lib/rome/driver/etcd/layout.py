@@ -53,8 +53,13 @@ class Layout:
         self.sessions = root + b"session/"
 
     def get(self, key: bytes, revision: int = 0) -> Message:
-        """The operation that reads the cell at `key`, of the newest state with `revision` 0."""
-        return RequestOp(request_range=RangeRequest(key=self.cells + key, revision=revision))
+        """The operation that reads the cell at `key`, of the newest state with `revision` 0.
+
+        At a revision that is known the member that is asked need not ask the others whether there is a newer one.
+        """
+        return RequestOp(
+            request_range=RangeRequest(key=self.cells + key, revision=revision, serializable=revision > 0)
+        )
 
     def scan(self, scan: Scan, revision: int = 0) -> Message:
         """The operation that reads the cells of `scan`, which is not empty."""
@@ -64,6 +69,7 @@ class Layout:
                 range_end=self.cells + scan.stop,
                 limit=scan.limit or 0,
                 revision=revision,
+                serializable=revision > 0,
                 sort_order=DESCEND if scan.reverse else 0,
             )
         )

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from rome.driver.api import Cell, Expectation, ExpectCell, ExpectRange, Scan
 from rome.driver.etcd.client import TXN, Client
+from rome.driver.etcd.failures import Behind
 from rome.driver.etcd.layout import MAX_OPERATIONS, MAX_TXN_BYTES, Layout
 from rome.driver.etcd.messages import Message, RangeRequest, RequestOp, TxnRequest
 from rome.errors import Conflict
@@ -68,6 +69,14 @@ class Reader:
 
     def ranges(self, operations: Sequence[Message]) -> list[Message]:
         """The answers to operations that read, each at a revision of its own or the newest."""
+        try:
+            return self._ranges(operations)
+        except Behind:
+            for operation in operations:
+                operation.request_range.serializable = False
+            return self._ranges(operations)
+
+    def _ranges(self, operations: Sequence[Message]) -> list[Message]:
         found: list[Message] = []
         requests = [(TXN, TxnRequest(success=part)) for part in _parts(operations)]
         for at in range(0, len(requests), AT_ONCE):
