@@ -152,10 +152,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def contest(url: str, directory: Path, *, clients: int, workers: int) -> Iterator[Contest]:
-    """Two servers of `workers` processes each on the store at `url`, with one directory of image files."""
+def contest(url: str, directory: Path, *, clients: int, workers: int, in_turn: bool) -> Iterator[Contest]:
+    """Two servers of `workers` processes each on the store at `url`, with one directory of image files.
+
+    They are as `glance-on-rome` starts them; without `in_turn`, changes of one image do not take turns.
+    """
     ports = [free_port(), free_port()]
     state = prepare(directory / "glance", None, url, ports[0])
+    if not in_turn:
+        paste = state.config_dir / "glance-api-paste.ini"
+        paste.write_text(paste.read_text().replace(" in_turn rootapp", " rootapp"))
     schema.sync(state, lambda: None)
     finish(state)
     with ExitStack() as stack:
