@@ -14,7 +14,7 @@ from rome.driver.api import Driver, Patience
 from rome.driver.open import open_store
 from rome.errors import InterfaceError, LeaseLost, Unavailable
 from rome.lock import Lease, LockManager
-from rome.lock.keeper import Keeper
+from rome.lock.keeper import Keeper, Kept
 from rome.lock.names import encode_name
 from rome.testing.driver_life import in_child, in_threads
 from rome.testing.instruments import Fault, Faulty, Recorder
@@ -165,6 +165,49 @@ def test_a_reply_to_a_renewal_that_comes_after_the_time_says_nothing(driver: Dri
     keeper.close()
 
 
+def test_a_renewal_that_was_under_way_when_the_time_was_lengthened_counts_as_it_was_sent(
+    driver: Driver, clock: Clock
+) -> None:
+    kept: list[Kept] = []
+    faulty = Faulty(
+        driver, script=[Fault.DELAY], sleep=lambda seconds: keeper.lengthen(kept[0], 2 * LONG_MS)
+    )
+    keeper = Keeper(faulty, clock.seconds)
+    driver.lock(A, [b"x"], LONG_MS, Patience.WAIT)
+    kept.append(keeper.keep(A, LONG_MS, clock.seconds()))
+    keeper._renew(kept[0])
+    clock.advance(LONG_MS - 1)
+    assert not kept[0].lost
+    keeper._renew(kept[0])
+    clock.advance(2 * LONG_MS - 1)
+    assert not kept[0].lost
+    clock.advance(1)
+    assert kept[0].lost
+    keeper.close()
+
+
+def test_a_lease_is_renewed_though_the_threads_only_other_was_released_while_it_waited(driver: Driver) -> None:
+    stored = encode_name("", "y")
+    driver.lock(A, [stored], LONG_MS, Patience.WAIT)
+    with LockManager(driver) as locks:
+        had: list[Lease] = []
+        got: list[Lease] = []
+
+        def wait() -> None:
+            had.append(locks.hold("x", ttl_ms=SHORT_MS))
+            got.append(locks.hold("y", ttl_ms=SHORT_MS, wait_ms=LONG_MS))
+
+        def release() -> None:
+            until(lambda: driver.locks(stored)[0].waiting, 0)
+            had[0].release()
+            driver.unlock(A)
+
+        in_threads([wait, release])
+        pause(1.5 * SHORT_MS)
+        assert not got[0].lost
+        assert [holder.token for holder in locks.holders()] == [got[0].token]
+
+
 def test_a_callback_that_fails_ends_no_renewal(driver: Driver, capfd: pytest.CaptureFixture[str]) -> None:
     def fail(lease: Lease) -> None:
         raise ZeroDivisionError(lease.name)
@@ -198,6 +241,33 @@ def test_what_could_not_be_released_is_released_with_the_next_thing_that_is(driv
         assert again.token > lease.token
         again.release()
         assert [holder.name for holder in locks.holders()] == ["kept"]
+
+
+def test_a_lock_that_was_given_without_a_reply_is_given_up_with_the_next_thing_that_is(driver: Driver) -> None:
+    faulty = Faulty(driver, script=[None, Fault.DROP_AFTER, Fault.DROP_BEFORE])
+    with LockManager(faulty) as locks, locks.hold("kept", ttl_ms=LONG_MS):
+        with pytest.raises(Unavailable):
+            locks.hold("x", wait_ms=LONG_MS)
+        assert [holder.name for holder in locks.holders()] == ["kept", "x"]
+        with locks.hold("y", ttl_ms=LONG_MS):
+            assert [holder.name for holder in locks.holders()] == ["kept", "y"]
+
+
+def test_who_stands_still_while_it_waits_for_another_lock_is_told_that_it_lost_the_first(
+    store: Driver, clock: Clock
+) -> None:
+    def stand_still(seconds: float) -> None:
+        clock.advance(LONG_MS)
+        store.unlock(A)
+
+    store.lock(A, [encode_name("", "y")], 2 * LONG_MS, Patience.WAIT)
+    with LockManager(store, clock=clock.seconds, sleep=stand_still) as locks:
+        first = locks.hold("x", ttl_ms=LONG_MS)
+        with pytest.raises(LeaseLost, match="lost the leases"):
+            locks.hold("y", wait_ms=2 * LONG_MS)
+        assert first.lost
+        assert locks.holders() == []
+        assert not locks.hold("x", wait_ms=0).lost
 
 
 def test_a_block_ends_quietly_when_the_store_is_out_of_reach_and_the_lock_runs_out(driver: Driver) -> None:

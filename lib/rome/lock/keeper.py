@@ -34,11 +34,11 @@ class Kept:
         self._ttl_ms = ttl_ms
         self._on_lost = on_lost
         self._lost = False
-        self._count_from(asked_s)
+        self._count_from(asked_s, ttl_ms)
 
-    def _count_from(self, asked_s: float) -> None:
-        self._certain_until_s = asked_s + self._ttl_ms / 1000
-        self._due_s = asked_s + self._ttl_ms * RENEWED_AFTER / 1000
+    def _count_from(self, asked_s: float, ttl_ms: int) -> None:
+        self._certain_until_s = asked_s + ttl_ms / 1000
+        self._due_s = asked_s + ttl_ms * RENEWED_AFTER / 1000
 
     @property
     def lost(self) -> bool:
@@ -82,12 +82,9 @@ class Keeper:
         return kept
 
     def lengthen(self, kept: Kept, ttl_ms: int) -> None:
-        """Renew `kept` at once, and from now on for `ttl_ms` if that is longer."""
+        """Renew `kept` for `ttl_ms` from its next renewal on, if that is longer than before."""
         with self._turn:
-            if ttl_ms > kept._ttl_ms:
-                kept._ttl_ms = ttl_ms
-                kept._due_s = self._clock()
-                self._turn.notify()
+            kept._ttl_ms = max(kept._ttl_ms, ttl_ms)
 
     def forget(self, kept: Kept) -> None:
         """Renew `kept` no more; if it was not lost before, it is never called lost."""
@@ -127,20 +124,20 @@ class Keeper:
             return None
 
     def _renew(self, kept: Kept) -> None:
-        asked_s = self._clock()
+        asked_s, ttl_ms = self._clock(), kept._ttl_ms
         lives = False
         if asked_s < kept._certain_until_s:
             try:
-                lives = self._driver.renew(kept.session, kept._ttl_ms)
+                lives = self._driver.renew(kept.session, ttl_ms)
             except Error:  # whatever it was, there may be time to try again
                 with self._turn:
-                    again_s = self._clock() + kept._ttl_ms * TRIED_AGAIN_AFTER / 1000
+                    again_s = self._clock() + ttl_ms * TRIED_AGAIN_AFTER / 1000
                     kept._due_s = min(again_s, max(kept._certain_until_s, asked_s))
                 return
         with self._turn:
             # A reply after that time says nothing: the session may have run out and begun anew, with nothing.
             if lives and self._clock() < kept._certain_until_s:
-                kept._count_from(asked_s)
+                kept._count_from(asked_s, ttl_ms)
                 return
         self._lose(kept)
 

@@ -219,7 +219,7 @@ class LeaseSuite:
                     if turns[number] == each and not when_first_was_done:
                         when_first_was_done.update(turns)
 
-        runs = [lambda number=number: run(number) for number in range(8)]  # type: ignore[misc]
+        runs = [lambda number=number: run(number) for number in range(8)]
         in_threads([open_gate, *runs])
         assert turns == dict.fromkeys(range(8), each)
         assert min(when_first_was_done[number] for number in range(8)) >= each // 2, when_first_was_done
