@@ -13,7 +13,7 @@ from rome.driver.etcd import EtcdDriver, layout, open_url
 from rome.driver.etcd.large import APPLYING, CHUNK_OPERATIONS, GATE_TTL_S
 from rome.driver.etcd.layout import MAX_OPERATIONS
 from rome.driver.etcd.messages import TxnRequest
-from rome.errors import Conflict, DataError, LeaseLost, Unavailable
+from rome.errors import Conflict, DataError, LeaseLost, OutcomeUnknown, Unavailable
 from rome.testing.driver_life import in_threads, scanned, value_at, version_of
 from tests.driver.etcd.test_suite import fresh_url
 from tests.servers.etcd import EtcdServer
@@ -34,6 +34,7 @@ class Dying(EtcdDriver):
 
     calls = 0
     last: int | None = None
+    error: BaseException = Killed()
 
     def die_before(self, last: int | None) -> None:
         """Count from now on."""
@@ -46,7 +47,7 @@ class Dying(EtcdDriver):
         def counted(work: Callable[..., object]) -> Callable[..., object]:
             def call(*arguments: object) -> object:
                 if self.last is not None and self.calls >= self.last:
-                    raise Killed
+                    raise self.error
                 self.calls += 1
                 return work(*arguments)
 
@@ -271,6 +272,23 @@ def _gate(driver: EtcdDriver) -> bytes:
     looked = driver._client.transact(TxnRequest(success=[driver._keys.look()])).responses[0].response_range
     gate = driver._keys.seen(looked).gate
     return bytes(gate.value) if gate is not None else b""
+
+
+def test_what_fails_after_the_decision_leaves_the_outcome_unknown_and_the_question_makes_it(
+    url: str, driver: EtcdDriver
+) -> None:
+    last = steps(url, MANY)
+    for back in range(1, 4):
+        failing = Dying(parse(url)).arm()
+        failing.error = Unavailable("the network is gone")
+        failing.die_before(last - back)
+        value, mark = b"%d" % back, b"failing %d" % back
+        with pytest.raises(OutcomeUnknown) as caught:
+            failing.commit((), writes(value), mark)
+        assert caught.value.mark == mark
+        assert driver.outcome(mark) == version_of(driver)
+        assert values(driver) == {value}
+        failing.close()
 
 
 def test_commits_that_expect_much_get_through_beside_others_and_lose_nothing(url: str) -> None:

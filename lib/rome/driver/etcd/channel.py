@@ -79,7 +79,7 @@ class _Stream:
             elif name == b"grpc-message":
                 self.message = unquote(value.decode("utf-8", "replace"))
             elif name == b":status" and value != b"200":
-                raise Broken(f"it answered with HTTP status {value.decode('ascii', 'replace')}", sent=False)
+                raise Broken(f"it answered with HTTP status {value.decode('ascii', 'replace')}")
 
     def answer(self) -> Message:
         """The message that came back. Raises Refused."""

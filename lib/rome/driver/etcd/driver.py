@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from rome.config import StoreURL
@@ -20,7 +21,7 @@ from rome.driver.etcd.messages import Message, TxnRequest
 from rome.driver.etcd.reader import ROW_CHANGED, Reader
 from rome.driver.etcd.sessions import MIN_TTL_MS
 from rome.driver.sizes import check_counter, check_keys, check_writes
-from rome.errors import Conflict, InterfaceError, Unavailable
+from rome.errors import Conflict, InterfaceError, OperationalError, Unavailable
 
 TRAITS = Traits(
     scope=Scope.STORE,
@@ -164,7 +165,8 @@ class EtcdDriver:
             self._reader.check(expect, decided)
             found = self._reader.at(decided, gets, scans)
         except Conflict:
-            self._gate.complete(gate)  # should that state be compacted away, no one could read until it is done
+            with suppress(OperationalError):  # should that state be compacted away, no one could read until it is done
+                self._gate.complete(gate)
             raise
         return Reading(version, EtcdView(decided, version), *found)
 
@@ -264,8 +266,7 @@ class EtcdDriver:
         if marks[0].value == FENCED:
             return None
         if gates and decided_at(gates[0]) and mark_of(gates[0]) == mark:
-            self._gate.complete(gates[0])
-            return self.outcome(mark)
+            return self._gate.see_through(decided_at(gates[0]), mark)
         return int(marks[0].mod_revision)
 
     def count(self, ranges: Sequence[tuple[bytes, bytes]]) -> list[int]:

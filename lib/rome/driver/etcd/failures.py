@@ -47,7 +47,9 @@ _LATE = Meaning(
     elsewhere=True,
 )  # fmt: skip
 _DEFECT = Meaning(InternalError, "the server refused a call that ROME should not have made; please report it")
-_FOREIGN_TONGUE = Meaning(Unavailable, "what answers there does not speak etcd's protocol", elsewhere=True)
+_FOREIGN_TONGUE = Meaning(
+    Unavailable, "what answers there does not speak etcd's protocol", lost=True, elsewhere=True
+)
 _LOGIN = Meaning(OperationalError, "the server refuses the user or the password: mend the URL", "28P01")
 _NO_LOGIN = Meaning(OperationalError, "the server wants a user and a password: give them in the URL", "28000")
 _EXPIRED = Meaning(Unavailable, "the login has expired", login=True)

@@ -23,7 +23,7 @@ from rome.driver.etcd.client import KEEP_ALIVE, Client
 from rome.driver.etcd.layout import Layout, transaction
 from rome.driver.etcd.marks import Marks
 from rome.driver.etcd.messages import LeaseKeepAliveRequest, Message, RangeRequest, RequestOp, TxnRequest
-from rome.errors import OperationalError, Unavailable
+from rome.errors import OperationalError, OutcomeUnknown, Unavailable
 
 GATE_TTL_S: Final = 5  # of who took the gate and has not decided yet
 CHUNK_BYTES: Final = 1_200_000
@@ -96,13 +96,22 @@ class Gate:
                 decide = transaction([mine, *plan.compare], [applying, *self._marks.put(plan.mark)], plan.failure)
                 answer = client.once(decide, plan.mark)
                 if answer.succeeded:
-                    decided = int(answer.header.revision)
-                    return self.finish(decided, plan.mark) or self._version_of(plan.mark)
+                    return self.see_through(int(answer.header.revision), plan.mark)
         except OperationalError:
             self._give_back(mine)
             raise
         self._give_back(mine)
         return answer
+
+    def see_through(self, decided: int, mark: bytes) -> int:
+        """The commit counter at which the commit that was decided at the revision `decided` is seen, after it is.
+
+        Raises OutcomeUnknown: no failure makes it undone.
+        """
+        try:
+            return self.finish(decided, mark) or self._version_of(mark)
+        except OperationalError as error:
+            raise OutcomeUnknown(f"{error}; but the commit is decided, and will be made", mark=mark) from error
 
     def _version_of(self, mark: bytes) -> int:
         """The commit counter of the commit marked `mark`, which others have finished."""
