@@ -15,9 +15,10 @@ from rome.errors import LeaseLost
 from rome.lock import Lease, LockManager
 from tests.transactions.speaker import say
 
-INCREMENTS = 25
+INCREMENTS = 15
 INCREMENTS_NIGHTLY = 100
-LEASE_MS = 1_000
+LATE_MS = 2_000  # short, as its end is waited for
+LONG_MS = 60_000
 OPEN_TRANSACTIONS = 10
 ANSWER_S = 120
 NEXT_JOB = "SELECT id FROM jobs WHERE state = 'new' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED"
@@ -71,9 +72,9 @@ class LateWriter:
         self._process = spawn.Process(target=_write_late, args=(url, other), daemon=True)
         self._process.start()
 
-    def begin(self, count: int) -> None:
+    def begin(self, count: int, ttl_ms: int) -> None:
         """Take the lease, and begin the first of `count` transactions."""
-        self._pipe.send(count)
+        self._pipe.send((count, ttl_ms))
         assert self._pipe.poll(ANSWER_S)
         assert self._pipe.recv() == "begun"
 
@@ -102,9 +103,9 @@ class LateWriter:
 
 
 def _write_late(url: str, pipe: Connection) -> None:
-    count = pipe.recv()
+    count, ttl_ms = pipe.recv()
     with LockManager(url) as locks:
-        lease = locks.hold("late", ttl_ms=LEASE_MS)
+        lease = locks.hold("late", ttl_ms=ttl_ms)
         careless = cast(Lease, Careless(lease.expectation))
         opened = [dbapi.connect(url) for _ in range(OPEN_TRANSACTIONS)]
         for number, connection in enumerate(opened):

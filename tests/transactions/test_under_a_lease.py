@@ -213,7 +213,7 @@ def test_no_write_of_a_holder_that_stood_still_gets_in_after_its_time(
     connection: dbapi.Connection, locks: LockManager, late_writer: lockers.LateWriter, count: int
 ) -> None:
     """It is stopped with open transactions, another takes the lease and writes, and it goes on as if nothing were."""
-    late_writer.begin(count)
+    late_writer.begin(count, lockers.LATE_MS)
     late_writer.stop()
     with locks.hold("late", wait_ms=60_000) as lease:
         connection.begin(under=lease)
@@ -231,6 +231,6 @@ def test_a_holder_that_does_not_stand_still_gets_every_write_in(
     connection: dbapi.Connection, late_writer: lockers.LateWriter
 ) -> None:
     """So that the test above can fail."""
-    late_writer.begin(LATE_WRITES)
+    late_writer.begin(LATE_WRITES, lockers.LONG_MS)
     late_writer.go_on()
     assert late_writer.end() == (LATE_WRITES, LATE_WRITES)

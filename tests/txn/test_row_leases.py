@@ -16,7 +16,7 @@ from rome.lock.keeper import Keeper
 from rome.testing.instruments import Recorder
 from rome.txn.leases import RowLeases
 
-SHORT_MS = 200
+SHORT_MS = 1000  # a renewal is due after a third of it
 ROWS = [b"row 1", b"row 2", b"row 3"]
 
 MakeLeases = Callable[..., RowLeases]
@@ -106,10 +106,10 @@ def test_who_closes_a_circle_gives_way(driver: Recorder, leases: MakeLeases) -> 
 def test_they_are_renewed_while_their_transaction_does_nothing(driver: Recorder, leases: MakeLeases) -> None:
     mine = leases(ttl_ms=SHORT_MS)
     mine.take(ROWS, Patience.WAIT, "t")
-    until = time.monotonic() + 4 * SHORT_MS / 1000
+    until = time.monotonic() + 1.5 * SHORT_MS / 1000
     while time.monotonic() < until:
         assert not are_free(driver, ROWS)
-        time.sleep(SHORT_MS / 4000)
+        time.sleep(SHORT_MS / 20_000)
     mine.release()
     assert are_free(driver, ROWS)
 
@@ -118,7 +118,7 @@ def test_they_run_out_when_no_one_renews_them(driver: Recorder, leases: MakeLeas
     mine = leases(ttl_ms=SHORT_MS)
     mine.take(ROWS, Patience.WAIT, "t")
     keeper.close()  # the process stands still
-    time.sleep(2 * SHORT_MS / 1000)
+    time.sleep(1.2 * SHORT_MS / 1000)
     assert are_free(driver, ROWS)
 
 
