@@ -18,7 +18,7 @@ from tests.transactions.speaker import Connect, ask, problems, say, say_all
 PROCESSES = 6
 PROCESSES_NIGHTLY = 16
 JOBS = 60
-ANSWER_S = 300
+ANSWER_S = 900  # on a busy machine, at night
 NIGHTLY = pytest.mark.nightly
 
 
