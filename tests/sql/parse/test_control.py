@@ -49,7 +49,8 @@ def test_a_lock_timeout_is_in_milliseconds_or_with_its_unit(sql: str, act: Act, 
 @pytest.mark.parametrize(
     "sql",
     ["SET lock_timeout", "SET lock_timeout = -1", "SET lock_timeout = '5 h'", "SET lock_timeout = '5",
-     "SET lock_timeout 5", "SET lock_timeout = 1.5", "SET GLOBAL lock_timeout = 5", "SET lock_timeouts = 5", "SET lock_timeout = :p"],
+     "SET lock_timeout 5", "SET lock_timeout = 1.5", "SET GLOBAL lock_timeout = 5", "SET lock_timeouts = 5",
+     "SET lock_timeout = :p"],
 )  # fmt: skip
 def test_anything_else_in_its_place_is_refused(sql: str) -> None:
     try:
