@@ -89,59 +89,58 @@ def test_one_leader_after_the_other_is_killed_and_nothing_acknowledged_is_lost(t
     kill_leaders(tmp_path, 6)
 
 
-def wait_for_replicas(primary: Callable[[], RedisServer], replicas: int) -> None:
-    """Until so many follow the primary, which on a busy machine may become another one meanwhile."""
+def wait_for_replica(primary: Callable[[], RedisServer]) -> None:
+    """Until one follows the primary, which on a busy machine may become another one meanwhile."""
     end = time.monotonic() + FAILOVER_S
-    while primary().client().info("replication").get(f"slave{replicas - 1}", {}).get("state") != "online":
+    while primary().client().info("replication").get("slave0", {}).get("state") != "online":
         assert time.monotonic() < end, "no replica came"
         time.sleep(0.01)
 
 
 def fail_over(directory: Path, failovers: int) -> None:
-    """Kill the primary of three servers under load, again and again; the dead one comes back as a replica."""
+    """Kill the primary of two servers under load, again and again; the dead one comes back as the other's replica.
+
+    Every replica that can take over confirms each commit, so even a failover that no one asked for, of a primary that
+    is only slow, loses nothing.
+    """
     one = RedisServer(directory / "one", *DURABLE)
-    others = [
-        RedisServer(directory / name, *DURABLE, "--replicaof", f"127.0.0.1 {one.port}") for name in ("two", "three")
-    ]
-    by_port = {server.port: server for server in (one, *others)}
-    try:
-        for server in by_port.values():
-            server.start()
-        with Sentinel(directory / "sentinel", one) as sentinel:
+    two = RedisServer(directory / "two", *DURABLE, "--replicaof", f"127.0.0.1 {one.port}")
+    with one, two, Sentinel(directory / "sentinel", one) as sentinel:
 
-            def primary() -> int:
-                return int(sentinel.client().sentinel_get_master_addr_by_name("main")[1])
+        def primary() -> RedisServer:
+            _, port = sentinel.client().sentinel_get_master_addr_by_name("main")
+            return one if int(port) == one.port else two
 
-            def disturb(record: Record) -> None:
-                for _ in range(failovers):
-                    wait_for_replicas(lambda: by_port[primary()], 2)
-                    wait_until_done(record, 40)
-                    dead = by_port[primary()]
-                    dead.kill()
-                    wait_until_done(record, 40, within_s=FAILOVER_S)
-                    assert primary() != dead.port
-                    if failovers > 1:
-                        dead.start()
-                        dead.client().execute_command("REPLICAOF", "127.0.0.1", str(primary()))
+        def disturb(record: Record) -> None:
+            for _ in range(failovers):
+                wait_for_replica(primary)
+                wait_until_done(record, 40)
+                dead = primary()
+                dead.kill()
+                end = time.monotonic() + FAILOVER_S
+                while primary() is dead:
+                    assert time.monotonic() < end, "Sentinel does not fail over"
+                    time.sleep(0.01)
+                dead.start()
+                dead.client().execute_command("REPLICAOF", "127.0.0.1", str(primary().port))
+                wait_until_done(record, 40, within_s=FAILOVER_S)
 
-            hosts = f"127.0.0.1:{sentinel.port}"
-            url = f"rome+redis:///bank?sentinel=main&hosts={hosts}&wait_replicas=1&connect_timeout_ms=500"
-            end = time.monotonic() + FAILOVER_S
-            while len(sentinel.client().sentinel_slaves("main")) < 2:
-                assert time.monotonic() < end, "Sentinel does not see the replicas"
-                time.sleep(0.05)
-            open_bank(url)
-            record = under_load(alone(url), disturb)
-            audit(url, record.tallies)
-    finally:
-        for server in by_port.values():
-            server.kill()
+        hosts = f"127.0.0.1:{sentinel.port}"
+        url = f"rome+redis:///bank?sentinel=main&hosts={hosts}&wait_replicas=1&wait_ms=500&connect_timeout_ms=500"
+        wait_for_replica(primary)
+        end = time.monotonic() + FAILOVER_S
+        while not sentinel.client().sentinel_slaves("main"):
+            assert time.monotonic() < end, "Sentinel does not see the replica"
+            time.sleep(0.05)
+        open_bank(one.url("bank"))
+        record = under_load(alone(url), disturb)
+        audit(url, record.tallies)
 
 
-def test_a_failover_through_sentinel_loses_nothing_that_a_replica_confirmed(tmp_path: Path) -> None:
+def test_a_failover_through_sentinel_loses_nothing_that_the_replica_confirmed(tmp_path: Path) -> None:
     fail_over(tmp_path, 1)
 
 
 @pytest.mark.nightly
-def test_failovers_one_after_the_other_lose_nothing_that_a_replica_confirmed(tmp_path: Path) -> None:
+def test_failovers_one_after_the_other_lose_nothing_that_the_replica_confirmed(tmp_path: Path) -> None:
     fail_over(tmp_path, 6)
