@@ -133,7 +133,7 @@ def test_a_lease_whose_time_is_over_is_lost_before_its_keeper_has_looked() -> No
     assert not lease.lost
     now_s += 0.001
     assert lease.lost
-    assert driver.renew(lease._sitting.session, LONG_MS), "the store's own clock had not moved"
+    assert driver.renew(lease._thread_session.id, LONG_MS), "the store's own clock had not moved"
     now_s -= 1
     assert lease.lost, "it was lost and came back"
     locks.close()

@@ -13,16 +13,16 @@ from rome.errors import InterfaceError, LeaseLost, OperationalError
 from rome.lock.keeper import Keeper, Kept
 
 
-class Sitting:
+class ThreadSession:
     """The locks that one thread has through one manager, under one session: they live and are lost together.
 
     Its time, `ttl_ms`, only grows: a session that was told to live longer must not be told later to live shorter, while
     its keeper counts on the longer time.
     """
 
-    def __init__(self, keeper: Keeper, session: bytes) -> None:
+    def __init__(self, keeper: Keeper, id: bytes) -> None:
         self.keeper = keeper
-        self.session = session
+        self.id = id  # what the store knows the session by
         self.process = os.getpid()
         self.ttl_ms = 1
         self.leases: dict[bytes, Lease] = {}
@@ -39,14 +39,15 @@ class Sitting:
     @property
     def lost(self) -> bool:
         """Whether the session is lost."""
-        return self.process != os.getpid() or (self.kept is not None and self.kept.lost)
+        kept = self.kept  # another thread may be releasing the last lease
+        return self.process != os.getpid() or (kept is not None and kept.lost)
 
     def enter(self, lease: Lease, asked_s: float) -> None:
         """`lease` is the session's since a request that was sent at `asked_s`."""
         with self._turn:
             self.leases[lease.stored_name] = lease
             if self.kept is None:
-                self.kept = self.keeper.keep(self.session, self.ttl_ms, asked_s, self._tell)
+                self.kept = self.keeper.keep(self.id, self.ttl_ms, asked_s, self._tell)
             else:
                 self.keeper.lengthen(self.kept, self.ttl_ms)
 
@@ -64,7 +65,7 @@ class Sitting:
         with self._settling:  # an unlocking that another thread began must not arrive after the lock is taken again
             owed = list(self.owed)
             if owed:
-                driver.unlock(self.session, owed)
+                driver.unlock(self.id, owed)
                 self.owed.difference_update(owed)
 
     def _tell(self) -> None:
@@ -86,7 +87,7 @@ class Lease:
     def __init__(
         self,
         driver: Driver,
-        sitting: Sitting,
+        thread_session: ThreadSession,
         name: str,
         stored_name: bytes,
         token: int,
@@ -96,7 +97,7 @@ class Lease:
         self.token = token
         self.stored_name = stored_name
         self._driver = driver
-        self._sitting = sitting
+        self._thread_session = thread_session
         self._on_lost = on_lost
         self._released = False
 
@@ -111,7 +112,7 @@ class Lease:
         Between a look at this and what is done next any time may pass: only the store can tell for certain, when a
         commit carries `expectation`, or whoever is given `token`.
         """
-        return self._sitting.lost
+        return self._thread_session.lost
 
     @property
     def expectation(self) -> ExpectLock:
@@ -124,7 +125,7 @@ class Lease:
             raise InterfaceError(f"the lease of {self.name!r} was released: take it again")
         if self.lost:
             raise LeaseLost(f"the lease of {self.name!r} is lost: take it again")
-        return ExpectLock(self.stored_name, self._sitting.session, self.token)
+        return ExpectLock(self.stored_name, self._thread_session.id, self.token)
 
     def release(self) -> None:
         """Give the lock up; nothing if that was done before, or the lease is another process's.
@@ -132,11 +133,11 @@ class Lease:
         Raises Unavailable when the store is out of reach: the lock is then free when its time has run out, or this
         thread takes or releases another.
         """
-        if self._released or self._sitting.process != os.getpid():
+        if self._released or self._thread_session.process != os.getpid():
             return
         self._released = True
-        self._sitting.leave(self)
-        self._sitting.settle(self._driver)
+        self._thread_session.leave(self)
+        self._thread_session.settle(self._driver)
 
     def tell(self) -> None:
         """Call `on_lost`: the lease was lost."""

@@ -18,7 +18,7 @@ from rome.driver.lock_table import SESSION_BYTES
 from rome.driver.open import open_store
 from rome.errors import InterfaceError, LeaseLost, OperationalError, Unavailable
 from rome.lock.keeper import Keeper
-from rome.lock.lease import Lease, Sitting
+from rome.lock.lease import Lease, ThreadSession
 from rome.lock.names import decode_name, encode_name, names_prefix
 from rome.lock.waiting import Pace, Taken, take_locks
 
@@ -97,29 +97,29 @@ class LockManager:
         """
         self._check(ttl_ms, wait_ms)
         stored_name = encode_name(self._namespace, name)
-        sitting = self._sitting()
-        if stored_name in sitting.leases:
+        thread_session = self._thread_session()
+        if stored_name in thread_session.leases:
             raise InterfaceError(f"this thread has the lock {name!r} already: use its lease, or release it first")
-        sitting.ttl_ms = max(sitting.ttl_ms, ttl_ms, self._driver.traits.min_ttl_ms)
-        sitting.settle(self._driver)
-        taken = self._take(sitting, stored_name, wait_ms, f"the lock {name!r}")
-        lease = Lease(self._driver, sitting, name, stored_name, taken.tokens[0], on_lost)
+        thread_session.ttl_ms = max(thread_session.ttl_ms, ttl_ms, self._driver.traits.min_ttl_ms)
+        thread_session.settle(self._driver)
+        taken = self._take(thread_session, stored_name, wait_ms, f"the lock {name!r}")
+        lease = Lease(self._driver, thread_session, name, stored_name, taken.tokens[0], on_lost)
         if self._closed:
             lease.release()
             raise InterfaceError(f"this lock manager was closed while a thread waited for {name!r}: open another")
-        if sitting.lost:
+        if thread_session.lost:
             lease.release()
             raise LeaseLost(f"while this thread waited for {name!r}, it lost the leases that it had: take them again")
-        sitting.enter(lease, taken.asked_s)
+        thread_session.enter(lease, taken.asked_s)
         return lease
 
-    def _take(self, sitting: Sitting, stored_name: bytes, wait_ms: int, described: str) -> Taken:
+    def _take(self, thread_session: ThreadSession, stored_name: bytes, wait_ms: int, described: str) -> Taken:
         try:
             return take_locks(
                 self._driver,
-                sitting.session,
+                thread_session.id,
                 [stored_name],
-                ttl_ms=sitting.ttl_ms,
+                ttl_ms=thread_session.ttl_ms,
                 wait_ms=wait_ms,
                 label=self._own_label(),
                 describe=lambda _: described,
@@ -129,7 +129,7 @@ class LockManager:
                 jitter=self._jitter,
             )
         except Unavailable:
-            sitting.owed.add(stored_name)  # the store may have given it, or a place in the queue
+            thread_session.owed.add(stored_name)  # the store may have given it, or a place in the queue
             raise
 
     def holders(self, prefix: str = "") -> list[Holder]:
@@ -183,9 +183,9 @@ class LockManager:
         label = f"{socket.gethostname()}:{os.getpid()}" if self._label is None else self._label
         return label.encode("utf-8", "replace")
 
-    def _sitting(self) -> Sitting:
+    def _thread_session(self) -> ThreadSession:
         """The locks of this thread, those that can still be added to."""
-        sitting: Sitting | None = getattr(self._local, "sitting", None)
-        if sitting is None or sitting.over:
-            sitting = self._local.sitting = Sitting(self._keeper, self._make_session(SESSION_BYTES))
-        return sitting
+        thread_session: ThreadSession | None = getattr(self._local, "thread_session", None)
+        if thread_session is None or thread_session.over:
+            thread_session = self._local.thread_session = ThreadSession(self._keeper, self._make_session(SESSION_BYTES))
+        return thread_session
