@@ -7,12 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from oslo_db import exception as oslo
+from sqlalchemy import text
 
 from rome.config import parse
 from rome.driver.etcd.layout import Layout
 from rome.driver.open import open_store
 from rome.errors import StoreFull
 from tests.faults.bank import open_bank
+from tests.faults.lines import an_engine
 from tests.faults.trouble import (
     CONNECTION,
     PASSWORD,
@@ -36,6 +39,12 @@ ROOT = f"root:{PASSWORD}"
 
 def url_of(server: EtcdServer, login: str = "", options: str = "", scheme: str = "etcd") -> str:
     return f"rome+{scheme}://{login}127.0.0.1:{server.port}/bank?{IMPATIENT}{options}"
+
+
+def compact(server: EtcdServer) -> None:
+    """Forget every state but the newest."""
+    revision = server.control("get", "none", "--write-out=json").split('"revision":')[1].split(",")[0]
+    server.control("compact", revision)
 
 
 @contextmanager
@@ -158,8 +167,7 @@ def no_space_left(directory: Path) -> Iterator[Trouble]:
             filler.close()
 
         def end() -> None:
-            revision = server.control("get", "none", "--write-out=json").split('"revision":')[1].split(",")[0]
-            server.control("compact", revision)
+            compact(server)
             server.control("defrag")
             server.control("alarm", "disarm")
 
@@ -213,3 +221,24 @@ def test_a_service_at_work_is_told_what_went_wrong_with_etcd_and_nothing_is_half
     case: Case, tmp_path: Path
 ) -> None:
     check_work(case, tmp_path)
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_compaction_in_the_middle_of_a_transaction_is_a_deadlock_or_is_not_noticed_and_never_a_wrong_row(
+    tmp_path: Path, changed: bool
+) -> None:
+    look = text("SELECT balance FROM accounts WHERE id = 0")
+    spend = text("UPDATE accounts SET balance = 7 WHERE id = :id")
+    with an_etcd(tmp_path) as server, an_engine(url_of(server)) as engine, engine.connect() as connection:
+        assert connection.scalar(look) == 100
+        with engine.begin() as other:
+            other.execute(spend, {"id": 0 if changed else 1})
+        compact(server)
+        rest = text("SELECT sum(balance) FROM accounts WHERE id <> 1")
+        if changed:
+            with pytest.raises(oslo.DBDeadlock, match="40001"):
+                connection.scalar(rest)
+        else:
+            assert connection.scalar(rest) == 500
+        connection.rollback()
+        assert connection.scalar(look) == (7 if changed else 100)
