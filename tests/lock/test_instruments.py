@@ -36,7 +36,9 @@ def test_a_recorder_counts_every_call_about_locks_as_a_round_trip(memory: Driver
     recorder.renew(A, LONG_MS)
     recorder.locks(b"y")
     recorder.unlock(A, [b"x"])
+    assert [holding.name for holding in memory.locks()] == [b"yy", b"zzz"]
     recorder.unlock(A)
+    assert [holding.name for holding in memory.locks()] == [b"zzz"]
     with pytest.raises(Error):
         recorder.commit([ExpectLock(b"x", A, token)], ())
     assert recorder.calls == [
