@@ -16,7 +16,7 @@ from rome.testing.anomalies import ONE, THREE, TWO, cells, scanned
 from rome.txn.contention import HOT_S, MAX_PLACES, HotPlaces, changed, places
 from rome.txn.leases import RowLeases
 from rome.txn.retry import Journal, Policy, Replay
-from rome.txn.transaction import Transaction
+from rome.txn.transaction import GuardChanged, Isolation, Transaction
 
 STRANGER = b"a stranger's mark"[:16]
 
@@ -219,3 +219,57 @@ def test_what_is_looked_at_and_remembered_is_bounded() -> None:
     assert not hot
     hot.add([b"another"])
     assert hot.among({b"another": (1,), b"1": (1,)}) == [b"another"]
+
+
+def read_one_by_one(transaction: Transaction) -> int:
+    for place in (ONE, TWO, THREE):
+        transaction.run(cells(place))
+    transaction.run(scanned(Scan(b"row/", b"row0", limit=2)))
+    transaction.write(THREE, b"3")
+    return 1
+
+
+@pytest.mark.parametrize(("isolation", "waves"), [(Isolation.SERIALIZABLE, 1), (Isolation.READ_COMMITTED, 4)])
+def test_a_replay_of_several_statements_reads_what_they_read_in_one_round_trip(
+    driver: Driver, isolation: Isolation, waves: int
+) -> None:
+    def begin() -> Transaction:
+        return Transaction(driver, isolation=isolation)
+
+    def read_as_statements(transaction: Transaction) -> int:
+        transaction.hold_statement()
+        return read_one_by_one(transaction)
+
+    driver.commit((), [(ONE, b"1"), (TWO, b"2")])
+    journal, transaction = Journal(), begin()
+    journal.perform(transaction, read_as_statements)
+    journal.perform(transaction, lambda tx: tx.write(b"row/9", b"9"))
+    driver.commit((), [(ONE, b"other")])
+    committed = Replay().commit(journal, transaction, begin)
+    assert committed is not transaction
+    assert committed.stats.waves == waves
+
+
+def test_a_replay_that_finds_the_catalogue_changed_looks_at_nothing_ahead(driver: Driver) -> None:
+    """No statement was told of it then, so each must find it out itself."""
+    catalogue = b"catalogue"
+    told: list[str] = []
+
+    def begin() -> Transaction:
+        return Transaction(driver, guard=(catalogue, 0))
+
+    def plan_and_read(transaction: Transaction) -> int:
+        try:
+            transaction.run(cells(ONE))
+        except GuardChanged:
+            told.append("changed")
+            transaction.run(cells(ONE))
+        transaction.write(TWO, b"2")
+        return 1
+
+    journal, transaction = Journal(), begin()
+    journal.perform(transaction, plan_and_read)
+    journal.perform(transaction, plan_and_read)
+    driver.commit((), [(catalogue, b"newer")])
+    Replay().commit(journal, transaction, begin)
+    assert told == ["changed"]

@@ -11,13 +11,14 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
+from rome.driver.api import Expectation
 from rome.errors import Conflict, Error, OperationalError
 from rome.txn.contention import HotPlaces, changed, places
-from rome.txn.transaction import Diverged, Transaction
+from rome.txn.transaction import Diverged, GuardChanged, Transaction
 
 T = TypeVar("T")
 
@@ -143,7 +144,7 @@ class Policy:
     """
 
     enabled: bool = True
-    max_tries: int = 50
+    max_tries: int = 200
     max_time_s: float = 10.0
     first_wait_s: float = 0.002
     max_wait_s: float = 0.1
@@ -221,7 +222,7 @@ class Replay:
         tx.rollback()
         drawn = len(tx.tape.values)
         slot_s = self.policy.first_wait_s
-        looked = places(tx.expectations())
+        expected = tx.expectations()
         while True:
             self._check_bounds(journal, conflict)
             started = self._clock()
@@ -231,6 +232,8 @@ class Replay:
                 tx.tape.cut(drawn)  # a try that took another course may have drawn more
                 tried = self._clock()
                 try:
+                    if len(journal.entries) > 1:
+                        fresh = _look_ahead(fresh, begin, expected)
                     _run_again(journal, tx, fresh, finish)
                 finally:
                     slot_s = max(slot_s, self._clock() - tried)
@@ -241,8 +244,8 @@ class Replay:
                 raise self._refuse(ANOTHER_COURSE, conflict) from conflict
             except Conflict as again:
                 conflict = again
-                before, looked = looked, places(fresh.expectations())
-                journal.contended.update(dict.fromkeys(changed(before, looked)))
+                before, expected = expected, fresh.expectations()
+                journal.contended.update(dict.fromkeys(changed(places(before), places(expected))))
             finally:
                 journal.spent_s += self._clock() - started
 
@@ -292,6 +295,16 @@ class Replay:
             tx.take_turn(names, max(1, int(self.policy.max_time_s * 1000)))
             journal.contended.update(dict.fromkeys(names))
             journal.spent_s += self._clock() - started
+
+
+def _look_ahead(fresh: Transaction, begin: Callable[[], Transaction], expected: Sequence[Expectation]) -> Transaction:
+    """A transaction that knows what the last try has read; one that knows nothing if the catalogue has changed."""
+    try:
+        fresh.look_ahead(expected)
+        return fresh
+    except GuardChanged:
+        fresh.rollback()
+        return begin()
 
 
 def _run_again(journal: Journal, tx: Transaction, fresh: Transaction, finish: Callable[[Transaction], None]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
-from rome.driver.api import Cell, Driver, Expectation, ExpectCell, ExpectLock, Patience
+from rome.driver.api import Cell, Driver, Expectation, ExpectCell, ExpectLock, ExpectRange, Patience, Scan
 from rome.errors import Conflict, Deadlock, InactiveTransaction, InternalError, LockNotAvailable
 from rome.txn.commit import CommitProtocol, OneRoundTrip
 from rome.txn.leases import RowLeases
@@ -20,6 +20,7 @@ __all__ = ["Diverged", "GuardChanged", "Isolation", "Savepoint", "Stats", "Tape"
 T = TypeVar("T")
 
 _ONE_ROUND_TRIP = OneRoundTrip()
+LOOKED_AHEAD: Final = 512  # cells and ranges that a replay reads at once
 
 
 class Isolation(enum.StrEnum):
@@ -351,6 +352,19 @@ class Transaction:
         except (Deadlock, LockNotAvailable):
             return False
         return True
+
+    def look_ahead(self, expectations: Sequence[Expectation]) -> None:
+        """Read in one round trip what an earlier try of this transaction expects, and so has read: then this one needs
+        no other, while it takes the same course, and others have little time to change it. SERIALIZABLE only, and
+        nothing if it is much.
+
+        Raises GuardChanged; this transaction must not be used then, as no statement has heard of it.
+        """
+        cells = [each.key for each in expectations if isinstance(each, ExpectCell)]
+        ranges = [each for each in expectations if isinstance(each, ExpectRange)]
+        size = len(cells) + len(ranges) + sum(len(each.keys) for each in ranges)
+        if self._isolation is Isolation.SERIALIZABLE and 0 < size <= LOOKED_AHEAD:
+            self._view.read(Wave(cells, [Scan(each.start, each.stop) for each in ranges]))
 
     def expectations(self) -> tuple[Expectation, ...]:
         """What was read so far, as the commit expects it."""
