@@ -29,6 +29,7 @@ from tests.glance.stores import OPERATOR, glance_store
 from tests.servers.stores import SHARED_STORES, marked
 
 CLIENTS = 8
+LONG_ROUNDS = 15  # Glance allows an image 128 properties, tags or members
 GLANCES_OWN = re.compile(
     # `actions/deactivate` and `reactivate` do not expect that the image is in the wanted state by now
     r"cannot transition from \w+ to \w+ in update"
@@ -54,7 +55,7 @@ def matches(*, in_turn: bool) -> list[ParameterSet]:
         if in_turn and name != "lmdb":
             found.append(pytest.param(Match(name, 1, 2, in_turn), id=f"{name}-short", marks=store.marks))
         marks = [*store.marks, pytest.mark.nightly]
-        found.append(pytest.param(Match(name, 4, 20, in_turn), id=f"{name}-long", marks=marks))
+        found.append(pytest.param(Match(name, 4, LONG_ROUNDS, in_turn), id=f"{name}-long", marks=marks))
     return found
 
 
