@@ -1,4 +1,4 @@
-"""Sequential round trips of Glance's REST requests to a Redis server, counted on the wire: half of MariaDB's at most."""
+"""Round trips of Glance's REST requests to a Redis server, counted on the wire: half of MariaDB's at most."""
 
 from __future__ import annotations
 
