@@ -65,18 +65,12 @@ def test_a_reply_that_stops_in_the_middle_is_an_error_when_its_time_is_over(line
     assert told[Told.UNKNOWN] == 0
 
 
-@pytest.mark.nightly
-def test_a_reply_cut_after_each_single_byte(line: Line) -> None:
-    cut_deeds(line, 1, "cut_replies_after")
-
-
-@pytest.mark.parametrize("step", [37, pytest.param(1, marks=pytest.mark.nightly)])
-def test_a_greeting_cut_anywhere_makes_the_store_unavailable(line: Line, step: int) -> None:
+def test_a_greeting_cut_anywhere_makes_the_store_unavailable(line: Line) -> None:
     before = reply_bytes(line)
     alone(line.url)(0).close()
     size = reply_bytes(line) - before
     assert size > 10
-    for after in range(0, size, step):
+    for after in range(0, size, 37):
         line.set(cut_replies_after=after)
         with pytest.raises(Unavailable):
             alone(line.url)(0)

@@ -64,11 +64,13 @@ def break_connections(line: Line, seconds: float) -> None:
 FAULTS = (part_late, part_for_good, lose_requests, lose_replies, break_connections)
 
 
-def suffer(line: Line, fault: Callable[[Line, float], None], seconds: float, times: int) -> None:
+def suffer(line: Line, fault: Callable[[Line, float], None], *seconds: float) -> None:
+    """Let `fault` befall a service at work for each of so many seconds, then look at the books."""
+
     def disturb(record: Record) -> None:
-        for _ in range(times):
+        for length_s in seconds:
             wait_until_done(record, 20)
-            fault(line, seconds)
+            fault(line, length_s)
             wait_until_done(record, 20, within_s=RECOVERY_S)
 
     with an_engine(line.url, max_pool_size=3, max_overflow=1) as engine:
@@ -77,21 +79,20 @@ def suffer(line: Line, fault: Callable[[Line, float], None], seconds: float, tim
     audit(line.direct_url, record.tallies)
     if fault is not break_connections:  # there, connections are renewed and commits settled, at best all of them
         all_done = record.count(Told.DONE) == sum(map(len, record.tallies.values()))
-        assert not all_done or record.longest_gap_s > seconds / 2, "no one noticed"
+        assert not all_done or record.longest_gap_s > max(seconds) / 2, "no one noticed"
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_a_service_gets_errors_of_connection_and_goes_on_by_itself(
     line: Line, fault: Callable[[Line, float], None]
 ) -> None:
-    suffer(line, fault, 0.5, 1)
+    suffer(line, fault, 0.5)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_a_service_survives_one_partition_after_the_other(line: Line, fault: Callable[[Line, float], None]) -> None:
-    for seconds in (0.05, 0.3, 0.8, 2.0):
-        suffer(line, fault, seconds, 4)
+    suffer(line, fault, *(0.05, 0.3, 0.8, 2.0) * 3)
 
 
 @pytest.mark.parametrize(
