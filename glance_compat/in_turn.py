@@ -74,6 +74,13 @@ class InTurn:
                     self._locks = LockManager(url)
             return self._locks
 
+    def close(self) -> None:
+        """Give up what it holds of the store; a server that ends need not call it."""
+        with self._opening:
+            locks, self._locks = self._locks, None
+        if locks is not None:
+            locks.close()
+
 
 def changed_image(method: str, path: str) -> str | None:
     """The image that a request changes, None for one that changes none or that does not take turns."""
@@ -81,6 +88,6 @@ def changed_image(method: str, path: str) -> str | None:
     return None if found is None or found["part"] in UPLOADS else found["id"].lower()
 
 
-def filter_factory(global_conf: dict[str, str]) -> Callable[[WsgiApp], WsgiApp]:
+def filter_factory(global_conf: dict[str, str]) -> Callable[[WsgiApp], InTurn]:
     """What paste calls."""
     return InTurn

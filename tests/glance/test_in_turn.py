@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -49,31 +50,32 @@ def request(app: Callable[..., Any], method: str, path: str) -> Iterable[bytes]:
 
 def test_a_change_waits_for_another_server_to_answer_one_of_the_same_image(configured: None) -> None:
     glance = Glance()
-    servers = [filter_factory({})(glance) for _ in range(2)]
-    threads = [
-        threading.Thread(target=request, args=(server, "PATCH", f"/v2/images/{IMAGE}"), daemon=True)
-        for server in servers
-    ]
-    for thread in threads:
-        thread.start()
-    assert glance.entered.acquire(timeout=30)
-    assert not glance.entered.acquire(timeout=0.3)
-    glance.let_go.set()
-    assert glance.entered.acquire(timeout=30)
-    for thread in threads:
-        thread.join(30)
+    with ExitStack() as stack:
+        servers = [stack.enter_context(closing(filter_factory({})(glance))) for _ in range(2)]
+        threads = [
+            threading.Thread(target=request, args=(server, "PATCH", f"/v2/images/{IMAGE}"), daemon=True)
+            for server in servers
+        ]
+        for thread in threads:
+            thread.start()
+        assert glance.entered.acquire(timeout=30)
+        assert not glance.entered.acquire(timeout=0.3)
+        glance.let_go.set()
+        assert glance.entered.acquire(timeout=30)
+        for thread in threads:
+            thread.join(30)
 
 
 def test_reading_uploading_and_other_images_do_not_wait(configured: None) -> None:
     glance = Glance()
-    server = filter_factory({})(glance)
-    holder = threading.Thread(target=request, args=(server, "PUT", f"/v2/images/{IMAGE}/tags/one"), daemon=True)
-    holder.start()
-    assert glance.entered.acquire(timeout=30)
-    assert request(server, "PATCH", f"/v2/images/{OTHER}") == [b"answered"]
-    assert request(server, "POST", "/v2/images") == [b"answered"]
-    glance.let_go.set()
-    holder.join(30)
+    with closing(filter_factory({})(glance)) as server:
+        holder = threading.Thread(target=request, args=(server, "PUT", f"/v2/images/{IMAGE}/tags/one"), daemon=True)
+        holder.start()
+        assert glance.entered.acquire(timeout=30)
+        assert request(server, "PATCH", f"/v2/images/{OTHER}") == [b"answered"]
+        assert request(server, "POST", "/v2/images") == [b"answered"]
+        glance.let_go.set()
+        holder.join(30)
 
 
 @pytest.mark.parametrize(
