@@ -114,7 +114,7 @@ def knowing(**cells: str) -> Known:
     known = Known()
     found = [Cell(key.encode(), value.encode(), 7) for key, value in cells.items()]
     scan = Scan(b"a", b"z")
-    known.learn((), [scan], Reading(7, None, [], [found], [None]))
+    known.learn((), [scan], Reading(7, None, [], [found], [None], [[]]))
     return known
 
 

@@ -46,11 +46,39 @@ class Cell(NamedTuple):
     version: int
 
 
+def after(prefix: bytes) -> bytes:
+    """The first key that sorts behind all that begin with `prefix`, which begins with no byte 255."""
+    head = prefix.rstrip(b"\xff")
+    return head[:-1] + bytes((head[-1] + 1,))
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """For each of the first `rows` rows of a scan, all cells whose keys begin with `prefix` and the row's key without
+    its first `cut` bytes, in ascending order.
+
+    A row's key is the scanned value with the scan's `dereference`, whether there is a row behind it or not, else the
+    scanned key. `prefix` begins with no byte 255. With `dereference` each value that is found is a key as well.
+    """
+
+    cut: int
+    prefix: bytes
+    dereference: bool
+    rows: int
+
+    def scan(self, key: bytes) -> Scan:
+        """The scan that finds what belongs to the row at `key`."""
+        start = self.prefix + key[self.cut :]
+        return Scan(start, after(start), None, False, self.dereference)
+
+
 @dataclass(frozen=True, slots=True)
 class Scan:
     """The cells of start <= key < stop, in key order, at most `limit` of them.
 
-    With `dereference`, each scanned value is a key, and the cells behind those keys come in the same round trip.
+    With `dereference`, each scanned value is a key, and the cells behind those keys come in the same round trip. What
+    belongs to the scanned rows comes with them as `follow` says: in the same round trip on a store whose traits do not
+    say `remote`, or that can compute keys; else in as few more as it takes.
     """
 
     start: bytes
@@ -58,6 +86,12 @@ class Scan:
     limit: int | None = None
     reverse: bool = False
     dereference: bool = False
+    follow: tuple[Follow, ...] = ()
+
+    def followed(self, cells: Sequence[Cell]) -> list[list[Scan]]:
+        """For each follow, the scan that it stands for at each row that it follows of the `cells` that were found."""
+        keys = [cell.value if self.dereference else cell.key for cell in cells]
+        return [[follow.scan(key) for key in keys[: follow.rows]] for follow in self.follow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +132,13 @@ Write = tuple[bytes, bytes | None]  # a key and its new value, or None to delete
 View = object  # opaque: a driver's handle on one state of its store
 
 
+class Followed(NamedTuple):
+    """What a follow found for one row: shapes as of one scan in a `Reading`."""
+
+    cells: list[Cell]
+    rows: list[Cell | None] | None
+
+
 class Reading(NamedTuple):
     """What one `read` saw.
 
@@ -106,6 +147,7 @@ class Reading(NamedTuple):
     cells     one per get, in order; None where there is no cell
     scans     one list of cells per scan, in order
     rows      one list per scan: None without `dereference`, else the cell (or None) behind each scanned value
+    followed  one list per scan, of one list per follow: what was found for each row that it follows, in their order
     """
 
     version: int
@@ -113,6 +155,7 @@ class Reading(NamedTuple):
     cells: list[Cell | None]
     scans: list[list[Cell]]
     rows: list[list[Cell | None] | None]
+    followed: list[list[list[Followed]]]
 
 
 class Patience(enum.Enum):

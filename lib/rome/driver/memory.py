@@ -25,6 +25,7 @@ from rome.driver.api import (
     Expectation,
     ExpectCell,
     ExpectLock,
+    Followed,
     Holding,
     Locking,
     Patience,
@@ -132,6 +133,14 @@ class MemoryStore:
         keys = cells.irange(scan.start, scan.stop, (True, False), scan.reverse)
         return [cells[key] for key in (keys if scan.limit is None else islice(keys, scan.limit))]
 
+    def behind(self, scan: Scan, found: list[Cell]) -> list[Cell | None] | None:
+        """The cells that the values `found` by `scan` name, if it asks for them."""
+        return [self.cells.get(cell.value) for cell in found] if scan.dereference else None
+
+    def followed(self, scan: Scan) -> Followed:
+        found = self.scan(scan)
+        return Followed(found, self.behind(scan, found))
+
     def check(self, expect: Sequence[Expectation]) -> None:
         """Raise LeaseLost or Conflict unless every expectation holds; first come those of locks."""
         for expectation in expect:
@@ -189,14 +198,14 @@ class MemoryDriver:
         check_keys(TRAITS, gets)
         with _LOCK:
             store.check(expect)
-            get = store.cells.get
-            cells = [get(key) for key in gets]
+            cells = [store.cells.get(key) for key in gets]
             scanned = [store.scan(scan) for scan in scans]
-            rows = [
-                [get(cell.value) for cell in found] if scan.dereference else None
+            rows = [store.behind(scan, found) for scan, found in zip(scans, scanned, strict=True)]
+            followed = [
+                [[store.followed(each) for each in every] for every in scan.followed(found)] if scan.follow else []
                 for scan, found in zip(scans, scanned, strict=True)
             ]
-            return Reading(store.version, None, cells, scanned, rows)
+            return Reading(store.version, None, cells, scanned, rows, followed)
 
     def commit(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes = b"") -> int:
         store = self._opened()

@@ -27,7 +27,7 @@ from rome.sql.bound import (
     OuterRef,
     Slot,
 )
-from rome.sql.execute.joins import LookupJoin
+from rome.sql.execute.joins import Lookup, LookupJoin
 from rome.sql.execute.operator import Operator, Profile
 from rome.txn.transaction import Stats
 
@@ -63,13 +63,14 @@ def _operator(operator: Operator, depth: int, profile: Profile | None) -> list[s
     for child in operator.children:
         found += _operator(child, depth + 1, profile)
     if isinstance(operator, LookupJoin):
-        found += ["  " * (depth + 1) + _looked_up(lookup.node) for lookup in operator.lookups]
+        found += ["  " * (depth + 1) + _looked_up(lookup) for lookup in operator.lookups]
     return found
 
 
-def _looked_up(node: plan.Join) -> str:
+def _looked_up(lookup: Lookup) -> str:
+    node = lookup.node
     condition = f" ON {show(node.condition)}" if node.condition is not None else ""
-    return f"{node.kind} {_describe(node.right)}{condition}"
+    return f"{node.kind} {_describe(node.right)}{condition}" + " brought by the scan above" * lookup.brought
 
 
 def _describe(node: plan.Plan) -> str:

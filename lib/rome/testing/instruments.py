@@ -64,9 +64,10 @@ class Turn:
 class Call:
     """One round trip.
 
-    `keys_sent` counts gets, expected keys, written keys, counters, locks and two bounds for each range; `cells` the
-    cells that came back, dereferenced ones included. `bytes_sent` and `bytes_received` count keys and values, not what
-    a protocol adds. `error` is the name of the class of what was raised, "" for nothing.
+    `keys_sent` counts gets, expected keys, written keys, counters, locks, two bounds for each range and one for each
+    follow; `cells` the cells that came back, dereferenced and followed ones included. `bytes_sent` and `bytes_received`
+    count keys and values, not what a protocol adds. `error` is the name of the class of what was raised, "" for
+    nothing.
     """
 
     name: str
@@ -139,6 +140,7 @@ class Recorder:
         view: View | None = None,
     ) -> Reading:
         bounds = [bound for scan in scans for bound in (scan.start, scan.stop)]
+        bounds += [follow.prefix for scan in scans for follow in scan.follow]
         return self._record(
             "read",
             [*gets, *bounds, *_expected_keys(expect)],
@@ -202,9 +204,13 @@ def _expected_keys(expect: Sequence[Expectation]) -> list[bytes]:
 
 def _cells_of(reading: Reading) -> list[Cell]:
     """Every cell that a reading brought."""
-    lists: list[list[Cell | None] | list[Cell]] = [reading.cells, *reading.scans]
-    lists += [rows for rows in reading.rows if rows is not None]
-    return [cell for cells in lists for cell in cells if cell is not None]
+    return [cell for cells in _lists_of(reading) for cell in cells or () if cell is not None]
+
+
+def _lists_of(reading: Reading) -> list[Sequence[Cell | None] | None]:
+    """Every list of cells in a reading, in an order that is the same for two answers to the same question."""
+    followed = [each for follows in reading.followed for every in follows for found in every for each in found]
+    return [reading.cells, *reading.scans, *reading.rows, *followed]
 
 
 class Disagreement(AssertionError):
@@ -283,8 +289,7 @@ class Mirror:
             raise Disagreement(f"the versions {one} and {other} belong to two commits")
 
     def _compare(self, one: Reading, other: Reading) -> None:
-        answers = [[reading.cells, *reading.scans, *reading.rows] for reading in (one, other)]
-        for cells, twins in zip(*answers, strict=True):
+        for cells, twins in zip(_lists_of(one), _lists_of(other), strict=True):
             mine, theirs = ([cell and cell[:2] for cell in each or ()] for each in (cells, twins))
             if mine != theirs or (cells is None) != (twins is None):
                 raise Disagreement(f"first: {cells!r}; second: {twins!r}")

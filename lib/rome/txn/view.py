@@ -29,7 +29,7 @@ CARRY: Final = 64
 RESTLESS: Final = 2  # reads in a row before which the store had moved
 
 
-_NOTHING: Final = Reading(0, None, [], [], [])
+_NOTHING: Final = Reading(0, None, [], [], [], [])
 
 
 class GuardChanged(Exception):
@@ -147,10 +147,10 @@ class View:
         if version != guard[1]:
             self.guard = (guard[0], version)
             # No one has seen the rest of this reading, so nothing depends on it.
-            self._remember(guard[:1], (), Reading(reading.version, None, [cell], [], []))
+            self._remember(guard[:1], (), Reading(reading.version, None, [cell], [], [], []))
             raise GuardChanged(cell)
         self._remember((*gets, guard[0]), scans, reading)
-        return Reading(reading.version, reading.view, reading.cells[:-1], reading.scans, reading.rows)
+        return reading._replace(cells=reading.cells[:-1])
 
     def _read_newest(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> Reading:
         """Read a state of the store in which every expectation holds."""
@@ -173,7 +173,10 @@ class View:
 
     def _remember(self, gets: Sequence[bytes], scans: Sequence[Scan], reading: Reading) -> None:
         self.waves += 1
-        self._seen.append((tuple(gets), tuple(scans), reading))  # the step may use its lists again
+        scans = tuple(scans)  # the step may use its lists again
+        if any(scan.follow for scan in scans):
+            scans, reading = _spelled_out(scans, reading)
+        self._seen.append((tuple(gets), scans, reading))
         if len(self._seen) > FOLD_READINGS or (scans and max(map(len, reading.scans)) > FOLD_CELLS):
             self._learn()
             self._fold()
@@ -338,6 +341,17 @@ class View:
             self._expected.add((start, stop))
             keys = tuple(cell.key for cell in cells)
             self._expect.append(ExpectRange(start, stop, version, keys[::-1] if scan.reverse else keys))
+
+
+def _spelled_out(scans: tuple[Scan, ...], reading: Reading) -> tuple[tuple[Scan, ...], Reading]:
+    """The same reading, had what its scans followed been scanned row by row: so it is known, expected and counted."""
+    all_scans, cells, rows = list(scans), list(reading.scans), list(reading.rows)
+    for scan, found, followed in zip(scans, reading.scans, reading.followed, strict=True):
+        for each_scans, each_found in zip(scan.followed(found), followed, strict=True):
+            all_scans += each_scans
+            cells += [each.cells for each in each_found]
+            rows += [each.rows for each in each_found]
+    return tuple(all_scans), reading._replace(scans=cells, rows=rows, followed=[])
 
 
 def _answer(

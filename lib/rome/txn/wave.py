@@ -21,6 +21,9 @@ class Wave(NamedTuple):
     `vacant` are keys that only this transaction can know of, such as that of a row with a number drawn for it. They are
     read along with the rest; when nothing else needs a round trip they are taken to be absent, and the commit meets
     a conflict if they are not.
+
+    What a scan follows is fetched ahead: it is no part of the answer, but a later wave of the same statement that asks
+    for it costs no round trip. So to follow is never wrong, whatever the transaction has written or read before.
     """
 
     gets: Sequence[bytes] = ()

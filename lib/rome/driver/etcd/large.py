@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-from rome.driver.api import Expectation, Write
+from rome.driver.api import Expectation, Write, after
 from rome.driver.etcd import layout
 from rome.driver.etcd.client import KEEP_ALIVE, Client
 from rome.driver.etcd.layout import Layout, transaction
@@ -127,7 +127,7 @@ class Gate:
         """
         keys, client = self._keys, self._client
         mine = layout.unchanged(keys.gate, decided)
-        everything = RangeRequest(key=keys.redo, range_end=layout.after(keys.redo), keys_only=True)
+        everything = RangeRequest(key=keys.redo, range_end=after(keys.redo), keys_only=True)
         listing = client.transact(TxnRequest(compare=[mine], success=[RequestOp(request_range=everything)]))
         left = [kv.key for kv in listing.responses[0].response_range.kvs] if listing.succeeded else []
         for key in left:
@@ -152,7 +152,7 @@ class Gate:
         began = moved = clock()
         poll_s = POLL_S
         left = -1
-        count = RangeRequest(key=self._keys.redo, range_end=layout.after(self._keys.redo), count_only=True)
+        count = RangeRequest(key=self._keys.redo, range_end=after(self._keys.redo), count_only=True)
         look = TxnRequest(success=[self._keys.look(), RequestOp(request_range=count)])
         while clock() < began + PATIENCE_S:
             sleep(poll_s)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from rome.driver.api import Expectation, ExpectCell, ExpectRange, Scan
+from rome.driver.api import Expectation, ExpectCell, ExpectRange, Scan, after
 from rome.driver.etcd.messages import (
     COMPARE_CREATE,
     COMPARE_MOD,
@@ -208,12 +208,6 @@ def delete(key: bytes) -> Message:
 def delete_below(prefix: bytes) -> Message:
     """The operation that deletes every key that begins with `prefix`."""
     return RequestOp(request_delete_range=DeleteRangeRequest(key=prefix, range_end=after(prefix)))
-
-
-def after(prefix: bytes) -> bytes:
-    """The first key that sorts behind all that begin with `prefix`, which ends with no byte 255 or begins with one."""
-    head = prefix.rstrip(b"\xff")
-    return head[:-1] + bytes([head[-1] + 1])
 
 
 def transaction(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from rome.driver.api import Cell, Expectation, ExpectCell, ExpectRange, Scan
+from rome.driver.api import Cell, Expectation, ExpectCell, ExpectRange, Followed, Scan
 from rome.driver.etcd.client import TXN, Client
 from rome.driver.etcd.failures import Behind
 from rome.driver.etcd.layout import MAX_OPERATIONS, MAX_TXN_BYTES, Layout
@@ -21,6 +21,7 @@ class Found(NamedTuple):
     cells: list[Cell | None]
     scans: list[list[Cell]]
     rows: list[list[Cell | None] | None]
+    followed: list[list[list[Followed]]]
 
 
 class Reader:
@@ -41,7 +42,10 @@ class Reader:
         return self.gather(gets, scans, self.ranges(self.operations(gets, scans, revision)), revision)
 
     def gather(self, gets: Sequence[bytes], scans: Sequence[Scan], ranges: list[Message], revision: int) -> Found:
-        """What the answers `ranges` to the operations of `gets` and `scans` mean; rows are fetched at `revision`."""
+        """What the answers `ranges` to the operations of `gets` and `scans` mean.
+
+        Rows, and what belongs to them, are fetched at `revision`, side by side.
+        """
         new, cut = tuple.__new__, len(self._keys.cells)
         answers = iter(ranges)
         cells: list[Cell | None] = []
@@ -59,13 +63,18 @@ class Reader:
             entry.value for scan, entries in zip(scans, found, strict=True) if scan.dereference for entry in entries
         )
         missing = [key for key in wanted if key not in known]
-        if missing:
-            known.update(zip(missing, self.at(revision, missing, ()).cells, strict=True))
+        belonging = [scan.followed(entries) for scan, entries in zip(scans, found, strict=True)]
+        followed: list[list[list[Followed]]] = [[] for _ in scans]
+        if missing or any(belonging):
+            more = self.at(revision, missing, [each for follows in belonging for every in follows for each in every])
+            known.update(zip(missing, more.cells, strict=True))
+            told = map(Followed, more.scans, more.rows)
+            followed = [[[next(told) for _ in every] for every in follows] for follows in belonging]
         rows = [
             [known[entry.value] for entry in entries] if scan.dereference else None
             for scan, entries in zip(scans, found, strict=True)
         ]
-        return Found(cells, found, rows)
+        return Found(cells, found, rows, followed)
 
     def ranges(self, operations: Sequence[Message]) -> list[Message]:
         """The answers to operations that read, each at a revision of its own or the newest."""

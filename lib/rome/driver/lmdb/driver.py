@@ -14,6 +14,7 @@ from rome.driver.api import (
     Cell,
     Expectation,
     ExpectLock,
+    Followed,
     Holding,
     Locking,
     Patience,
@@ -64,12 +65,21 @@ def _answer(view: View, gets: Sequence[bytes], scans: Sequence[Scan], expect: Se
     cells = cells_at(txn, gets)
     scanned: list[list[Cell]] = []
     rows: list[list[Cell | None] | None] = []
+    followed: list[list[list[Followed]]] = []
     for scan in scans:
         found = scan_cells(txn, scan)
         scanned.append(found)
         rows.append(cells_at(txn, [cell[1] for cell in found]) if scan.dereference else None)
+        followed.append(
+            [[_followed(txn, each) for each in every] for every in scan.followed(found)] if scan.follow else []
+        )
     # Past the constructor, which takes longer than LMDB does to find a row.
-    return tuple.__new__(Reading, (view.version, view, cells, scanned, rows))
+    return tuple.__new__(Reading, (view.version, view, cells, scanned, rows, followed))
+
+
+def _followed(txn: Txn, scan: Scan) -> Followed:
+    found = scan_cells(txn, scan)
+    return Followed(found, cells_at(txn, [cell[1] for cell in found]) if scan.dereference else None)
 
 
 class LmdbDriver:

@@ -8,9 +8,15 @@
 --              '[' .. start, '(' .. stop; with '-' before it a scan goes downwards: '-[' .. start
 --              the most cells it may find (-1: all of them)
 --              1 to fetch the cells that the scanned values name, else 0
+--              how many follows follow, and of each:
+--                  how many bytes of a row's key are left out, and what stands in their place
+--                  1 to fetch the cells that the values found name, else 0
+--                  how many rows are followed at most
 -- result   a number if an expectation does not hold (see expect.lua), else
---          {commit counter, {stored value or nil of each get}, and of each scan {keys, stored values, rows}}
---          where `rows` are the stored values (or nil) that the scanned values name, {} if they were not asked for.
+--          {commit counter, {stored value or nil of each get},
+--           and of each scan {keys, stored values, rows, and of each follow {counts, keys, stored values, rows}}}
+--          where `rows` are the stored values (or nil) that the scanned values name, {} if they were not asked for,
+--          and `counts` says how many of the keys belong to the first row, the second, …
 --          A stored value begins with the cell's version in 8 bytes.
 -- include: expect.lua
 
@@ -64,10 +70,43 @@ local function keys_between(start, stop, left, reverse)
     return found
 end
 
+-- The values without the versions before them: the keys that they name.
+local function named(values)
+    local names = {}
+    for each = 1, #values do
+        names[each] = string.sub(values[each] or '', 9)
+    end
+    return names
+end
+
+local function after(prefix)
+    local last = #prefix
+    while string.byte(prefix, last) == 255 do
+        last = last - 1
+    end
+    return string.sub(prefix, 1, last - 1) .. string.char(string.byte(prefix, last) + 1)
+end
+
+-- What belongs to the rows at `keys`, all of it in as few calls as it takes.
+local function followed(keys, cut, prefix, dereference, most)
+    local counts, found = {}, {}
+    for at = 1, math.min(#keys, most) do
+        local start = prefix .. string.sub(keys[at], cut + 1)
+        local some = keys_between('[' .. start, '(' .. after(start), -1, false)
+        counts[at] = #some
+        append(found, some)
+    end
+    local values = stored_at(found, 1, #found)
+    local names = dereference and named(values) or {}
+    return {counts, found, values, stored_at(names, 1, #names)}
+end
+
 local gets = tonumber(ARGV[place])
 local answer = {counter, stored_at(ARGV, place + 1, place + gets)}
 place = place + gets + 1
-for at = place + 1, place + 4 * tonumber(ARGV[place]), 4 do
+local scans = tonumber(ARGV[place])
+local at = place + 1
+for _ = 1, scans do
     local start = ARGV[at]
     local reverse = string.byte(start) == 45
     if reverse then
@@ -75,14 +114,17 @@ for at = place + 1, place + 4 * tonumber(ARGV[place]), 4 do
     end
     local keys = keys_between(start, ARGV[at + 1], tonumber(ARGV[at + 2]), reverse)
     local values = stored_at(keys, 1, #keys)
-    local rows = {}
-    if ARGV[at + 3] == '1' then
-        local names = {}
-        for each = 1, #values do
-            names[each] = string.sub(values[each] or '', 9)
-        end
-        rows = stored_at(names, 1, #names)
+    local dereference = ARGV[at + 3] == '1'
+    local names = dereference and named(values) or {}
+    local scanned = {keys, values, stored_at(names, 1, #names)}
+    local follows = tonumber(ARGV[at + 4])
+    at = at + 5
+    for _ = 1, follows do
+        scanned[#scanned + 1] = followed(
+            dereference and names or keys, tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2] == '1', tonumber(ARGV[at + 3])
+        )
+        at = at + 4
     end
-    answer[#answer + 1] = {keys, values, rows}
+    answer[#answer + 1] = scanned
 end
 return answer

@@ -17,6 +17,8 @@ from rome.driver.api import (
     Expectation,
     ExpectCell,
     ExpectLock,
+    Follow,
+    Followed,
     Holding,
     Locking,
     Patience,
@@ -130,7 +132,12 @@ class RedisDriver:
                 b"(" + scan.stop,
                 b"-1" if scan.limit is None else b"%d" % scan.limit,
                 b"1" if scan.dereference else b"0",
+                b"%d" % len(scan.follow),
             )
+            for follow in scan.follow:
+                arguments += (
+                    b"%d" % follow.cut, follow.prefix, b"1" if follow.dereference else b"0", b"%d" % follow.rows,
+                )  # fmt: skip
         keys = (self._cells, self._order, self._commits, self._locks, self._sessions)
         reply = self._repeat(lambda connection: _run(connection, _READ, keys, arguments))
         if type(reply) is int:
@@ -138,11 +145,26 @@ class RedisDriver:
         cells = _cells(gets, reply[1])
         found: list[list[Cell]] = []
         rows: list[list[Cell | None] | None] = []
-        for scan, (names, values, behind) in zip(scans, reply[2:], strict=True):
+        followed: list[list[list[Followed]]] = []
+        for scan, (names, values, behind, *belonging) in zip(scans, reply[2:], strict=True):
             entries = self._whole(_cells(names, values))
             found.append(entries)
             rows.append(_cells([entry.value for entry in entries], behind) if scan.dereference else None)
-        return Reading(reply[0], None, cells, found, rows)
+            followed.append([self._followed(*each) for each in zip(scan.follow, belonging, strict=True)])
+        return Reading(reply[0], None, cells, found, rows, followed)
+
+    def _followed(self, follow: Follow, reply: Reply) -> list[Followed]:
+        """What `follow` found for each row, from the cells of all of them one after another."""
+        counts, names, values, behind = reply
+        entries = self._whole(_cells(names, values))
+        rows = _cells([entry.value for entry in entries], behind) if follow.dereference else None
+        found: list[Followed] = []
+        first = 0
+        for count in counts:
+            last = first + count
+            found.append(Followed(entries[first:last], None if rows is None else rows[first:last]))
+            first = last
+        return found
 
     def commit(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes = b"") -> int:
         if not writes:

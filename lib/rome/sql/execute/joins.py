@@ -9,7 +9,7 @@ from operator import itemgetter
 from rome.driver.api import Cell, Scan
 from rome.sql import plan
 from rome.sql.bound import ColumnRef, Compare, Expr, columns_of, conjunction, conjuncts, walk
-from rome.sql.execute.operator import Context, Operator, Row, layout_of
+from rome.sql.execute.operator import Belonging, Context, Operator, Row, layout_of
 from rome.sql.execute.ranges import KeyRanges
 from rome.sql.expr import Bindings, predicate, projection
 from rome.table.keys import Keys
@@ -34,11 +34,15 @@ class LookupJoin(Operator):
         self._base = base
         self._outer = all(node.kind == "LEFT" for node in nodes)
         self._small = SmallTable(self.lookups[0].scan, keys) if _may_be_small(nodes) else None
+        if self._small is None:
+            for lookup in self.lookups:
+                lookup.brought = lookup.belonging is not None and base.bring(*lookup.belonging)
 
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
         if self._small is not None and self._small.worth_a_look():
             return (yield from self._beside_small(context, self._small))
-        rows = yield from self._base.rows(context, need if self._outer else None)
+        need = need if self._outer else None
+        rows = (yield from self._base.rows(context, need))[:need]
         if not rows:
             return []
         found = yield from together([lookup.find(context.bindings, rows) for lookup in self.lookups])
@@ -46,6 +50,8 @@ class LookupJoin(Operator):
             rows = lookup.joined(context.bindings, rows, matches)
         return rows
 
+    def bring(self, columns: tuple[int, ...], belonging: Belonging) -> bool:
+        return self._outer and self._base.bring(columns, belonging)
 
     def _beside_small(self, context: Context, small: SmallTable) -> Step[list[Row]]:
         """With the table read whole in the wave that reads the base; looked up in the store if it is not small."""
@@ -159,6 +165,8 @@ class Lookup:
         condition = node.condition
         self._condition = predicate(condition, layout_of(node.output)) if condition is not None else None
         self._padding = (None,) * len(node.right.output) if node.kind == "LEFT" else None
+        self.belonging = _belonging(node.right, keys)
+        self.brought = False  # whether the base reads it along
 
     def find(self, bindings: Bindings, base: list[Row]) -> Step[dict[object, list[Row]]]:
         """The table's rows for each distinct key of the base rows; equal keys are read once."""
@@ -201,6 +209,19 @@ class Lookup:
             elif padding is not None:
                 joined.append(row + padding)
         return joined
+
+
+def _belonging(scan: plan.Scan, keys: Keys) -> tuple[tuple[int, ...], Belonging] | None:
+    """The outer columns that an access path looks up by, and where; None if there is more to it than these columns."""
+    access, table = scan.access, scan.table
+    looked_up = [values[0] for values in access.equals]
+    columns = tuple(value.column for value in looked_up if isinstance(value, ColumnRef))
+    alone = access.low is None and access.high is None and all(len(values) == 1 for values in access.equals)
+    if not alone or not columns or len(columns) < len(looked_up):
+        return None
+    if access.index is None:
+        return columns, Belonging(keys.row_prefix(table), False)
+    return columns, Belonging(keys.index_prefix(table, access.index), True)
 
 
 def outer_columns(scan: plan.Plan) -> set[int]:

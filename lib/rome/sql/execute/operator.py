@@ -18,6 +18,14 @@ from rome.txn.wave import Step, Wave, WaveResult
 Row = tuple[object, ...]
 
 
+class Belonging(NamedTuple):
+    """Where a table's rows, or entries of its index, lie whose first columns are another row's primary key: under
+    `prefix` and that key. With `dereference` they are entries."""
+
+    prefix: bytes
+    dereference: bool
+
+
 @dataclass(slots=True)
 class Measure:
     """What one operator did in one run of a statement; `milliseconds` includes the operators below it."""
@@ -70,6 +78,16 @@ class Operator:
         """The rows. With `need`, the caller will look at the first `need` rows only; more may come."""
         raise NotImplementedError
 
+    def bring(self, columns: tuple[int, ...], belonging: Belonging) -> bool:
+        """Asked once, after compiling: fetch `belonging` along with the rows, in the wave that reads them.
+
+        `columns` are those of `output` that hold the key. False if this operator cannot: when its rows are not read
+        by one scan of a table with that primary key, or when many of the rows that it reads are not in its answer. Who
+        asks must want it for every row of the answer. Even then it is only fetched when there are not too many, and
+        nobody sees it but by asking the store, which then costs no round trip.
+        """
+        return False
+
     def rows(self, context: Context, need: int | None = None) -> Step[list[Row]]:
         """`run`, measured when the statement is profiled."""
         if context.profile is None:
@@ -85,8 +103,9 @@ class Operator:
         try:
             while True:
                 wave: Wave = step.send(answer)  # type: ignore[arg-type]
+                before = context.tx.stats.waves
                 answer = yield wave
-                measure.waves += 1
+                measure.waves += context.tx.stats.waves > before
                 measure.keys += sum(cell is not None for cell in answer.cells)
                 measure.keys += sum(map(len, answer.scans))
                 measure.keys += sum(len(found) for found in answer.rows if found is not None)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from rome.driver.api import Follow
 from rome.sql import plan
-from rome.sql.execute.operator import Context, Operator, Row, layout_of
+from rome.sql.execute.operator import Belonging, Context, Operator, Row, layout_of
 from rome.sql.execute.ranges import KeyRanges
 from rome.sql.expr import predicate
 from rome.table.keys import Keys
 from rome.txn.wave import Step, Wave
 
 _FIRST_CHUNK_ROWS = 64
+MAX_FOLLOWED_ROWS = 256  # of a larger answer nothing is brought along: it would be too much for one reading
 
 
 class ScanRows(Operator):
@@ -19,6 +23,25 @@ class ScanRows(Operator):
         self.output = node.output
         self._ranges = KeyRanges(node, keys, {})
         self._filter = predicate(node.residual, layout_of(node.output)) if node.residual is not None else None
+        table = node.table
+        self._key = tuple(node.output[place].column for place in table.primary_positions)
+        self._cut = len(keys.row_prefix(table))
+        self._brought: list[Belonging] = []
+
+    def bring(self, columns: tuple[int, ...], belonging: Belonging) -> bool:
+        if not columns or columns != self._key or self._ranges.points:
+            return False
+        self._brought.append(belonging)
+        return True
+
+    def _follow(self, need: int | None) -> tuple[Follow, ...]:
+        """What to bring along with the first rows, of which `need` pass the filter."""
+        if not self._brought or (self._filter is not None if need is None else need > MAX_FOLLOWED_ROWS):
+            return ()
+        rows = MAX_FOLLOWED_ROWS if need is None else need
+        if need is not None and self._filter is not None:
+            rows += need // 4 + 2  # a filter that throws more of them away makes a second wave worth its while
+        return tuple(Follow(self._cut, each.prefix, each.dereference, rows) for each in self._brought)
 
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
         limit = need if self._filter is None else None
@@ -27,6 +50,8 @@ class ScanRows(Operator):
             return (yield from self._in_chunks(context, need))
         if not gets and not scans:
             return []
+        if len(scans) == 1 and (follow := self._follow(need)):
+            scans = [replace(scans[0], follow=follow)]
         rows = self._ranges.rows((yield Wave(gets, scans)))
         return rows if self._filter is None else self._filter(rows, context.bindings)
 
@@ -36,8 +61,10 @@ class ScanRows(Operator):
         _, [scan] = self._ranges.reads((), context.bindings)
         found: list[Row] = []
         size = max(_FIRST_CHUNK_ROWS, 2 * need)
+        follow = self._follow(need)
         while True:
-            chunk = scan.__class__(scan.start, scan.stop, size, scan.reverse, scan.dereference)
+            chunk = scan.__class__(scan.start, scan.stop, size, scan.reverse, scan.dereference, follow)
+            follow = ()
             answer = yield Wave((), (chunk,))
             found += self._filter(self._ranges.rows(answer), context.bindings)
             cells = answer.scans[0]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rome.errors import DataError
 from rome.sql import plan
-from rome.sql.execute.operator import Context, Operator, Row, layout_of
+from rome.sql.bound import ColumnRef
+from rome.sql.execute.operator import Belonging, Context, Operator, Row, layout_of
 from rome.sql.expr import Bindings, predicate, projection, scalar
 from rome.txn.wave import Step
 
@@ -39,10 +40,17 @@ class ProjectRows(Operator):
         self.output = node.output
         self.children = (child,)
         self._child = child
+        self._below = {column.column: each for column, each in zip(node.output, node.expressions, strict=True)}
         self._projection = projection(node.expressions, layout_of(child.output))
 
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
         return self._projection((yield from self._child.rows(context, need)), context.bindings)
+
+
+    def bring(self, columns: tuple[int, ...], belonging: Belonging) -> bool:
+        below = [self._below[column] for column in columns]
+        inner = tuple(each.column for each in below if isinstance(each, ColumnRef))
+        return len(inner) == len(columns) and self._child.bring(inner, belonging)
 
 
 class SortRows(Operator):
@@ -86,6 +94,10 @@ class LimitRows(Operator):
             need, offset = need + len(context.locking.skipped), 0
         rows = yield from self._child.rows(context, None if need is not None and need > _MANY_ROWS else need)
         return rows[offset:need]
+
+    def bring(self, columns: tuple[int, ...], belonging: Belonging) -> bool:
+        # With an offset most of what is read may not be in the answer.
+        return self._limit is not None and self._offset is None and self._child.bring(columns, belonging)
 
 
 def bounds(limit: object, offset: object, bindings: Bindings) -> tuple[int | None, int]:
