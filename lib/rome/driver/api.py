@@ -133,8 +133,9 @@ View = object  # opaque: a driver's handle on one state of its store
 
 
 class Followed(NamedTuple):
-    """What a follow found for one row: shapes as of one scan in a `Reading`."""
+    """What a follow found for one row: the scan that it stands for, and shapes as of one scan in a `Reading`."""
 
+    scan: Scan
     cells: list[Cell]
     rows: list[Cell | None] | None
 

@@ -139,7 +139,7 @@ class MemoryStore:
 
     def followed(self, scan: Scan) -> Followed:
         found = self.scan(scan)
-        return Followed(found, self.behind(scan, found))
+        return Followed(scan, found, self.behind(scan, found))
 
     def check(self, expect: Sequence[Expectation]) -> None:
         """Raise LeaseLost or Conflict unless every expectation holds; first come those of locks."""

@@ -70,7 +70,7 @@ def _operator(operator: Operator, depth: int, profile: Profile | None) -> list[s
 def _looked_up(lookup: Lookup) -> str:
     node = lookup.node
     condition = f" ON {show(node.condition)}" if node.condition is not None else ""
-    return f"{node.kind} {_describe(node.right)}{condition}" + " brought by the scan above" * lookup.brought
+    return f"{node.kind} {_describe(node.right)}{condition}" + ", brought along" * lookup.brought
 
 
 def _describe(node: plan.Plan) -> str:

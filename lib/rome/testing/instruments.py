@@ -209,7 +209,7 @@ def _cells_of(reading: Reading) -> list[Cell]:
 
 def _lists_of(reading: Reading) -> list[Sequence[Cell | None] | None]:
     """Every list of cells in a reading, in an order that is the same for two answers to the same question."""
-    followed = [each for follows in reading.followed for every in follows for found in every for each in found]
+    followed = [each for follows in reading.followed for every in follows for found in every for each in found[1:]]
     return [reading.cells, *reading.scans, *reading.rows, *followed]
 
 

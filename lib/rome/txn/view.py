@@ -345,13 +345,10 @@ class View:
 
 def _spelled_out(scans: tuple[Scan, ...], reading: Reading) -> tuple[tuple[Scan, ...], Reading]:
     """The same reading, had what its scans followed been scanned row by row: so it is known, expected and counted."""
-    all_scans, cells, rows = list(scans), list(reading.scans), list(reading.rows)
-    for scan, found, followed in zip(scans, reading.scans, reading.followed, strict=True):
-        for each_scans, each_found in zip(scan.followed(found), followed, strict=True):
-            all_scans += each_scans
-            cells += [each.cells for each in each_found]
-            rows += [each.rows for each in each_found]
-    return tuple(all_scans), reading._replace(scans=cells, rows=rows, followed=[])
+    belonging = [each for follows in reading.followed for every in follows for each in every]
+    cells = reading.scans + [each.cells for each in belonging]
+    rows = reading.rows + [each.rows for each in belonging]
+    return (*scans, *[each.scan for each in belonging]), reading._replace(scans=cells, rows=rows, followed=[])
 
 
 def _answer(

@@ -8,9 +8,10 @@ statement costs as many round trips as its longest chain of dependent reads, not
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from rome.driver.api import Cell, Scan
+from rome.driver.api import Cell, Follow, Scan
 
 T = TypeVar("T")
 
@@ -48,7 +49,7 @@ Step = Generator[Wave, WaveResult, T]
 def together(steps: Iterable[Step[Any]]) -> Step[list[Any]]:
     """Run `steps` side by side, their waves merged; the list of their values, in order.
 
-    Equal gets and equal scans that meet in one wave are asked for once.
+    Equal gets and equal scans that meet in one wave are asked for once; a scan follows what any of its equals does.
     """
     running: list[tuple[int, Step[Any], Wave]] = []
     values: list[Any] = []
@@ -78,21 +79,30 @@ def _merged(waves: list[Wave]) -> Step[list[WaveResult]]:
     """Ask for every wave at once and hand each its own part of the answer."""
     get_at: dict[bytes, int] = {}
     scan_at: dict[Scan, int] = {}
+    follow: dict[Scan, dict[Follow, None]] = {}
     for wave in waves:
         for key in wave.gets:
             get_at.setdefault(key, len(get_at))
         for scan in wave.scans:
-            scan_at.setdefault(scan, len(scan_at))
+            plain = _plain(scan)
+            scan_at.setdefault(plain, len(scan_at))
+            if scan.follow:
+                follow.setdefault(plain, {}).update(dict.fromkeys(scan.follow))
     gets = tuple(get_at)
     for wave in waves:
         for key in wave.vacant:
             get_at.setdefault(key, len(get_at))
-    answer = yield Wave(gets, tuple(scan_at), tuple(get_at)[len(gets) :])
+    scans = tuple([replace(scan, follow=tuple(follow[scan])) if scan in follow else scan for scan in scan_at])
+    answer = yield Wave(gets, scans, tuple(get_at)[len(gets) :])
     return [
         WaveResult(
             [answer.cells[get_at[key]] for key in (*wave.gets, *wave.vacant)],
-            [answer.scans[scan_at[scan]] for scan in wave.scans],
-            [answer.rows[scan_at[scan]] for scan in wave.scans],
+            [answer.scans[scan_at[_plain(scan)]] for scan in wave.scans],
+            [answer.rows[scan_at[_plain(scan)]] for scan in wave.scans],
         )
         for wave in waves
     ]
+
+
+def _plain(scan: Scan) -> Scan:
+    return replace(scan, follow=()) if scan.follow else scan

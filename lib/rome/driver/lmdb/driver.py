@@ -79,7 +79,8 @@ def _answer(view: View, gets: Sequence[bytes], scans: Sequence[Scan], expect: Se
 
 def _followed(txn: Txn, scan: Scan) -> Followed:
     found = scan_cells(txn, scan)
-    return Followed(found, cells_at(txn, [cell[1] for cell in found]) if scan.dereference else None)
+    rows = cells_at(txn, [cell[1] for cell in found]) if scan.dereference else None
+    return tuple.__new__(Followed, (scan, found, rows))
 
 
 class LmdbDriver:

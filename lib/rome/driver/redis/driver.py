@@ -17,7 +17,6 @@ from rome.driver.api import (
     Expectation,
     ExpectCell,
     ExpectLock,
-    Follow,
     Followed,
     Holding,
     Locking,
@@ -150,19 +149,20 @@ class RedisDriver:
             entries = self._whole(_cells(names, values))
             found.append(entries)
             rows.append(_cells([entry.value for entry in entries], behind) if scan.dereference else None)
-            followed.append([self._followed(*each) for each in zip(scan.follow, belonging, strict=True)])
+            told = zip(scan.followed(entries), belonging, strict=True)
+            followed.append([self._followed(every, each) for every, each in told])
         return Reading(reply[0], None, cells, found, rows, followed)
 
-    def _followed(self, follow: Follow, reply: Reply) -> list[Followed]:
-        """What `follow` found for each row, from the cells of all of them one after another."""
+    def _followed(self, scans: list[Scan], reply: Reply) -> list[Followed]:
+        """What each of `scans` found, from the cells of all of them one after another."""
         counts, names, values, behind = reply
         entries = self._whole(_cells(names, values))
-        rows = _cells([entry.value for entry in entries], behind) if follow.dereference else None
+        rows = _cells([entry.value for entry in entries[: len(behind)]], behind)  # there are none if not asked for
         found: list[Followed] = []
         first = 0
-        for count in counts:
+        for scan, count in zip(scans, counts, strict=True):
             last = first + count
-            found.append(Followed(entries[first:last], None if rows is None else rows[first:last]))
+            found.append(Followed(scan, entries[first:last], rows[first:last] if scan.dereference else None))
             first = last
         return found
 
