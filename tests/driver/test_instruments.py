@@ -7,7 +7,7 @@ import random
 import pytest
 
 from rome.config import parse
-from rome.driver.api import Cell, Driver, ExpectCell, ExpectRange, Reading, Scan
+from rome.driver.api import Cell, Driver, ExpectCell, ExpectRange, Follow, Reading, Scan
 from rome.driver.open import open_store
 from rome.errors import Conflict, InterfaceError, OutcomeUnknown, Unavailable
 from rome.testing.driver_life import value_at
@@ -25,20 +25,20 @@ def test_a_recorder_counts_round_trips_keys_and_bytes() -> None:
     recorder = Recorder(memory())
     expect = [ExpectCell(b"i1", 0), ExpectRange(b"i", b"j", 0, ())]
     recorder.commit(expect, [(b"i1", b"r1"), (b"r1", b"row"), (b"x", None)])
-    recorder.read([b"r1", b"none"], [Scan(b"i", b"j", dereference=True)])
+    recorder.read([b"r1", b"none"], [Scan(b"i", b"j", None, False, True, (Follow(1, b"r", False, 9),))])
     recorder.increment(b"c", 1)
     recorder.count([(b"a", b"z")])
     recorder.clear(b"x")
     recorder.release(None)
     assert recorder.calls == [
         Call("commit", 6, 0, 2 + 1 + 1 + 2 + 2 + 1 + 5, 0),
-        Call("read", 4, 3, 2 + 4 + 1 + 1, 4 + 5 + 5),
+        Call("read", 5, 4, 2 + 4 + 1 + 1 + 1, 4 + 5 + 5 + 5),
         Call("increment", 1, 0, 1, 0),
         Call("count", 2, 0, 2, 0),
         Call("clear", 1, 0, 1, 0),
     ]
-    assert (recorder.round_trips, recorder.cells) == (5, 3)
-    assert (recorder.bytes_sent, recorder.bytes_received) == (26, 14)
+    assert (recorder.round_trips, recorder.cells) == (5, 4)
+    assert (recorder.bytes_sent, recorder.bytes_received) == (27, 19)
 
 
 def test_a_recorder_keeps_failed_calls_with_the_error_and_begins_anew_when_reset() -> None:
@@ -84,6 +84,13 @@ class Liar:
                 return reading._replace(cells=[None for _ in reading.cells])
             case "row":
                 return reading._replace(rows=[rows and [None for _ in rows] for rows in reading.rows])
+            case "following":
+                return reading._replace(
+                    followed=[
+                        [[each._replace(cells=[]) for each in found] for found in follows]
+                        for follows in reading.followed
+                    ]
+                )
             case "version":
                 later = [cell and cell._replace(version=cell.version + 7) for cell in reading.cells]
                 return reading._replace(cells=later)
@@ -92,8 +99,8 @@ class Liar:
 
 def tour(driver: Driver) -> None:
     """Use a driver so that every kind of answer is given."""
-    version = driver.commit((), [(b"i1", b"r1"), (b"i2", b"r2"), (b"r1", b"one")])
-    driver.read([b"r1", b"none"], [Scan(b"i", b"j", dereference=True)])
+    version = driver.commit((), [(b"i1", b"r1"), (b"i2", b"r2"), (b"r1", b"one"), (b"br1", b"")])
+    driver.read([b"r1", b"none"], [Scan(b"i", b"j", None, False, True, (Follow(0, b"b", False, 9),))])
     driver.commit([ExpectCell(b"r1", version), ExpectRange(b"i", b"j", version, (b"i1", b"i2"))], [(b"r1", b"two")])
     with pytest.raises(Conflict):
         driver.commit([ExpectCell(b"r1", version)], [(b"r1", b"three")])
@@ -112,7 +119,8 @@ def test_a_mirror_of_two_honest_stores_answers_as_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "lie", ["order", "value", "absence", "row", "version", "no conflict", "half a commit", "counter", "count"]
+    "lie",
+    ["order", "value", "absence", "row", "following", "version", "no conflict", "half a commit", "counter", "count"],
 )
 @pytest.mark.parametrize("liar_is_first", [True, False])
 def test_a_mirror_finds_every_lie(lie: str, liar_is_first: bool) -> None:

@@ -76,9 +76,9 @@ class Follow:
 class Scan:
     """The cells of start <= key < stop, in key order, at most `limit` of them.
 
-    With `dereference`, each scanned value is a key, and the cells behind those keys come in the same round trip. What
-    belongs to the scanned rows comes with them as `follow` says: in the same round trip on a store whose traits do not
-    say `remote`, or that can compute keys; else in as few more as it takes.
+    With `dereference`, each scanned value is a key, and the cells behind those keys come in the same round trip; so
+    does what belongs to the scanned rows, as `follow` says. A store that cannot do this asks once more for the rows and
+    what belongs to them, and once more for what that names.
     """
 
     start: bytes

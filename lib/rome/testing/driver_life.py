@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from rome.driver.api import Cell, Driver, ExpectCell, ExpectRange, Reading, Scan, Scope
+from rome.driver.api import Cell, Driver, ExpectCell, ExpectRange, Follow, Reading, Scan, Scope
 from rome.errors import Conflict, InterfaceError, NotSupportedError
 
 OpenDriver = Callable[[], Driver]
@@ -157,19 +157,21 @@ class DriverLifeSuite:
             assert scanned(driver, Scan(*EVERYTHING)) == []
 
     def test_a_store_with_snapshots_reads_on_at_a_view_and_one_without_gives_none(self, driver: Driver) -> None:
+        follow = (Follow(0, b"f", False, 9),)
         first = driver.commit((), [(b"a", b"1"), (b"i", b"a")])
         reading = driver.read([b"a"])
-        driver.commit((), [(b"a", b"2"), (b"b", b"new")])
+        driver.commit((), [(b"a", b"2"), (b"b", b"new"), (b"fa", b"new")])
         if not driver.traits.snapshots:
             assert reading.view is None
             return
         assert reading.view is not None
         for _ in range(2):
-            later = driver.read([b"a", b"b"], [Scan(b"a", b"z", dereference=True)], (), reading.view)
+            later = driver.read([b"a", b"b"], [Scan(b"a", b"z", None, False, True, follow)], (), reading.view)
             assert later.version == reading.version == first
             assert later.cells == [Cell(b"a", b"1", first), None]
             assert [cell.key for cell in later.scans[0]] == [b"a", b"i"]
             assert later.rows == [[None, Cell(b"a", b"1", first)]]
+            assert [each.cells for each in later.followed[0][0]] == [[], []]
         assert driver.read([b"a"], (), [ExpectCell(b"a", 99)], reading.view).cells[0] is not None
         assert value_at(driver, b"a") == b"2"
         driver.release(reading.view)

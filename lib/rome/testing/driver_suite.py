@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import fields
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rome.driver.api import Cell, Driver, Expectation, ExpectCell, ExpectRange, Scan, Scope, Traits
+from rome.driver.api import Cell, Driver, Expectation, ExpectCell, ExpectRange, Follow, Scan, Scope, Traits
 from rome.errors import Conflict, DataError
 from rome.testing.driver_life import EVERYTHING, DriverLifeSuite, scanned, value_at, version_of
 
@@ -147,6 +147,79 @@ class DriverSuite(DriverLifeSuite):
     def test_an_empty_dereferencing_scan_has_an_empty_list_of_rows(self, driver: Driver) -> None:
         reading = driver.read((), [Scan(b"i", b"j", dereference=True), Scan(b"i", b"j")])
         assert reading.rows == [[], None]
+
+    # Following
+
+    def test_a_scan_follows_its_rows_into_what_belongs_to_them(self, driver: Driver) -> None:
+        version = driver.commit((), [(key, key[::-1]) for key in (b"r/1", b"r/2", b"r/3", b"c/1", b"c/11", b"c/3/x")])
+        one, two = Follow(2, b"c/", False, 9), Follow(0, b"c/", False, 9)
+        reading = driver.read((), [Scan(b"r/", b"r0", follow=(one, two)), Scan(b"c/1", b"c/2")])
+        cells = [Cell(key, key[::-1], version) for key in (b"c/1", b"c/11", b"c/3/x")]
+        assert [cell.key for cell in reading.scans[0]] == [b"r/1", b"r/2", b"r/3"]
+        [[first, second], plain] = reading.followed
+        assert [each.cells for each in first] == [cells[:2], [], cells[2:]]
+        assert [each.scan for each in first] == [Scan(b"c/1", b"c/2"), Scan(b"c/2", b"c/3"), Scan(b"c/3", b"c/4")]
+        assert [each.cells for each in second] == [[], [], []]
+        assert [each.rows for each in (*first, *second)] == [None] * 6
+        assert (plain, reading.scans[1], reading.rows) == ([], cells[:2], [None, None])
+
+    def test_the_first_rows_are_followed_in_the_direction_of_the_scan(self, driver: Driver) -> None:
+        driver.commit((), [(b"%s/%d" % (kind, number), b"") for kind in (b"r", b"c") for number in range(6)])
+        for reverse in (False, True):
+            for limit, rows in ((None, 2), (2, 4), (3, 3), (0, 2), (4, 0)):
+                scan = Scan(b"r/", b"r0", limit, reverse, False, (Follow(2, b"c/", False, rows),))
+                [[found]] = driver.read((), [scan]).followed
+                expected = [b"c/%d" % number for number in range(6)][:: -1 if reverse else 1][:limit][:rows]
+                assert [[cell.key for cell in each.cells] for each in found] == [[key] for key in expected]
+
+    def test_a_dereferencing_scan_follows_the_keys_that_its_values_name(self, driver: Driver) -> None:
+        written = [(b"i1", b"r/2"), (b"i2", b"r/gone"), (b"r/2", b"row"), (b"c/2/a", b"r/2"), (b"c/2/b", b"nothing")]
+        version = driver.commit((), [*written, (b"c/gone", b"c/2/a")])
+        cell = {key: Cell(key, value, version) for key, value in [*written, (b"c/gone", b"c/2/a")]}
+        plain, dereferencing = Follow(2, b"c/", False, 9), Follow(2, b"c/", True, 9)
+        reading = driver.read((), [Scan(b"i", b"j", None, False, True, (plain, dereferencing))])
+        assert reading.rows == [[cell[b"r/2"], None]]
+        [[first, second]] = reading.followed
+        assert [each.cells for each in first] == [[cell[b"c/2/a"], cell[b"c/2/b"]], [cell[b"c/gone"]]]
+        assert [each.cells for each in second] == [each.cells for each in first]
+        assert [each.rows for each in first] == [None, None]
+        assert [each.rows for each in second] == [[cell[b"r/2"], None], [cell[b"c/2/a"]]]
+
+    def test_what_follows_no_row_is_empty(self, driver: Driver) -> None:
+        driver.commit((), [(b"c/1", b"")])
+        follow = (Follow(2, b"c/", False, 9), Follow(2, b"c/", True, 9))
+        scans = [Scan(b"r/", b"r0", None, False, False, follow), Scan(b"z", b"a", None, True, True, follow)]
+        assert driver.read((), scans).followed == [[[], []], [[], []]]
+
+    def test_following_finds_what_scans_find(self, driver: Driver) -> None:
+        ends = [b"", b"\0", b"a", b"\xfe", b"\xff", b"\xff\xff", b"\xffa", b"b" * 2000, b"b" * 2000 + b"\xff"]
+        rows = [(b"i%d" % place, b"r" + end) for place, end in enumerate(ends)] + [(b"r" + end, b"") for end in ends]
+        belonging = [(b"c" + end + more, b"r" + end) for end in ends for more in (b"", b"\0", b"x", b"\xff")]
+        driver.commit((), list(dict([*rows, *belonging, (b"d", b"")]).items()))
+        for prefix, dereference, limit, reverse in product((b"c", b"c\xff"), (False, True), (None, 4), (False, True)):
+            bounds = (b"i", b"j") if dereference else (b"r", b"s")
+            follow = (Follow(1, prefix, False, 9), Follow(1, prefix, True, 3))
+            reading = driver.read((), [Scan(*bounds, limit, reverse, dereference, follow)])
+            for scans, followed in zip(
+                Scan(*bounds, limit, reverse, dereference, follow).followed(reading.scans[0]),
+                reading.followed[0],
+                strict=True,
+            ):
+                one_by_one = driver.read((), scans)
+                assert [each.scan for each in followed] == scans
+                assert [each.cells for each in followed] == one_by_one.scans
+                assert [each.rows for each in followed] == one_by_one.rows
+
+    def test_many_rows_and_a_row_with_much_are_followed(self, driver: Driver) -> None:
+        rows = [b"r/%03d" % number for number in range(300)]
+        many = [b"c/007/%04d" % number for number in range(2500)]
+        driver.commit((), [(key, b"r/007") for key in (*rows, *many, b"c/299/x")])
+        follow = (Follow(2, b"c/", True, 300), Follow(2, b"c/", False, 300))
+        [followed] = driver.read((), [Scan(b"r/", b"r0", follow=follow)]).followed
+        for found in followed:
+            assert [len(each.cells) for each in found] == [2500 * (place == 7) + (place == 299) for place in range(300)]
+            assert [cell.key for cell in found[7].cells] == many
+        assert {cell and cell.key for cell in followed[0][7].rows or ()} == {b"r/007"}
 
     # Long keys
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rome.driver.api import Cell, Driver, Scan
+from rome.driver.api import Cell, Driver, Follow, Scan
 from rome.errors import Conflict, InactiveTransaction, InternalError, Unavailable
 from rome.testing.anomalies import ANOMALIES, FOUR, ONE, ROWS, THREE, TWO, Begin, cells, now, scanned
 from rome.testing.instruments import Fault, Faulty
@@ -33,8 +33,15 @@ def answered(*gets: bytes, scans: tuple[Scan, ...] = ()) -> Step[WaveResult]:
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d", b"e", b"f"])
 VALUES = st.one_of(st.none(), KEYS)
 BOUNDS = st.sampled_from([b"", b"a", b"b", b"c\0", b"d", b"f", b"g"])
+FOLLOWS = st.builds(Follow, st.just(1), KEYS, st.booleans(), st.integers(0, 3))
 SCANS = st.builds(
-    Scan, BOUNDS, BOUNDS, st.one_of(st.none(), st.integers(0, 4)), reverse=st.booleans(), dereference=st.booleans()
+    Scan,
+    BOUNDS,
+    BOUNDS,
+    st.one_of(st.none(), st.integers(0, 4)),
+    reverse=st.booleans(),
+    dereference=st.booleans(),
+    follow=st.lists(FOLLOWS, max_size=2).map(tuple),
 )
 READS = st.tuples(st.lists(KEYS, max_size=3), st.lists(SCANS, max_size=3))
 CONTENTS = st.dictionaries(KEYS, KEYS, min_size=2)
@@ -272,6 +279,55 @@ class TransactionSuite:
         answer = transaction.run(answered(scans=(Scan(b"index/", b"index0", limit=3, dereference=True),)))
         assert [row and row.value for row in answer.rows[0] or ()] == [b"stored"]
         assert transaction.stats.waves == 1
+
+    @pytest.mark.parametrize("dereference", [False, True])
+    def test_what_a_scan_followed_costs_no_further_round_trip(
+        self, driver: Driver, begin: Begin, dereference: bool
+    ) -> None:
+        self.store(driver, {b"r/1": b"", b"r/2": b"", b"c/1/a": ONE, b"c/1/b": TWO, ONE: b"1", b"c/3/a": ONE})
+        transaction = begin()
+        follow = (Follow(2, b"c/", dereference, 9),)
+        assert [key for key, _ in transaction.run(scanned(Scan(b"r/", b"r0", follow=follow)))] == [b"r/1", b"r/2"]
+        keys = transaction.stats.keys
+        first, second = Scan(b"c/1/", b"c/10", None, False, dereference), Scan(b"c/2/", b"c/20")
+        for _ in range(2):
+            answer = transaction.run(answered(b"c/1/a", b"c/1/z", scans=(first, second)))
+            assert [cell and cell.value for cell in answer.cells] == [ONE, None]
+            assert [[cell.key for cell in found] for found in answer.scans] == [[b"c/1/a", b"c/1/b"], []]
+            if dereference:
+                assert [row and row.value for row in answer.rows[0] or ()] == [b"1", None]
+        assert (transaction.stats.waves, transaction.stats.keys, keys) == (1, keys, 5 if dereference else 4)
+        transaction.run(scanned(Scan(b"c/3/", b"c/30")))  # of no row that was followed
+        assert transaction.stats.waves == 2
+
+    def test_own_writes_lie_over_what_a_scan_followed(self, driver: Driver, begin: Begin) -> None:
+        self.store(driver, {b"r/1": b"", b"r/2": b"", b"c/1/a": ONE, b"c/1/b": TWO, b"c/2/a": TWO, b"c/3": ONE})
+        transaction = begin()
+        transaction.write(b"c/1/a", None)
+        transaction.write(b"c/1/c", b"own")
+        transaction.write(b"r/2", None)
+        transaction.write(b"r/3", b"own")
+        scan = Scan(b"r/", b"r0", 2, follow=(Follow(2, b"c/", False, 2),))
+        assert [key for key, _ in transaction.run(scanned(scan))] == [b"r/1", b"r/3"]
+        transaction.write(b"c/2/b", b"later")
+        scans = tuple(Scan(b"c/%d" % number, b"c/%d0" % number) for number in (1, 2))
+        answer = transaction.run(answered(scans=scans))
+        assert [[cell.key for cell in found] for found in answer.scans] == [[b"c/1/b", b"c/1/c"], [b"c/2/a", b"c/2/b"]]
+        assert transaction.stats.waves == 1
+        assert [key for key, _ in transaction.run(scanned(Scan(b"c/3", b"c/4")))] == [b"c/3"]
+        assert transaction.stats.waves == 2  # the store could not know of an own row
+
+    @pytest.mark.parametrize(("written", "value"), [(b"c/1/b", b""), (b"c/1/a", None), (b"c/2/a", b""), (ONE, b"2")])
+    def test_what_a_scan_followed_is_expected_as_it_was(
+        self, driver: Driver, begin: Begin, written: bytes, value: bytes | None
+    ) -> None:
+        self.store(driver, {b"r/1": b"", b"r/2": b"", b"c/1/a": ONE, ONE: b"1"})
+        transaction = begin()
+        transaction.run(scanned(Scan(b"r/", b"r0", follow=(Follow(2, b"c/", True, 9),))))
+        transaction.write(b"z", b"")
+        self.store(driver, {written: value})
+        with pytest.raises(Conflict):
+            transaction.commit()
 
     def test_stats_count_keys_and_bytes(self, driver: Driver, begin: Begin) -> None:
         self.store(driver, {ONE: b"12345", TWO: b"1234567890"})
