@@ -13,7 +13,7 @@ from rome.config import parse
 from rome.database import open_database
 from rome.sql.execute.scan import MAX_FOLLOWED_ROWS, ScanRows
 
-IMAGES = 60
+IMAGES = 100
 
 SETUP = """
 CREATE TABLE images (id VARCHAR(36) NOT NULL PRIMARY KEY, owner VARCHAR(36), size BIGINT, hidden BOOLEAN NOT NULL);
@@ -77,13 +77,13 @@ QUERIES = {
 }  # fmt: skip
 
 WRITES = [
-    "INSERT INTO images (id, owner, size, hidden) VALUES ('own', 'one', 59, false)",
-    "INSERT INTO props (image_id, name, value) VALUES ('own', 'mine', 'x'), ('058', 'mine', 'x'), ('011', 'mine', 'x')",
-    "DELETE FROM props WHERE image_id = '057'",
-    "UPDATE places SET url = 'moved', image_id = '056' WHERE image_id = '055'",
-    "DELETE FROM places WHERE image_id = '053'",
-    "DELETE FROM props WHERE image_id = '053'",
-    "DELETE FROM images WHERE id = '053'",
+    "INSERT INTO images (id, owner, size, hidden) VALUES ('own', 'one', 99, false)",
+    "INSERT INTO props (image_id, name, value) VALUES ('own', 'mine', 'x'), ('098', 'mine', 'x'), ('011', 'mine', 'x')",
+    "DELETE FROM props WHERE image_id = '097'",
+    "UPDATE places SET url = 'moved', image_id = '096' WHERE image_id = '095'",
+    "DELETE FROM places WHERE image_id = '093'",
+    "DELETE FROM props WHERE image_id = '093'",
+    "DELETE FROM images WHERE id = '093'",
     "INSERT INTO parts (a, b, c) VALUES (1, 'x', 100)",
 ]
 
@@ -99,15 +99,15 @@ class Session(NamedTuple):
     connection: dbapi.Connection
     waves: Callable[[], int]
 
-    def rows(self, sql: str) -> list[tuple[object, ...]]:
+    def rows(self, sql: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         cursor = self.connection.cursor()
-        cursor.execute(sql)
+        cursor.execute(sql, parameters)
         return list(cursor.fetchall())
 
 
 @pytest.fixture
 def session(url: str) -> Iterator[Session]:
-    """60 images; every third has no property, the others up to 3; every second has a place; every tenth is hidden."""
+    """100 images; every third has no property, the others up to 3; every second has a place; every tenth is hidden."""
     store = parse(url)
     database = open_database(store)
     connection = dbapi.connect(store)
@@ -157,6 +157,16 @@ def test_the_rows_are_the_same_and_the_waves_never_more(session: Session, monkey
             assert with_it or title == "a page of none"
 
 
+def test_what_is_too_much_to_be_known_is_asked_for_again(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = session.rows(QUERIES["a page"].sql)
+    session.connection.commit()
+    before = session.waves()
+    monkeypatch.setattr("rome.txn.known.MAX_CELLS", 10)
+    assert session.rows(QUERIES["a page"].sql) == expected
+    session.connection.commit()
+    assert session.waves() - before == 2
+
+
 @pytest.mark.parametrize("title", QUERIES)
 def test_a_query_takes_as_many_waves_as_it_says(session: Session, title: str) -> None:
     query = QUERIES[title]
@@ -166,6 +176,17 @@ def test_a_query_takes_as_many_waves_as_it_says(session: Session, title: str) ->
     session.rows(query.sql)
     session.connection.commit()
     assert session.waves() - before == query.waves
+
+
+def test_after_a_page_that_was_hard_to_fill_nothing_is_brought_along_for_a_while(session: Session) -> None:
+    sql = page("12", "WHERE hidden = ?")
+    waves = []
+    for hidden in (False, False, True, True, False):
+        before = session.waves()
+        assert session.rows(sql, (hidden,))
+        session.connection.commit()
+        waves.append(session.waves() - before)
+    assert waves == [1, 1, 3, 3, 2]
 
 
 def test_explain_shows_what_is_brought_along_and_that_it_cost_no_wave(session: Session) -> None:

@@ -14,6 +14,7 @@ from rome.txn.wave import Step, Wave
 
 _FIRST_CHUNK_ROWS = 64
 MAX_FOLLOWED_ROWS = 256  # of a larger answer nothing is brought along: it would be too much for one reading
+_RUNS_UNTIL_ANOTHER_TRY = 100
 
 
 class ScanRows(Operator):
@@ -27,6 +28,7 @@ class ScanRows(Operator):
         self._key = tuple(node.output[place].column for place in table.primary_positions)
         self._cut = len(keys.row_prefix(table))
         self._brought: list[Belonging] = []
+        self._rest = 0  # runs until something is brought along again; threads may count one twice
 
     def bring(self, columns: tuple[int, ...], belonging: Belonging) -> bool:
         if not columns or columns != self._key or self._ranges.points:
@@ -61,15 +63,18 @@ class ScanRows(Operator):
         _, [scan] = self._ranges.reads((), context.bindings)
         found: list[Row] = []
         size = max(_FIRST_CHUNK_ROWS, 2 * need)
-        follow = self._follow(need)
+        follow = () if self._rest else self._follow(need)
+        self._rest = max(0, self._rest - 1)
         while True:
             chunk = scan.__class__(scan.start, scan.stop, size, scan.reverse, scan.dereference, follow)
-            follow = ()
+            tried, follow = bool(follow), ()
             answer = yield Wave((), (chunk,))
             found += self._filter(self._ranges.rows(answer), context.bindings)
             cells = answer.scans[0]
             if len(found) >= need or len(cells) < size:
                 return found
+            if tried:  # in vain: nearly all that was followed is left out
+                self._rest = _RUNS_UNTIL_ANOTHER_TRY
             last = cells[-1].key
             start, stop = (scan.start, last) if scan.reverse else (last + b"\x00", scan.stop)
             scan = scan.__class__(start, stop, None, scan.reverse, scan.dereference)
