@@ -70,6 +70,10 @@ QUERIES = {
         "SELECT x.a, x.b, parts.c FROM (SELECT a, b FROM pairs ORDER BY a, b LIMIT 5) AS x "
         "LEFT JOIN parts ON parts.a = x.a AND parts.b = x.b ORDER BY 1, 2, 3", 1,
     ),
+    "a lookup from what was looked up": Query(
+        "SELECT i.id, places.url, props.name FROM (SELECT id FROM images ORDER BY size LIMIT 5) AS i "
+        "LEFT JOIN places ON places.image_id = i.id LEFT JOIN props ON props.image_id = places.url ORDER BY 1, 2, 3", 2,
+    ),
     "half a key of two columns": Query(
         "SELECT x.a, x.b, parts.c FROM (SELECT a, b FROM pairs ORDER BY a, b LIMIT 5) AS x "
         "LEFT JOIN parts ON parts.a = x.a ORDER BY 1, 2, 3", 2,

@@ -81,8 +81,9 @@ class Operator:
     def bring(self, columns: tuple[int, ...], belonging: Belonging) -> bool:
         """Asked once, after compiling: fetch `belonging` along with the rows, in the wave that reads them.
 
-        `columns` are those of `output` that hold the key. False if this operator cannot: when its rows are not read
-        by one scan of a table with that primary key, or when many of the rows that it reads are not in its answer. Who
+        `columns` are those that hold the key. False if this operator cannot: when they are not all of its output, when
+        its rows are not read by one scan of a table with that primary key, or when many of the rows that it reads are
+        not in its answer. Who
         asks must want it for every row of the answer. Even then it is only fetched when there are not too many, and
         nobody sees it but by asking the store, which then costs no round trip.
         """

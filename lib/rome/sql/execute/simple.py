@@ -48,7 +48,7 @@ class ProjectRows(Operator):
 
 
     def bring(self, columns: tuple[int, ...], belonging: Belonging) -> bool:
-        below = [self._below[column] for column in columns]
+        below = [self._below.get(column) for column in columns]
         inner = tuple(each.column for each in below if isinstance(each, ColumnRef))
         return len(inner) == len(columns) and self._child.bring(inner, belonging)
 
