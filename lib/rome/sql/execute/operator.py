@@ -83,9 +83,8 @@ class Operator:
 
         `columns` are those that hold the key. False if this operator cannot: when they are not all of its output, when
         its rows are not read by one scan of a table with that primary key, or when many of the rows that it reads are
-        not in its answer. Who
-        asks must want it for every row of the answer. Even then it is only fetched when there are not too many, and
-        nobody sees it but by asking the store, which then costs no round trip.
+        not in its answer. Who asks must want it for every row of the answer. Even then it is only fetched when there
+        are not too many, and nobody sees it but by asking the store, which then costs no round trip.
         """
         return False
 
