@@ -126,6 +126,7 @@ _TLS = {
 
 COMMON = {
     "lock_timeout_ms": Option(10_000, _count, _NONE_OR_MORE),  # what FOR UPDATE waits for a row; 0: without end
+    "prefetch": Option(True, _flag, "0 or 1"),  # read what a statement that repeats will need next in one round trip
 }
 """The options that every scheme has, besides `namespace`."""
 

@@ -73,7 +73,11 @@ _EPOCH = datetime(1970, 1, 1)
 
 @dataclass(slots=True)
 class Counters:
-    """What a Database has done since it was opened; `replays` and the two below it count conflicts."""
+    """What a Database has done since it was opened; `replays` and the two below it count conflicts.
+
+    `read_ahead` counts the gets and scans that were made before they were asked for, `from_ahead` those of them that
+    then were.
+    """
 
     statements: int = 0
     commits: int = 0
@@ -85,6 +89,8 @@ class Counters:
     replays: int = 0
     replayed_commits: int = 0
     refused_conflicts: int = 0
+    read_ahead: int = 0
+    from_ahead: int = 0
 
 
 class Database:
@@ -118,7 +124,13 @@ class Database:
         self.written = 0  # transactions of this process that wrote
         self.replay = Replay()
         self.environment = Environment(
-            self._keys, CatalogCache(self._keys), Sequences(self._keys), self._utc_now, random.random, time.perf_counter
+            self._keys,
+            CatalogCache(self._keys),
+            Sequences(self._keys),
+            self._utc_now,
+            random.random,
+            time.perf_counter,
+            prefetch=bool(self.url.option("prefetch")),
         )
 
     def _utc_now(self) -> datetime:
@@ -180,6 +192,8 @@ class Database:
                 totals.round_trips += stats.round_trips
                 totals.keys += stats.keys
                 totals.bytes_read += stats.bytes_read
+                totals.read_ahead += stats.read_ahead
+                totals.from_ahead += stats.from_ahead
                 self.written += transaction.committed_at is not None
 
     def release(self) -> None:

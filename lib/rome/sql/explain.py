@@ -42,13 +42,21 @@ def lines(root: Operator, queries: Sequence[Operator], profile: Profile | None) 
 
 
 def total(before: Stats, after: Stats, milliseconds: float) -> str:
-    """The last line of EXPLAIN ANALYZE."""
+    """The last line of EXPLAIN ANALYZE; with the reads made for statements to come, and those made for this one."""
     waves, keys, size = (
         after.waves - before.waves,
         after.keys - before.keys,
         after.bytes_read - before.bytes_read,
     )
-    return f"Total: waves={waves} keys={keys} bytes={size} time={milliseconds:.2f} ms"
+    ahead = "".join(
+        f" {name}={count}"
+        for name, count in (
+            ("read-ahead", after.read_ahead - before.read_ahead),
+            ("from-ahead", after.from_ahead - before.from_ahead),
+        )
+        if count
+    )
+    return f"Total: waves={waves} keys={keys} bytes={size}{ahead} time={milliseconds:.2f} ms"
 
 
 def _operator(operator: Operator, depth: int, profile: Profile | None) -> list[str]:

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 
-from rome.errors import DatabaseError, OperationalError, ProgrammingError, TypeMismatch
+from rome.errors import DatabaseError, InternalError, OperationalError, ProgrammingError, TypeMismatch
 from rome.sql import definition, explain, syntax
 from rome.sql.bind import StatementScope
 from rome.sql.bound import Array, ColumnRef, Const, Slot, array
@@ -30,13 +31,14 @@ from rome.sql.parse import parse
 from rome.sql.plan import Plan, SlotSource
 from rome.sql.planner import plan_query
 from rome.sql.scope import Scope
+from rome.sql.siblings import Habit, Repeats
 from rome.table.catalog import CatalogCache
 from rome.table.convert import convert
 from rome.table.keys import Keys
 from rome.table.schema import Catalog, Column, Table
 from rome.table.sequences import Sequences
-from rome.txn.transaction import GuardChanged, Transaction
-from rome.txn.wave import Step, together
+from rome.txn.transaction import Ahead, GuardChanged, Transaction
+from rome.txn.wave import Step, Wave, together
 from rome.values import NUMERIC_KINDS, TEXT, Kind, SqlType
 
 KEPT_PLANS = 1024
@@ -75,7 +77,8 @@ class Compiled:
     """A statement ready to run: operators for its subqueries and for itself, and the slots they share.
 
     `levels` are the places in `queries` that can run side by side, in order. `positional` counts the `?` in the text,
-    `locks` says that FOR UPDATE stands in it. It holds while the catalogue has the very same `tables`.
+    `locks` says that FOR UPDATE stands in it, `habit` how its runs follow each other; None: nothing is read ahead for
+    it. It holds while the catalogue has the very same `tables`.
     """
 
     root: Operator
@@ -86,6 +89,7 @@ class Compiled:
     tables: tuple[Table, ...]
     positional: int
     locks: bool
+    habit: Habit | None = None
     explain: syntax.Explain | None = None
 
     def holds(self, catalog: Catalog) -> bool:
@@ -118,6 +122,7 @@ class Environment:
     """What the statements of one opened database share.
 
     `clock` gives the time in UTC, without tzinfo; `draw` a random number from 0 to below 1; `timer` counts seconds.
+    `prefetch` says whether what a repeated statement will need next is read ahead.
     """
 
     keys: Keys
@@ -127,6 +132,7 @@ class Environment:
     draw: Callable[[], float]
     timer: Callable[[], float]
     plans: Plans = field(default_factory=Plans)
+    prefetch: bool = True
 
 
 def execute(env: Environment, tx: Transaction, sql: str, parameters: Sequence[Parameters]) -> Result:
@@ -237,7 +243,14 @@ def _compile(
     tables = tuple(scope.tables.values())
     positional = sum(name.startswith("?") for name in scope.parameters)
     slots = tuple(scope.slots)
-    return Compiled(operator, operators, levels, slots, columns, tables, positional, scope.locks, explained)
+    habit = None if isinstance(operator, ChangeOperator) or scope.locks or not _can_repeat(slots) else Habit()
+    return Compiled(operator, operators, levels, slots, columns, tables, positional, scope.locks, habit, explained)
+
+
+def _can_repeat(slots: Sequence[SlotSource]) -> bool:
+    """Whether a statement has parameters, and the types of all are known before their values."""
+    given = [source for source in slots if source.name is not None]
+    return bool(given) and all(source.column.type.kind is not Kind.NULL for source in given)
 
 
 def _planned(scope: StatementScope, node: syntax.Statement) -> Plan:
@@ -314,7 +327,7 @@ def _run_once(
         return _explained(env, tx, compiled, parameters[0] if parameters else {}, locking)
     if len(parameters) == 1:
         context = _context(env, tx, compiled, parameters[0], locking=locking)
-        return tx.run(_one(compiled, context))
+        return _repeatable(env, tx, compiled, parameters[0], context)
     contexts = [_context(env, tx, compiled, each, locking=locking) for each in parameters]
     if _batches(compiled, contexts):
         assert isinstance(compiled.root, ChangeOperator)
@@ -328,6 +341,40 @@ def _run_once(
         count += max(result.rowcount, 0)
         number = result.lastrowid
     return Result(compiled.columns, rows, count, number)
+
+
+def _repeatable(
+    env: Environment, tx: Transaction, compiled: Compiled, parameters: Parameters, context: Context
+) -> Result:
+    """One run of a statement that may be one of many, and what the next ones need read along with it."""
+    if not env.prefetch or not tx.reads_one_state:
+        return tx.run(_one(compiled, context))
+    if not isinstance(tx.repeats, Repeats):
+        tx.repeats = Repeats()
+    ahead: Ahead | None = None
+    if compiled.habit is not None:
+        reads = partial(_first_reads, compiled, context)
+        ahead = tx.repeats.begin(compiled, compiled.habit, parameters, reads)
+    result = tx.run(_one(compiled, context), ahead)
+    tx.repeats.end(compiled, compiled.habit, result.rows)
+    return result
+
+
+def _first_reads(compiled: Compiled, context: Context, parameters: Parameters) -> Wave:
+    """What a run with other `parameters` would read first."""
+    slots = [_parameter(source, parameters) for source in compiled.slots]
+    bindings = context.bindings._replace(slots=slots, draw=_no_draw)
+    step = _one(compiled, context._replace(bindings=bindings, profile=None))
+    try:
+        return next(step)
+    except StopIteration:
+        return Wave()
+    finally:
+        step.close()
+
+
+def _no_draw() -> float:
+    raise InternalError("what is read ahead draws no random numbers")
 
 
 def _batches(compiled: Compiled, contexts: Sequence[Context]) -> bool:
@@ -430,7 +477,7 @@ def _explained(
     profile, before, started = None, tx.stats, env.timer()
     if compiled.explain.analyze:
         profile = Profile(env.timer)
-        tx.run(_one(compiled, _context(env, tx, compiled, parameters, profile, locking)))
+        _repeatable(env, tx, compiled, parameters, _context(env, tx, compiled, parameters, profile, locking))
     lines = explain.lines(compiled.root, compiled.queries, profile)
     if profile is not None:
         lines.append(explain.total(before, tx.stats, (env.timer() - started) * 1000))

@@ -12,10 +12,10 @@ from rome.errors import Conflict, Deadlock, InactiveTransaction, InternalError, 
 from rome.txn.commit import CommitProtocol, OneRoundTrip
 from rome.txn.leases import RowLeases
 from rome.txn.recent import MAX_CELLS, Recent
-from rome.txn.view import Guard, GuardChanged, Overlay, Stats, View, ViewMark
+from rome.txn.view import Ahead, Guard, GuardChanged, Overlay, Stats, View, ViewMark
 from rome.txn.wave import Step, Wave, WaveResult
 
-__all__ = ["Diverged", "GuardChanged", "Isolation", "Savepoint", "Stats", "Tape", "Transaction"]
+__all__ = ["Ahead", "Diverged", "GuardChanged", "Isolation", "Savepoint", "Stats", "Tape", "Transaction"]
 
 T = TypeVar("T")
 
@@ -137,7 +137,8 @@ class Transaction:
 
     `context` is for the floor above (its Catalog); `rollback_to` gives it back as it was at the savepoint, or None if
     the guard was found at another version since. `active` says that neither `commit` nor `rollback` has ended it.
-    `committed_at` is the commit counter of its writes.
+    `repeats` is for that floor, too: what it remembers of the statements it ran. `committed_at` is the commit counter
+    of the transaction's writes.
 
     Lists in a `WaveResult` may be the driver's own and are looked at again at commit: steps must not change them. A
     cell from the transaction's own writes has version 0.
@@ -146,7 +147,7 @@ class Transaction:
     __slots__ = (
         "_begun", "_blocks", "_commits", "_conflict", "_driver", "_hold", "_increments", "_isolation", "_leases",
         "_locks", "_overlay", "_protocol", "_recalled", "_recent", "_statement", "_under", "_view", "active",
-        "committed_at", "context", "tape",
+        "committed_at", "context", "repeats", "tape",
     )  # fmt: skip
 
     def __init__(
@@ -168,6 +169,7 @@ class Transaction:
         lately; a replay goes without.
         """
         self.context: object = None
+        self.repeats: object = None
         self.tape = Tape() if tape is None else tape
         self.active = True
         self.committed_at: int | None = None
@@ -207,8 +209,17 @@ class Transaction:
         """What the transaction has cost so far."""
         return self._view.stats(self._increments, self._locks, self._commits)
 
-    def run(self, step: Step[T]) -> T:
+    @property
+    def reads_one_state(self) -> bool:
+        """Whether what one statement has read can answer another: SERIALIZABLE."""
+        return self._isolation is Isolation.SERIALIZABLE
+
+    def run(self, step: Step[T], ahead: Ahead | None = None) -> T:
         """Drive `step` to its value; a wave costs one round trip, or none if own writes and earlier waves answer it.
+
+        `ahead` says what to read along with the first wave if that costs a round trip, for steps to come: they are
+        answered as if they had read it then, and no one else hears of it. It must read nothing and draw nothing.
+        SERIALIZABLE only; else it is not asked.
 
         Raises GuardChanged when the wave that opens a view finds the guard at another version: begin a new step. Raises
         Conflict when what was read earlier has changed (stores without snapshots); nothing more can then be read.
@@ -220,9 +231,12 @@ class Transaction:
         except StopIteration as stop:
             value: T = stop.value
             return value
+        if not self.reads_one_state:
+            ahead = None
         try:
             while True:
-                answer = self._answer(wave)
+                answer = self._answer(wave, ahead)
+                ahead = None
                 try:
                     wave = step.send(answer)
                 except StopIteration as stop:
@@ -231,13 +245,15 @@ class Transaction:
         finally:
             step.close()
 
-    def _answer(self, wave: Wave) -> WaveResult:
+    def _answer(self, wave: Wave, ahead: Ahead | None) -> WaveResult:
         if self._conflict:
             raise Conflict(self._conflict)
         if not any(wave):
             return WaveResult([], [], [])
         try:
-            return self._overlay.read(self._view, wave) if self._overlay.cells else self._view.read(wave)
+            if self._overlay.cells:
+                return self._overlay.read(self._view, wave, ahead)
+            return self._view.read(wave, ahead)
         except Conflict as conflict:
             self._conflict = "what this transaction read has changed; nothing was written, run it again"
             raise Conflict(self._conflict) from conflict

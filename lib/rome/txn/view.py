@@ -6,7 +6,7 @@ a store with snapshots never pays for them. `Overlay` holds the buffered writes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -14,10 +14,14 @@ from sortedcontainers import SortedList
 
 from rome.driver import api
 from rome.driver.api import Cell, Driver, Expectation, ExpectCell, ExpectRange, Reading, Scan
-from rome.txn.known import UNKNOWN, Known, Unknown
+from rome.errors import DataError
+from rome.txn.known import MAX_CELLS, UNKNOWN, Known, Unknown
 from rome.txn.wave import Wave, WaveResult
 
 Guard = tuple[bytes, int]  # the key of a version cell and the version it is expected to have
+
+Ahead = Callable[[int], Wave]
+"""What else to read when a round trip is made anyway, given how many cells that may bring, as far as one can tell."""
 
 # Readings are folded into expectations early once they are many or large: values need not stay in memory until commit.
 FOLD_READINGS: Final = 256
@@ -27,6 +31,8 @@ FOLD_CELLS: Final = 1024
 # would check everything again at every read.
 CARRY: Final = 64
 RESTLESS: Final = 2  # reads in a row before which the store had moved
+AHEAD_CELLS: Final = MAX_CELLS // 2  # the most that is asked for ahead in one round trip, and about how many bytes
+AHEAD_BYTES: Final = 4 << 20
 
 
 _NOTHING: Final = Reading(0, None, [], [], [], [])
@@ -45,7 +51,8 @@ class GuardChanged(Exception):
 
 class Stats(NamedTuple):
     """What a transaction has cost so far: `waves` reads of the store, `increments` of counters, `locks` asked for and
-    `commits` are one round trip each; `keys` cells and `bytes_read` (keys and values) came back."""
+    `commits` are one round trip each; `keys` cells and `bytes_read` (keys and values) came back. `read_ahead` gets and
+    scans were made before anyone had asked for them, and `from_ahead` are those of them that someone then did."""
 
     waves: int
     keys: int
@@ -53,6 +60,8 @@ class Stats(NamedTuple):
     increments: int
     locks: int
     commits: int
+    read_ahead: int = 0
+    from_ahead: int = 0
 
     @property
     def round_trips(self) -> int:
@@ -72,11 +81,16 @@ class View:
     A read with no open view opens one, and carries every expectation held so far: what was read before still holds in
     the state that is read now. On a store with snapshots the later reads use that view and need no check; elsewhere
     each read opens a view anew.
+
+    What is read ahead is kept apart from what was read: it is not expected, and so conflicts with nothing. Once asked
+    for it is taken over as if it were read then. That holds while the last read has seen the very same state; when
+    another read finds that the store has moved, what was read ahead is useless.
     """
 
     __slots__ = (
-        "_bytes_read", "_driver", "_expect", "_expected", "_guarded", "_handle", "_keys", "_known", "_learned",
-        "_moves", "_seen", "_statement", "_tallied", "_valid_at", "guard", "waves",
+        "_ahead", "_ahead_at", "_bytes_read", "_driver", "_expect", "_expected", "_from_ahead", "_guarded", "_handle",
+        "_keys", "_known", "_learned", "_moves", "_read_ahead", "_seen", "_statement", "_tallied", "_valid_at", "guard",
+        "waves",
     )  # fmt: skip
 
     def __init__(self, driver: Driver, guard: Guard | None) -> None:
@@ -96,11 +110,16 @@ class View:
         self._tallied = 0  # how many of _seen are in the figures below
         self._keys = 0
         self._bytes_read = 0
+        self._ahead: Known | None = None  # what was read ahead
+        self._ahead_at = 0  # the commit counter of the state that it was read in
+        self._read_ahead = 0
+        self._from_ahead = 0
 
-    def read(self, wave: Wave) -> WaveResult:
+    def read(self, wave: Wave, ahead: Ahead | None = None) -> WaveResult:
         """What `wave` asks for, as the store has it: one round trip for what is not known yet, or none.
 
-        Raises Conflict when what was read before no longer holds, GuardChanged.
+        `ahead` says what to read in the same round trip, if one is made, for waves to come. Raises Conflict when what
+        was read before no longer holds, GuardChanged.
         """
         gets, scans, vacant = wave
         if not self._guarded or not self.waves:
@@ -117,7 +136,7 @@ class View:
         asked = tuple([key for key, cell in cells.items() if cell is UNKNOWN])
         reading = _NOTHING
         if unknown or not set(vacant).issuperset(asked):
-            reading = self._ask(asked, unknown)
+            reading = self._taken_over(asked, unknown) or self._ask(asked, unknown, ahead)
             cells.update(zip(asked, reading.cells, strict=True))
         else:
             for key in asked:
@@ -126,11 +145,85 @@ class View:
                 cells[key] = None
         return _answer(wave, cells, found, reading)  # type: ignore[arg-type]
 
-    def _ask(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> Reading:
+    def _taken_over(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> Reading | None:
+        """What was read ahead, if it is all of this and holds; remembered like anything that is read."""
+        ahead = self._ahead
+        if ahead is None or self._ahead_at != self._valid_at:
+            return None
+        cells: list[Cell | None] = []
+        for key in gets:
+            cell = ahead.cell(key)
+            if cell is UNKNOWN:
+                return None
+            cells.append(cell)  # type: ignore[arg-type]
+        found: list[list[Cell]] = []
+        rows: list[list[Cell | None] | None] = []
+        for scan in scans:
+            entries = ahead.scan(scan)
+            if entries is None:
+                return None
+            behind = [ahead.cell(entry.value) for entry in entries] if scan.dereference else None
+            if behind is not None and UNKNOWN in behind:
+                return None
+            found.append(entries)
+            rows.append(behind)  # type: ignore[arg-type]
+        reading = Reading(self._valid_at, None, cells, found, rows, [])
+        self._from_ahead += len(gets) + len(scans)
+        self._tally()
+        self._seen.append((tuple(gets), tuple(scans), reading))
+        self._tallied += 1  # it was counted when it came
+        self._fold_if_much(scans, reading)
+        return reading
+
+    def _ask(self, gets: Sequence[bytes], scans: Sequence[Scan], ahead: Ahead | None = None) -> Reading:
         """One round trip; remembered."""
+        if ahead is not None:
+            more = self._unread(ahead(self._room()))
+            if any(more):
+                try:
+                    return self._ask_more(gets, scans, more)
+                except DataError:
+                    pass  # what no one has asked for may be what no store takes
         if self._handle is None:
             return self._open(gets, scans)
         reading = self._driver.read(gets, scans, (), self._handle)
+        self._remember(gets, scans, reading)
+        return reading
+
+    def _room(self) -> int:
+        """How many cells may be read ahead, if they are as large as those that came before."""
+        self._tally()
+        return min(AHEAD_CELLS, AHEAD_BYTES * self._keys // max(1, self._bytes_read))
+
+    def _unread(self, wave: Wave) -> Wave:
+        """What of `wave` is not known yet."""
+        known = self._known
+        gets = [key for key in dict.fromkeys(wave.gets) if known.cell(key) is UNKNOWN]
+        return Wave(gets, [scan for scan in dict.fromkeys(wave.scans) if known.scan(scan) is None])
+
+    def _ask_more(self, gets: Sequence[bytes], scans: Sequence[Scan], more: Wave) -> Reading:
+        """One round trip for what is asked for, which is remembered, and for `more`, which is put aside."""
+        all_gets, all_scans = (*gets, *more.gets), (*scans, *more.scans)
+        if self._handle is None:
+            read = self._read_newest(all_gets, all_scans)
+        else:
+            read = self._driver.read(all_gets, all_scans, (), self._handle)
+        asked, put = len(gets), len(scans)
+        reading = Reading(
+            read.version, read.view, read.cells[:asked], read.scans[:put], read.rows[:put], read.followed[:put]
+        )
+        further = Reading(
+            read.version, None, read.cells[asked:], read.scans[put:], read.rows[put:], read.followed[put:]
+        )
+        more_scans, further = _spelled_out(tuple(more.scans), further)
+        if self._ahead is None or self._ahead_at != read.version:
+            self._ahead, self._ahead_at = Known(), read.version
+        size = len(more.gets) + sum(len(cells) + 1 for cells in further.scans) + sum(len(r or ()) for r in further.rows)
+        if len(self._ahead) + size > MAX_CELLS:
+            self._ahead.clear()  # it was used, or it will hardly be
+        self._ahead.learn(more.gets, more_scans, further)
+        self._read_ahead += len(more.gets) + len(more_scans)
+        self._count(further)
         self._remember(gets, scans, reading)
         return reading
 
@@ -177,6 +270,9 @@ class View:
         if any(scan.follow for scan in scans):
             scans, reading = _spelled_out(scans, reading)
         self._seen.append((tuple(gets), scans, reading))
+        self._fold_if_much(scans, reading)
+
+    def _fold_if_much(self, scans: Sequence[Scan], reading: Reading) -> None:
         if len(self._seen) > FOLD_READINGS or (scans and max(map(len, reading.scans)) > FOLD_CELLS):
             self._learn()
             self._fold()
@@ -226,6 +322,7 @@ class View:
         """
         self._fold()
         self._known.clear()
+        self._ahead = None
         self._forget(self._expect[mark.expected :])
         del self._expect[mark.expected :]
         self._guarded = mark.guarded
@@ -263,6 +360,7 @@ class View:
         """Let the next read open a fresh view; what the last statement read stays expected only if `keep`."""
         self._fold()
         self._known.clear()
+        self._ahead = None
         if keep:
             if not self._guarded and self.guard is not None:
                 self._expect_cell(*self.guard)  # it wrote without a read, but was planned on the guard's version
@@ -294,17 +392,22 @@ class View:
     def stats(self, increments: int, locks: int, commits: int) -> Stats:
         """What the reads so far have cost."""
         self._tally()
-        return Stats(self.waves, self._keys, self._bytes_read, increments, locks, commits)
+        return Stats(
+            self.waves, self._keys, self._bytes_read, increments, locks, commits, self._read_ahead, self._from_ahead
+        )
 
     def _tally(self) -> None:
         """Count what has come back and was not counted yet."""
         for _, _, reading in self._seen[self._tallied :]:
-            for cells in (reading.cells, *reading.scans, *reading.rows):
-                if cells:
-                    sizes = [len(cell.key) + len(cell.value) for cell in cells if cell is not None]
-                    self._keys += len(sizes)
-                    self._bytes_read += sum(sizes)
+            self._count(reading)
         self._tallied = len(self._seen)
+
+    def _count(self, reading: Reading) -> None:
+        for cells in (reading.cells, *reading.scans, *reading.rows):
+            if cells:
+                sizes = [len(cell.key) + len(cell.value) for cell in cells if cell is not None]
+                self._keys += len(sizes)
+                self._bytes_read += sum(sizes)
 
     def _fold(self) -> None:
         """Turn readings into expectations and figures, and let go of their values."""
@@ -407,7 +510,7 @@ class Overlay:
             else:
                 self.cells[key] = before  # type: ignore[assignment]
 
-    def read(self, view: View, wave: Wave) -> WaveResult:
+    def read(self, view: View, wave: Wave, ahead: Ahead | None = None) -> WaveResult:
         """Read through `view` in one round trip (none if the overlay answers all), own writes laid over the answer."""
         own = self.cells
         gets, scans, vacant = wave
@@ -424,7 +527,7 @@ class Overlay:
         unwritten = [key for key in vacant if key not in own]
         if not (asked or widened or unwritten):
             return WaveResult([self._own_cell(key) for key in (*gets, *vacant)], [], [])
-        reading = view.read(Wave((*asked, *entries_only_here), widened, unwritten))
+        reading = view.read(Wave((*asked, *entries_only_here), widened, unwritten), ahead)
         stored = iter(reading.cells)
         cells = [self._own_cell(key) if key in own else next(stored) for key in gets]
         rows_here = {key: next(stored) for key in entries_only_here}
