@@ -25,7 +25,7 @@ from rome.txn.transaction import Ahead
 from rome.txn.wave import Wave
 
 SIZES: Final = (32, 256, 1000)  # siblings in one round trip, the first time and the next ones
-MIN_ROWS: Final = 8  # for a range of a sibling at least, else
+MIN_ROWS: Final = 4  # for a range of a sibling at least, else
 TIMES_AS_MANY: Final = 4  # the rows of the largest result so far
 MAX_STATEMENTS: Final = 64  # of a transaction
 MAX_ROWS: Final = 20_000  # that a transaction remembers, in lists that others have, too
@@ -188,21 +188,27 @@ class Repeats:
         value, before = now.get(name), last.get(name)
         if type(value) not in _KEYS or (last and type(before) is not type(value)):
             return "", []
+        found: list[object] = []
+        found_so = (False, 0)
         for _, rows in reversed(self._results.values()):
             for place, example in enumerate(rows[0]):
                 if type(example) is type(value):
-                    column = [row[place] for row in rows]
+                    column = list(dict.fromkeys([row[place] for row in rows]))
                     if value in column and (not last or before in column):
-                        return name, _next(column, value, before)
-        return "", []
+                        in_turn, following = _next(column, value, before)
+                        if (in_turn, len(following)) > found_so:
+                            found, found_so = following, (in_turn, len(following))
+        return name, found
 
 
-def _next(column: list[object], value: object, before: object) -> list[object]:
-    """The values that follow `value`, each once; seen from the end if `before` comes after it."""
-    at = column.index(value)
-    backwards = before is not None and column.index(before) > at
-    following = column[:at][::-1] if backwards else column[at + 1 :]
-    return [each for each in dict.fromkeys(following) if type(each) is type(value) and each != value and _short(each)]
+def _next(column: list[object], value: object, before: object) -> tuple[bool, list[object]]:
+    """Whether `value` is the one after `before` (the first, if that is None) in a column, and the values that follow.
+
+    Where `before` comes later, the column is seen from its end. Numbers stand in many columns by chance, in turn in few.
+    """
+    at, then = column.index(value), -1 if before is None else column.index(before)
+    following = column[:at][::-1] if then > at else column[at + 1 :]
+    return abs(at - then) == 1, [each for each in following if type(each) is type(value) and _short(each)]
 
 
 def _short(value: object) -> bool:

@@ -155,7 +155,7 @@ class View:
             cell = ahead.cell(key)
             if cell is UNKNOWN:
                 return None
-            cells.append(cell)  # type: ignore[arg-type]
+            cells.append(cell)
         found: list[list[Cell]] = []
         rows: list[list[Cell | None] | None] = []
         for scan in scans:
