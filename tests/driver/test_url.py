@@ -144,3 +144,11 @@ def test_every_store_has_a_lock_timeout(url: str) -> None:
     assert parse(url + "?lock_timeout_ms=0").option("lock_timeout_ms") == 0
     with pytest.raises(InterfaceError, match="lock_timeout_ms='1s' is no value"):
         parse(url + "?lock_timeout_ms=1s")
+
+
+@pytest.mark.parametrize("url", ["rome+memory:///x", "rome+lmdb:///x", "rome+redis://host/x", "rome+etcd://host/x"])
+def test_every_store_can_be_told_not_to_read_ahead(url: str) -> None:
+    assert parse(url).option("prefetch") is True
+    assert parse(url + "?prefetch=0").option("prefetch") is False
+    with pytest.raises(InterfaceError, match="prefetch='no' is no value"):
+        parse(url + "?prefetch=no")

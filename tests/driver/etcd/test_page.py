@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rome.config import SCHEMES, parse
+from rome.config import COMMON, SCHEMES, parse
 from rome.driver.api import ExpectLock, Patience, Scan
 from rome.driver.etcd.connections import ELECTION_S
 from rome.driver.etcd.driver import TRAITS
@@ -39,7 +39,7 @@ def rows_after(page: str, mark: str) -> list[list[str]]:
 def test_the_options_in_the_page_are_those_of_the_urls(scheme: str) -> None:
     rows = rows_after(DRIVERS, "a password is never repeated.")
     defaults = {row[0].strip("`"): row[2] for row in rows if scheme in row[1].split(", ")}
-    options = {name: option for name, option in SCHEMES[scheme].items() if name != "lock_timeout_ms"}
+    options = {name: option for name, option in SCHEMES[scheme].items() if name not in COMMON}
     assert set(defaults) == set(options)
     for name, default in defaults.items():
         assert options[name].default == ("" if default == "none" else options[name].read(default)), name
