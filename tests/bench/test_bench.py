@@ -33,7 +33,7 @@ MOST_WAVES = {
     "tag filter, middling tenant": 3,
     "name filter, biggest tenant": 2,
     "member find, by image": 1,
-    "user_get_storage_usage, 20 images": 21,
+    "user_get_storage_usage, 20 images": 3,
     "image_create, 3 properties": 2,
     "image_update, 2 properties": 2,
     "tag_set_all": 2,

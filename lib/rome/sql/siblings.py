@@ -13,7 +13,7 @@ siblings are not asked for gets no more of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -38,7 +38,7 @@ _KEYS: Final = frozenset({int, str, bytes, datetime, Decimal})
 Parameters = Mapping[str, object]
 Rows = list[tuple[object, ...]]
 Reads = Callable[[Parameters], Wave]
-"""What the statement reads first with these parameters. Raises the errors of `rome.errors`."""
+"""What the statement reads first with these parameters and the others as they are. Raises errors of `rome.errors`."""
 
 
 @dataclass(slots=True)
@@ -161,11 +161,11 @@ class Repeats:
         read: list[object] = []
         for value in values[: SIZES[repeated.size]]:
             try:
-                wave = reads({**repeated.parameters, name: value})
+                wave = reads({name: value})
             except Error:
                 continue  # the run itself will say so
             ranges = [_bounded(scan, rows) for scan in wave.scans]
-            room -= len(wave.gets) + sum(1 + (scan.limit or 0) * (1 + scan.dereference) for scan in ranges)
+            room -= len(wave.gets) + sum([1 + (scan.limit or 0) * (1 + scan.dereference) for scan in ranges])
             if room < 0:
                 break
             gets |= dict.fromkeys(wave.gets)
@@ -217,4 +217,6 @@ def _short(value: object) -> bool:
 
 def _bounded(scan: Scan, rows: int) -> Scan:
     """`scan` without more than `rows` of its cells: whoever finds that there are more reads them himself."""
-    return scan if scan.limit is not None and scan.limit <= rows else replace(scan, limit=rows)
+    if scan.limit is not None and scan.limit <= rows:
+        return scan
+    return Scan(scan.start, scan.stop, rows, scan.reverse, scan.dereference)

@@ -360,9 +360,12 @@ def _repeatable(
     return result
 
 
-def _first_reads(compiled: Compiled, context: Context, parameters: Parameters) -> Wave:
-    """What a run with other `parameters` would read first."""
-    slots = [_parameter(source, parameters) for source in compiled.slots]
+def _first_reads(compiled: Compiled, context: Context, changed: Parameters) -> Wave:
+    """What a run with a `changed` parameter would read first; asked before the run itself has read anything."""
+    slots = list(context.bindings.slots)
+    for place, source in enumerate(compiled.slots):
+        if source.name in changed:
+            slots[place] = _parameter(source, changed)
     bindings = context.bindings._replace(slots=slots, draw=_no_draw)
     step = _one(compiled, context._replace(bindings=bindings, profile=None))
     try:
