@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -189,13 +190,15 @@ def test_what_is_read_ahead_stays_within_bounds(tmp_path: Path, connect: Connect
     one.commit()
     sql = "SELECT body FROM children WHERE parent = :parent ORDER BY id"
     say(one, LIST)
-    held = []
+    held, came = [], [0]
     for parent in range(200):
         [_, _, (body,)] = say(one, sql, {"parent": parent})
         assert len(body) == 60_000
         view = one._opened()._transaction._view  # type: ignore[union-attr]
         held.append(0 if view._ahead is None else view._ahead._bytes)
+        came.append(one._opened()._transaction.stats.bytes_read)  # type: ignore[union-attr]
     assert max(held) <= 16 << 20
+    assert max(after - before for before, after in pairwise(came)) <= 5 << 20, "in one round trip"
     one.rollback()
 
 

@@ -204,7 +204,8 @@ class Repeats:
 def _next(column: list[object], value: object, before: object) -> tuple[bool, list[object]]:
     """Whether `value` is the one after `before` (the first, if that is None) in a column, and the values that follow.
 
-    Where `before` comes later, the column is seen from its end. Numbers stand in many columns by chance, in turn in few.
+    Where `before` comes later, the column is seen from its end. Numbers stand in many columns by chance, in turn in
+    few.
     """
     at, then = column.index(value), -1 if before is None else column.index(before)
     following = column[:at][::-1] if then > at else column[at + 1 :]
