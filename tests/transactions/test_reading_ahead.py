@@ -317,7 +317,7 @@ def test_a_replay_answers_alike(store: str, connect: Connect) -> None:
 def test_what_is_read_ahead_draws_no_random_number(url: str, connect: Connect) -> None:
     one, two = connect(url), connect(url)
     fill(one)
-    sql = "SELECT name FROM children WHERE id = :parent + CAST(random() * 0 AS INTEGER)"
+    sql = "SELECT name FROM children WHERE parent = :parent LIMIT 1 + CAST(random() * 0 AS INTEGER)"
     say(one, LIST)
     before = len(one._opened()._transaction.tape.values)  # type: ignore[union-attr]
     each(one, [1, 2, 3, 10], sql)
