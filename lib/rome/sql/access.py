@@ -46,6 +46,10 @@ class Candidate:
     def narrows(self) -> bool:
         return any(self.rank[:3])
 
+    @property
+    def finds_one_row(self) -> bool:
+        return bool(self.rank[0])
+
 
 def best(scan: Scan, conditions: Iterable[Expr], available: frozenset[int] = frozenset()) -> Candidate:
     """The best way to read `scan` under `conditions`; values may use the columns `available` of an outer side."""
@@ -53,6 +57,18 @@ def best(scan: Scan, conditions: Iterable[Expr], available: frozenset[int] = fro
     candidates = [terms.candidate(None)]
     candidates.extend(terms.candidate(index) for index in scan.table.indexes)
     return max(candidates, key=lambda candidate: candidate.rank)
+
+
+def narrowing(scan: Scan, conditions: Iterable[Expr]) -> list[Candidate]:
+    """The ways to read `scan` that its conditions narrow, the best first, one for each first column of a key."""
+    terms = _Terms(scan, conditions, frozenset())
+    found: dict[int, Candidate] = {}
+    for index in (None, *scan.table.indexes):
+        candidate = terms.candidate(index)
+        columns = scan.table.primary_key if index is None else index.columns
+        if candidate.narrows and (columns[0] not in found or candidate.rank > found[columns[0]].rank):
+            found[columns[0]] = candidate
+    return sorted(found.values(), key=lambda candidate: candidate.rank, reverse=True)
 
 
 def ordered(scan: Scan, conditions: Iterable[Expr], columns: Sequence[int]) -> Candidate | None:
@@ -114,6 +130,7 @@ class _Terms:
                     self.high.setdefault(column.id, Bound(value, op == "<="))
         elif isinstance(condition, Or):
             self._take_alternatives(condition)
+            self._take_widest(condition)
         elif isinstance(condition, (InList, InArray, IsNull)) and isinstance(condition.operand, ColumnRef):
             own = self.own.get(condition.operand.column)
             if own is None:
@@ -140,6 +157,19 @@ class _Terms:
         if len(columns) == 1:
             [column] = columns.values()
             self._equal(column, tuple(values), condition)
+
+    def _take_widest(self, condition: Or) -> None:
+        """`a < 3 OR (a = 3 AND b < 5)` lies below 3: a range on each column that every part of the OR bounds."""
+        sides = [
+            [side for one in conjuncts(part) if isinstance(one, Compare) for side in self._sides(one)]
+            for part in condition.items
+        ]
+        for ends, directions in ((self.low, (">", ">=", "=")), (self.high, ("<", "<=", "="))):
+            bounds = [{c.id: value for c, op, value in reversed(part) if op in directions} for part in sides]
+            for column in bounds[0]:
+                values = [part[column] for part in bounds if column in part]
+                if len(values) == len(bounds):
+                    ends.setdefault(column, Bound(values[0], True, tuple(values[1:])))
 
     def _equal(self, column: Column, alternatives: tuple[Expr, ...], condition: Expr) -> None:
         known = self.equal.get(column.id)

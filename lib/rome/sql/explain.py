@@ -29,6 +29,7 @@ from rome.sql.bound import (
 )
 from rome.sql.execute.joins import Lookup, LookupJoin
 from rome.sql.execute.operator import Operator, Profile
+from rome.sql.execute.streams import LookupStream
 from rome.txn.transaction import Stats
 
 
@@ -68,9 +69,11 @@ def _operator(operator: Operator, depth: int, profile: Profile | None) -> list[s
             f"runs={measure.calls} time={measure.milliseconds:.2f} ms]"
         )
     found = [text]
+    if isinstance(operator.node, plan.StreamScan):
+        found += ["  " * (depth + 1) + "or, if that has few, " + _scan(scan)[5:] for scan in operator.node.narrow]
     for child in operator.children:
         found += _operator(child, depth + 1, profile)
-    if isinstance(operator, LookupJoin):
+    if isinstance(operator, (LookupJoin, LookupStream)):
         found += ["  " * (depth + 1) + _looked_up(lookup) for lookup in operator.lookups]
     return found
 
@@ -100,8 +103,12 @@ def _describe(node: plan.Plan) -> str:
             return f"Apply {node.kind}{operand} as #{node.column.column}"
         case plan.Group():
             return f"Group by ({_listed(node.keys)}) compute ({_listed(node.aggregates)})"
+        case plan.StreamScan():
+            return "Stream of " + _scan(node.ordered)[5:]
+        case plan.FirstRows():
+            return f"First rows by {_sort_keys(node.keys)}, streamed; sorted when few pass"
         case plan.Sort():
-            return "Sort " + ", ".join(show(key.expression) + " DESC" * key.descending for key in node.keys)
+            return "Sort " + _sort_keys(node.keys)
         case plan.Limit():
             parts = [f"{name} {show(part)}" for name, part in (("LIMIT", node.limit), ("OFFSET", node.offset)) if part]
             return "Limit " + " ".join(parts)
@@ -128,13 +135,17 @@ def _scan(node: plan.Scan) -> str:
             terms.append(f"{column} IS NULL")
         else:
             terms.append(f"{column} = {show(one)}" if len(values) == 1 else f"{column} IN ({_listed(values)})")
-    if access.low is not None:
-        terms.append(f"{names[len(access.equals)]} >{'=' * access.low.inclusive} {show(access.low.value)}")
-    if access.high is not None:
-        terms.append(f"{names[len(access.equals)]} <{'=' * access.high.inclusive} {show(access.high.value)}")
+    for bound, sign, widest in ((access.low, ">", "least"), (access.high, "<", "greatest")):
+        if bound is not None:
+            end = show(bound.value) if not bound.others else f"{widest} of {_listed((bound.value, *bound.others))}"
+            terms.append(f"{names[len(access.equals)]} {sign}{'=' * bound.inclusive} {end}")
     how = f"by {index} ({' AND '.join(terms)})" if terms else f"whole, by {index}"
     text = f"Scan {name} {how}" + (" backwards" if access.reverse else "")
     return text + (f" where {show(node.residual)}" if node.residual is not None else "")
+
+
+def _sort_keys(keys: Iterable[plan.SortKey]) -> str:
+    return ", ".join(show(key.expression) + " DESC" * key.descending for key in keys)
 
 
 def _listed(parts: Iterable[Expr]) -> str:

@@ -13,6 +13,7 @@ from rome.sql.access import Candidate, best, is_volatile, with_access
 from rome.sql.bound import (
     And,
     Call,
+    Case,
     Cast,
     ColumnRef,
     Compare,
@@ -30,7 +31,7 @@ from rome.sql.bound import (
     transform,
     walk,
 )
-from rome.sql.order import read_in_order
+from rome.sql.order import read_in_order, stream_first_rows
 from rome.sql.plan import (
     Apply,
     Distinct,
@@ -394,12 +395,23 @@ def _lookup(plan: Join, right: Scan) -> Join | None:
 
 
 def fold_constants(plan: Plan) -> Plan:
-    """Drop conditions that are plainly true (`1 = 1`, which Glance writes)."""
+    """Drop conditions that are plainly true (`1 = 1`, which Glance writes), and a CASE that is its column."""
     plan = over_inputs(plan, fold_constants)
     if isinstance(plan, Filter):
-        parts = [part for part in conjuncts(plan.condition) if not _is_true(part)]
+        parts = [transform(part, _folded_case) for part in conjuncts(plan.condition) if not _is_true(part)]
         return _filtered(plan.child, parts)
     return plan
+
+
+def _folded_case(node: Expr) -> Expr | None:
+    """CASE WHEN x IS NOT NULL THEN x ELSE y END is x, when y is NULL or x cannot be."""
+    if not isinstance(node, Case) or len(node.whens) != 1:
+        return None
+    [(when, column)] = node.whens
+    if not isinstance(column, ColumnRef) or when != Not(IsNull(column)) or column.type.kind is not node.type.kind:
+        return None
+    never = isinstance(node.default, Const) and node.default.value is None
+    return column if never or not column.nullable else None
 
 
 def _is_true(part: Expr) -> bool:
@@ -424,4 +436,5 @@ RULES: tuple[Callable[[Plan], Plan], ...] = (
     order_joins,
     choose_access,
     read_in_order,
+    stream_first_rows,
 )

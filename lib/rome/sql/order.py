@@ -1,12 +1,35 @@
-"""Reading in order: a limited sort that an ordered key already is needs no sort, and stops when the page is full."""
+"""Reading in order: what a limited sort asks for comes from ordered keys, and the reading stops when the page is full.
+
+Two ways. `read_in_order` knows beforehand that an ordered key is the way: the sort is gone. `stream_first_rows` cannot
+know, as it hangs on how many rows pass the filters: it makes streams and keeps the sort beside them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from rome.sql.access import best, ordered, with_access
-from rome.sql.bound import ColumnRef, conjuncts
-from rome.sql.plan import Join, Limit, Plan, Scan, Sort, SortKey, over_inputs
+from rome.sql.access import best, narrowing, ordered, with_access
+from rome.sql.bound import ColumnRef, Expr, OuterRef, conjuncts, walk
+from rome.sql.plan import (
+    Distinct,
+    Filter,
+    FirstRows,
+    Join,
+    Limit,
+    Lock,
+    Plan,
+    Project,
+    Scan,
+    SetOperation,
+    Sort,
+    SortKey,
+    StreamScan,
+    inputs,
+    over_inputs,
+)
+from rome.values import Kind
+
+_MOST_NARROW = 3  # indexes that are tried beside the one that has the order
 
 
 def read_in_order(plan: Plan) -> Plan:
@@ -17,32 +40,146 @@ def read_in_order(plan: Plan) -> Plan:
     """
     plan = over_inputs(plan, read_in_order)
     if isinstance(plan, Limit) and plan.limit is not None and isinstance(plan.child, Sort):
-        streamed = _streamed(plan.child.child, plan.child.keys)
+        streamed = _in_order(plan.child.child, plan.child.keys)
         if streamed is not None:
             return replace(plan, child=streamed)
     return plan
 
 
-def _streamed(plan: Plan, keys: tuple[SortKey, ...]) -> Plan | None:
+def _in_order(plan: Plan, keys: tuple[SortKey, ...]) -> Plan | None:
     """`plan` reading its rows in the order of `keys`; None when no key of its table has that order."""
     if isinstance(plan, Join) and plan.kind == "LEFT" and plan.lookup:
-        left = _streamed(plan.left, keys)
+        left = _in_order(plan.left, keys)
         return None if left is None else replace(plan, left=left)
     if not isinstance(plan, Scan):
         return None
-    places = {column.column: place for place, column in enumerate(plan.output[: len(plan.table.columns)])}
-    descending = keys[0].descending
-    columns = []
-    for key in keys:
-        natural = key.nulls_first is not key.descending  # stored order has NULLs first, and last when read backwards
-        if not isinstance(key.expression, ColumnRef) or key.descending is not descending or not natural:
-            return None
-        if key.expression.column not in places:
-            return None
-        columns.append(plan.table.columns[places[key.expression.column]].id)
+    scan = _ordered_scan(plan, keys)
+    if scan is None:
+        return None
     conditions = conjuncts(plan.condition)
-    candidate = ordered(plan, conditions, columns)
-    if candidate is None or best(plan, conditions).rank[:2] > candidate.rank[:2]:
+    candidate = ordered(plan, conditions, _ids(plan, keys))
+    return None if candidate is None or best(plan, conditions).rank[:2] > candidate.rank[:2] else scan
+
+
+def _ordered_scan(plan: Scan, keys: tuple[SortKey, ...]) -> Scan | None:
+    """`plan` by a key of its table that has the order of `keys`; None when there is none."""
+    columns = {column.column for column in plan.output[: len(plan.table.columns)]}
+    if not _has_stored_order(keys) or not all(_number(key) in columns for key in keys):
+        return None
+    candidate = ordered(plan, conjuncts(plan.condition), _ids(plan, keys))
+    if candidate is None:
         return None
     scan = with_access(plan, candidate)
-    return replace(scan, access=replace(scan.access, reverse=descending))
+    return replace(scan, access=replace(scan.access, reverse=keys[0].descending))
+
+
+def _has_stored_order(keys: tuple[SortKey, ...]) -> bool:
+    """Whether `keys` are columns, all in one direction; stored order has NULLs first, and last when read backwards."""
+    return all(
+        isinstance(key.expression, ColumnRef)
+        and key.descending is keys[0].descending
+        and key.nulls_first is not key.descending
+        for key in keys
+    )
+
+
+def _number(key: SortKey) -> int:
+    assert isinstance(key.expression, ColumnRef)
+    return key.expression.column
+
+
+def _ids(plan: Scan, keys: tuple[SortKey, ...]) -> list[int]:
+    """The ids of the table's columns that `keys` name."""
+    ids = {column.column: own.id for column, own in zip(plan.output, plan.table.columns, strict=False)}
+    return [ids[_number(key)] for key in keys]
+
+
+# ---- streams beside the sort ---------------------------------------------------------------------------------------
+
+
+def stream_first_rows(plan: Plan) -> Plan:
+    """LIMIT over ORDER BY over anything that keeps order: merge ordered keys and stop when the page is full.
+
+    Filters, projections, DISTINCT, UNION and lookups keep the order of what is below them. How far one must read hangs
+    on how many rows pass, so the sort stays as the other way: see `execute.first_rows`.
+    """
+    if isinstance(plan, Lock):
+        return plan  # which rows are left is seen after locking them
+    plan = over_inputs(plan, stream_first_rows)
+    if isinstance(plan, Limit) and plan.limit is not None and not plan.spare and isinstance(plan.child, Sort):
+        sort = plan.child
+        if _has_stored_order(sort.keys) and all(_is_merged_as_stored(key) for key in sort.keys):
+            stream = _stream(sort.child, sort.keys)
+            if stream is not None and _is_any_scan(stream):
+                return replace(plan, child=FirstRows(stream, sort, sort.keys))
+    return plan
+
+
+def _is_merged_as_stored(key: SortKey) -> bool:
+    """Whether Python compares the values of `key` as their stored form does: NaN and JSON are left out."""
+    return key.expression.type.kind not in (Kind.FLOAT, Kind.JSON)
+
+
+def _is_any_scan(stream: Plan) -> bool:
+    return isinstance(stream, StreamScan) or (
+        not isinstance(stream, Sort) and any(_is_any_scan(child) for child in inputs(stream))
+    )
+
+
+def _stream(plan: Plan, keys: tuple[SortKey, ...]) -> Plan | None:
+    """`plan` as a stream in the order of `keys`; None when it has to be read whole."""
+    columns = {column.column for column in plan.output}
+    if not all(_number(key) in columns for key in keys):
+        return None
+    if isinstance(plan, Scan):
+        return _stream_scan(plan, keys)
+    if isinstance(plan, (Filter, Distinct)):
+        child = _stream(plan.child, keys)
+        return None if child is None else replace(plan, child=child)
+    if isinstance(plan, Join):
+        left = _stream(plan.left, keys) if plan.lookup else None
+        return None if left is None else replace(plan, left=left)
+    if isinstance(plan, Project) and all(_passes(plan, key) for key in keys):
+        [own] = below(plan, keys)
+        child = _stream(plan.child, own)
+        return None if child is None else replace(plan, child=child)
+    if isinstance(plan, SetOperation) and plan.kind == "UNION":
+        return _stream_union(plan, keys)
+    return None
+
+
+def _passes(plan: Project, key: SortKey) -> bool:
+    """Whether `plan` hands on the column of `key` as it is."""
+    part = dict(zip([column.column for column in plan.output], plan.expressions, strict=True))[_number(key)]
+    return isinstance(part, ColumnRef) and part.type.kind is key.expression.type.kind
+
+
+def _stream_union(plan: SetOperation, keys: tuple[SortKey, ...]) -> Plan | None:
+    sides = []
+    for side, own in zip((plan.left, plan.right), below(plan, keys), strict=True):
+        alike = all(a.expression.type.kind is b.expression.type.kind for a, b in zip(own, keys, strict=True))
+        if not alike:
+            return None
+        sides.append(_stream(side, own) or Sort(side, own))
+    return replace(plan, left=sides[0], right=sides[1])
+
+
+def _stream_scan(plan: Scan, keys: tuple[SortKey, ...]) -> Plan | None:
+    """Not where one row at most is found, nor where the rows hang on an enclosing query: those are few each time."""
+    scan = _ordered_scan(plan, keys)
+    narrow = narrowing(plan, conjuncts(plan.condition))
+    if scan is None or any(each.finds_one_row or any(map(_uses_outer_row, each.consumed)) for each in narrow):
+        return None
+    others = [with_access(plan, each) for each in narrow[:_MOST_NARROW]]
+    return StreamScan(scan, tuple(each for each in others if each.access.index != scan.access.index))
+
+
+def _uses_outer_row(condition: Expr) -> bool:
+    return any(isinstance(part, OuterRef) for part in walk(condition))
+
+
+def below(plan: Project | SetOperation, keys: tuple[SortKey, ...]) -> list[tuple[SortKey, ...]]:
+    """`keys` over the columns of each input of `plan`."""
+    inner = [plan.expressions] if isinstance(plan, Project) else [plan.left.output, plan.right.output]
+    place = {column.column: at for at, column in enumerate(plan.output)}
+    return [tuple(replace(key, expression=columns[place[_number(key)]]) for key in keys) for columns in inner]

@@ -18,10 +18,14 @@ from rome.table.schema import Index, Table
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """One end of a range on a column: > or < `value`, or also equal to it."""
+    """One end of a range on a column: > or < `value`, or also equal to it.
+
+    With `others` the widest counts: that of the greatest upper end, or the least lower one, NULLs left out.
+    """
 
     value: Expr
     inclusive: bool
+    others: tuple[Expr, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +207,37 @@ class Limit(Plan):
     @property
     def output(self) -> tuple[ColumnRef, ...]:  # type: ignore[override]
         return self.child.output
+
+
+@dataclass(frozen=True, slots=True)
+class StreamScan(Plan):
+    """The rows of a table in the order of a key, chunk by chunk; each of `narrow` finds the same rows in no order.
+
+    Where one of those turns out to have few rows they are sorted, and nothing is left to be streamed.
+    """
+
+    ordered: Scan
+    narrow: tuple[Scan, ...] = ()
+
+    @property
+    def output(self) -> tuple[ColumnRef, ...]:  # type: ignore[override]
+        return self.ordered.output
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRows(Plan):
+    """The first rows in the order of `keys`: of `stream`, until that has read too much, then of `complete`, sorted.
+
+    `stream` is made of StreamScans, Sorts (of what is read whole) and nodes that keep the order of what is below them.
+    """
+
+    stream: Plan
+    complete: Plan
+    keys: tuple[SortKey, ...]
+
+    @property
+    def output(self) -> tuple[ColumnRef, ...]:  # type: ignore[override]
+        return self.complete.output
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,23 @@ from rome.sql import plan
 from rome.sql.execute.apply import ApplyQuery
 from rome.sql.execute.change import DeleteRows, InsertRows, UpdateRows
 from rome.sql.execute.combine import GroupRows, SetOperationRows
+from rome.sql.execute.first_rows import FirstRows
 from rome.sql.execute.joins import HashJoin, LookupJoin, base_of
 from rome.sql.execute.lock import LockRows
 from rome.sql.execute.operator import Operator
 from rome.sql.execute.scan import ScanRows
 from rome.sql.execute.simple import DistinctRows, FilterRows, LimitRows, ProjectRows, SortRows, Values
+from rome.sql.execute.streams import (
+    DistinctStream,
+    FilterStream,
+    LookupStream,
+    ProjectStream,
+    ScanStream,
+    SortedStream,
+    Stream,
+    UnionStream,
+)
+from rome.sql.order import below
 from rome.table.keys import Keys
 
 
@@ -43,6 +55,8 @@ def _build(node: plan.Plan, keys: Keys) -> Operator:
             return GroupRows(node, build(node.child, keys))
         case plan.Sort():
             return SortRows(node, build(node.child, keys))
+        case plan.FirstRows():
+            return FirstRows(node, build_stream(node.stream, node.keys, keys), build(node.complete, keys))
         case plan.Limit():
             return LimitRows(node, build(node.child, keys))
         case plan.Lock():
@@ -58,3 +72,33 @@ def _build(node: plan.Plan, keys: Keys) -> Operator:
         case plan.Delete():
             return DeleteRows(node, build(node.child, keys))
     raise InternalError(f"no operator runs {type(node).__name__}")
+
+
+def build_stream(node: plan.Plan, order: tuple[plan.SortKey, ...], keys: Keys) -> Stream:
+    """The stream for `node`, whose rows come in the order of `order`, keys over the columns of `node`."""
+    stream = _build_stream(node, order, keys)
+    stream.node = node
+    return stream
+
+
+def _build_stream(node: plan.Plan, order: tuple[plan.SortKey, ...], keys: Keys) -> Stream:
+    match node:
+        case plan.StreamScan():
+            narrow = [ScanRows(scan, keys) for scan in node.narrow]
+            return ScanStream(node, order, keys, narrow)
+        case plan.Sort():
+            return SortedStream(node, build(node.child, keys))
+        case plan.Project():
+            return ProjectStream(node, build_stream(node.child, below(node, order)[0], keys))
+        case plan.Filter():
+            return FilterStream(node, build_stream(node.child, order, keys))
+        case plan.Distinct():
+            return DistinctStream(node, build_stream(node.child, order, keys))
+        case plan.SetOperation():
+            left, right = below(node, order)
+            sides = (build_stream(node.left, left, keys), build_stream(node.right, right, keys))
+            return UnionStream(node, order, sides)
+        case plan.Join(lookup=True):
+            chain, base = base_of(node)
+            return LookupStream(chain, build_stream(base, order, keys), keys)
+    raise InternalError(f"{type(node).__name__} is no stream")

@@ -33,7 +33,7 @@ class LookupJoin(Operator):
         self.lookups = [Lookup(node, layout_of(base.output), keys) for node in nodes]
         self._base = base
         self._outer = all(node.kind == "LEFT" for node in nodes)
-        self._small = SmallTable(self.lookups[0].scan, keys) if _may_be_small(nodes) else None
+        self._small = SmallTable(self.lookups[0].scan, keys) if may_be_small(nodes) else None
         if self._small is None:
             for lookup in self.lookups:
                 lookup.brought = lookup.belonging is not None and base.bring(*lookup.belonging)
@@ -63,7 +63,7 @@ class LookupJoin(Operator):
         if entries is None:
             found = yield from step
         else:
-            found = _driven(step, entries)
+            found = driven(step, entries)
         return lookup.joined(context.bindings, rows, found)
 
 
@@ -104,7 +104,7 @@ class SmallTable:
         return sorted(((path.key(row)[0], cell) for row, cell in kept), key=itemgetter(0))
 
 
-def _may_be_small(nodes: Sequence[plan.Join]) -> bool:
+def may_be_small(nodes: Sequence[plan.Join]) -> bool:
     """Whether to try: an inner join that finds several rows by a key which is given in part, and in part looked up."""
     if len(nodes) != 1 or nodes[0].kind != "INNER":
         return False
@@ -122,7 +122,7 @@ def _used_by_access(scan: plan.Scan) -> list[Expr]:
     return [part for part in conjuncts(scan.condition) if id(part) not in residual]
 
 
-def _driven(step: Step[dict[object, list[Row]]], entries: list[tuple[bytes, Cell]]) -> dict[object, list[Row]]:
+def driven(step: Step[dict[object, list[Row]]], entries: list[tuple[bytes, Cell]]) -> dict[object, list[Row]]:
     """The value of a lookup's step, its one wave answered from the entries of the table."""
     keys = [key for key, _ in entries]
     try:

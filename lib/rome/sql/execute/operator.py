@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from rome.sql.bound import ColumnRef
 from rome.sql.expr import Bindings
@@ -16,6 +16,7 @@ from rome.txn.transaction import Mark, Transaction
 from rome.txn.wave import Step, Wave, WaveResult
 
 Row = tuple[object, ...]
+T = TypeVar("T")
 
 
 class Belonging(NamedTuple):
@@ -92,13 +93,13 @@ class Operator:
         """`run`, measured when the statement is profiled."""
         if context.profile is None:
             return self.run(context, need)
-        return self._measured(context, need, context.profile.of(self))
+        return self.measured(self.run(context, need), context.profile, len)
 
-    def _measured(self, context: Context, need: int | None, measure: Measure) -> Step[list[Row]]:
-        timer = context.profile.timer  # type: ignore[union-attr]
+    def measured(self, step: Step[T], profile: Profile, count: Callable[[T], int]) -> Step[T]:
+        """`step`, noted as work of this operator; `count` gives the rows in its value."""
+        timer, measure = profile.timer, profile.of(self)
         started = timer()
         measure.calls += 1
-        step = self.run(context, need)
         answer: WaveResult | None = None
         try:
             while True:
@@ -110,10 +111,10 @@ class Operator:
                 measure.keys += sum(map(len, answer.scans))
                 measure.keys += sum(len(found) for found in answer.rows if found is not None)
         except StopIteration as stop:
-            rows: list[Row] = stop.value
-            measure.rows += len(rows)
+            value: T = stop.value
+            measure.rows += count(value)
             measure.milliseconds += (timer() - started) * 1000
-            return rows
+            return value
 
 
 def layout_of(output: Iterable[ColumnRef]) -> dict[int, int]:

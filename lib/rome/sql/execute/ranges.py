@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import product
+from typing import Any
 
 from rome.driver.api import Cell, Scan
 from rome.sql import plan
@@ -34,8 +35,8 @@ class KeyRanges:
         ]  # fmt: skip
         complete = len(access.equals) == len(columns) > 0
         next_kind = kinds[len(access.equals)] if not complete and kinds else Kind.NULL
-        self._low = _Bound(access.low, next_kind, layout) if access.low else None
-        self._high = _Bound(access.high, next_kind, layout) if access.high else None
+        self._low = _Bound(access.low, next_kind, layout, min) if access.low else None
+        self._high = _Bound(access.high, next_kind, layout, max) if access.high else None
         self._reverse = access.reverse
         self._by_key = complete and access.index is None
         self._dereference = access.index is not None
@@ -90,18 +91,21 @@ class KeyRanges:
 
 
 class _Bound:
-    def __init__(self, bound: plan.Bound, kind: Kind, layout: dict[int, int]) -> None:
-        self._scalar = scalar(bound.value, layout)
+    def __init__(
+        self, bound: plan.Bound, kind: Kind, layout: dict[int, int], widest: Callable[[list[Any]], object]
+    ) -> None:
+        self._scalars = [scalar(value, layout) for value in (bound.value, *bound.others)]
+        self._widest = widest
         self._kind = kind
         self.inclusive = bound.inclusive
 
     def value(self, row: Row, bindings: Bindings) -> object:
         """The bound as a key; None for NULL; NO_BOUND when the type cannot say it exactly (the residual judges)."""
-        value = self._scalar(row, bindings)
-        if value is None:
+        values = [value for each in self._scalars if (value := each(row, bindings)) is not None]
+        if not values:
             return None
-        exact = _exact(value, self._kind)
-        return NO_BOUND if exact is None else exact
+        exact = [_exact(value, self._kind) for value in values]
+        return NO_BOUND if None in exact else self._widest(exact)
 
 
 def _alternatives(values: tuple[Expr, ...], kind: Kind, layout: dict[int, int]) -> _Values:

@@ -15,6 +15,8 @@ from rome.txn.wave import Step, Wave
 _FIRST_CHUNK_ROWS = 64
 MAX_FOLLOWED_ROWS = 256  # of a larger answer nothing is brought along: it would be too much for one reading
 _RUNS_UNTIL_ANOTHER_TRY = 100
+_FEW_ENTRIES = 32  # what may be read in vain beside something else
+_FEW_RANGES = 4
 
 
 class ScanRows(Operator):
@@ -79,3 +81,16 @@ class ScanRows(Operator):
             start, stop = (scan.start, last) if scan.reverse else (last + b"\x00", scan.stop)
             scan = scan.__class__(start, stop, None, scan.reverse, scan.dereference)
             size *= 2
+
+    def few(self, context: Context) -> Step[list[Row] | None]:
+        """The rows, if the access path leads to a few; None, and not many read, if to more."""
+        gets, scans = self._ranges.reads((), context.bindings, _FEW_ENTRIES)
+        if not gets and not scans:
+            return []
+        if gets or len(scans) > _FEW_RANGES:
+            return None
+        answer = yield Wave((), scans)
+        if max(map(len, answer.scans)) >= _FEW_ENTRIES:
+            return None
+        rows = self._ranges.rows(answer)
+        return rows if self._filter is None else self._filter(rows, context.bindings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from rome.errors import DataError
 from rome.sql import plan
 from rome.sql.bound import ColumnRef
@@ -60,19 +62,28 @@ class SortRows(Operator):
         self.output = node.output
         self.children = (child,)
         self._child = child
-        self._keys = projection(tuple(key.expression for key in node.keys), layout_of(child.output))
-        self._directions = [(place, key.descending, key.nulls_first) for place, key in enumerate(node.keys)]
+        self._order = order_of(node.keys, child)
 
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
-        rows = yield from self._child.rows(context)
-        keys = self._keys(rows, context.bindings)
+        return self._order((yield from self._child.rows(context)), context.bindings)
+
+
+def order_of(keys: Sequence[plan.SortKey], rows_of: Operator) -> Callable[[list[Row], Bindings], list[Row]]:
+    """A function that sorts rows of the operator `rows_of` by `keys`, stable."""
+    values_of = projection(tuple(key.expression for key in keys), layout_of(rows_of.output))
+    directions = [(place, key.descending, key.nulls_first) for place, key in enumerate(keys)]
+
+    def ordered(rows: list[Row], bindings: Bindings) -> list[Row]:
+        values = values_of(rows, bindings)
         order = list(range(len(rows)))
-        for place, descending, nulls_first in reversed(self._directions):
-            nulls = [at for at in order if keys[at][place] is None]
-            others = [at for at in order if keys[at][place] is not None] if nulls else order
-            others.sort(key=lambda at, place=place: keys[at][place], reverse=descending)  # type: ignore[misc]
+        for place, descending, nulls_first in reversed(directions):
+            nulls = [at for at in order if values[at][place] is None]
+            others = [at for at in order if values[at][place] is not None] if nulls else order
+            others.sort(key=lambda at, place=place: values[at][place], reverse=descending)  # type: ignore[misc]
             order = nulls + others if nulls_first else others + nulls
         return [rows[at] for at in order]
+
+    return ordered
 
 
 class LimitRows(Operator):
