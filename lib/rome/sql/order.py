@@ -101,7 +101,8 @@ def stream_first_rows(plan: Plan) -> Plan:
     """LIMIT over ORDER BY over anything that keeps order: merge ordered keys and stop when the page is full.
 
     Filters, projections, DISTINCT, UNION and lookups keep the order of what is below them. How far one must read hangs
-    on how many rows pass, so the sort stays as the other way: see `execute.first_rows`.
+    on how many rows pass, so the sort stays as the other way: see `execute.first_rows`. Of INNER lookups only one may
+    stand above a scan: each is one more wave for every chunk.
     """
     if isinstance(plan, Lock):
         return plan  # which rows are left is seen after locking them
@@ -110,7 +111,7 @@ def stream_first_rows(plan: Plan) -> Plan:
         sort = plan.child
         if _has_stored_order(sort.keys) and all(_is_merged_as_stored(key) for key in sort.keys):
             stream = _stream(sort.child, sort.keys)
-            if stream is not None and _is_any_scan(stream):
+            if stream is not None and _is_any_scan(stream) and _inner_lookups(stream) <= 1:
                 return replace(plan, child=FirstRows(stream, sort, sort.keys))
     return plan
 
@@ -118,6 +119,14 @@ def stream_first_rows(plan: Plan) -> Plan:
 def _is_merged_as_stored(key: SortKey) -> bool:
     """Whether Python compares the values of `key` as their stored form does: NaN and JSON are left out."""
     return key.expression.type.kind not in (Kind.FLOAT, Kind.JSON)
+
+
+def _inner_lookups(stream: Plan) -> int:
+    """How many INNER lookups stand above one another in `stream`: each makes a chunk wait for one more wave."""
+    if isinstance(stream, (StreamScan, Sort)):
+        return 0
+    inner = [stream.left] if isinstance(stream, Join) else inputs(stream)
+    return max(map(_inner_lookups, inner)) + (isinstance(stream, Join) and stream.kind == "INNER")
 
 
 def _is_any_scan(stream: Plan) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple, Protocol
 
-from rome.driver.api import Cell
+from rome.driver.api import Cell, Scan
 from rome.sql import plan
 from rome.sql.execute.joins import Lookup, SmallTable, driven, may_be_small
 from rome.sql.execute.operator import Context, Operator, Row, layout_of
@@ -25,6 +25,9 @@ from rome.table.keys import Keys
 from rome.txn.wave import Step, Wave, WaveResult, together
 
 SortedBy = tuple[tuple[bool, object], ...]  # a sort key whose order is Python's: (is not NULL, value) of each part
+
+
+Decoded = dict[Scan, list[Row]]  # of one run: branches of a UNION often read the same entries
 
 
 class Chunk(NamedTuple):
@@ -45,7 +48,7 @@ class Run(Protocol):
 class Stream(Operator):
     """Base of all streams."""
 
-    def begin(self, context: Context) -> Run:
+    def begin(self, context: Context, decoded: Decoded) -> Run:
         raise NotImplementedError
 
     def pulled(self, run: Run, context: Context, entries: int) -> Step[Chunk]:
@@ -76,14 +79,15 @@ class ScanStream(Stream):
         self.narrow = narrow
         self.order = order_of(order, self)
 
-    def begin(self, context: Context) -> Run:
-        return _ScanRun(self, context)
+    def begin(self, context: Context, decoded: Decoded) -> Run:
+        return _ScanRun(self, context, decoded)
 
 
 class _ScanRun:
-    def __init__(self, stream: ScanStream, context: Context) -> None:
+    def __init__(self, stream: ScanStream, context: Context, decoded: Decoded) -> None:
         self._stream = stream
         self._context = context
+        self._decoded = decoded
         scans = stream.ranges.reads((), context.bindings)[1]
         self._scan = scans[0] if scans else None  # a bound that is NULL leaves nothing to read
         self._narrow: Sequence[ScanRows] = stream.narrow
@@ -100,7 +104,9 @@ class _ScanRun:
             if few is not None:
                 self._scan = None
                 return Chunk(stream.order(few, bindings), None)
-        rows = stream.ranges.rows(answer)
+        rows = self._decoded.get(chunk)
+        if rows is None:
+            rows = self._decoded[chunk] = stream.ranges.rows(answer)
         cells: list[Cell] = answer.scans[0]
         frontier = None
         if len(cells) < entries:
@@ -110,7 +116,7 @@ class _ScanRun:
             start, stop = (scan.start, last) if scan.reverse else (last + b"\x00", scan.stop)
             self._scan = replace(scan, start=start, stop=stop)
             frontier = stream.key(rows[-1])
-        return Chunk(rows if stream.filter is None else stream.filter(rows, bindings), frontier)
+        return Chunk(list(rows) if stream.filter is None else stream.filter(rows, bindings), frontier)
 
 
 def _read(wave: Wave) -> Step[WaveResult]:
@@ -126,7 +132,7 @@ class SortedStream(Stream):
         self.child = child
         self.order = order_of(node.keys, child)
 
-    def begin(self, context: Context) -> Run:
+    def begin(self, context: Context, decoded: Decoded) -> Run:
         return _SortedRun(self, context)
 
 
@@ -152,15 +158,15 @@ class RowsStream(Stream):
         """What one run does with the rows of each chunk."""
         raise NotImplementedError
 
-    def begin(self, context: Context) -> Run:
-        return _RowsRun(self, context)
+    def begin(self, context: Context, decoded: Decoded) -> Run:
+        return _RowsRun(self, context, decoded)
 
 
 class _RowsRun:
-    def __init__(self, stream: RowsStream, context: Context) -> None:
+    def __init__(self, stream: RowsStream, context: Context, decoded: Decoded) -> None:
         self._context = context
         self._child = stream.child
-        self._run = stream.child.begin(context)
+        self._run = stream.child.begin(context, decoded)
         self._change = stream.changer(context)
 
     def pull(self, entries: int) -> Step[Chunk]:
@@ -214,15 +220,15 @@ class UnionStream(Stream):
         self.key = key_maker(order, self)
         self.descending = order[0].descending
 
-    def begin(self, context: Context) -> Run:
-        return _UnionRun(self, context)
+    def begin(self, context: Context, decoded: Decoded) -> Run:
+        return _UnionRun(self, context, decoded)
 
 
 class _UnionRun:
-    def __init__(self, stream: UnionStream, context: Context) -> None:
+    def __init__(self, stream: UnionStream, context: Context, decoded: Decoded) -> None:
         self._stream = stream
         self._context = context
-        self._runs = [(side, side.begin(context)) for side in stream.sides]
+        self._runs = [(side, side.begin(context, decoded)) for side in stream.sides]
         self._waiting: list[tuple[SortedBy, Row]] = []
         self._keep = unseen()
 
@@ -257,15 +263,15 @@ class LookupStream(Stream):
         self.lookups = [Lookup(node, layout_of(base.output), keys) for node in nodes]
         self.small = SmallTable(self.lookups[0].scan, keys) if may_be_small(nodes) else None
 
-    def begin(self, context: Context) -> Run:
-        return _LookupRun(self, context)
+    def begin(self, context: Context, decoded: Decoded) -> Run:
+        return _LookupRun(self, context, decoded)
 
 
 class _LookupRun:
-    def __init__(self, stream: LookupStream, context: Context) -> None:
+    def __init__(self, stream: LookupStream, context: Context, decoded: Decoded) -> None:
         self._stream = stream
         self._context = context
-        self._base = stream.base.begin(context)
+        self._base = stream.base.begin(context, decoded)
         self._small = stream.small if stream.small is not None and stream.small.worth_a_look() else None
         self._entries: list[tuple[bytes, Cell]] | None = None
 
