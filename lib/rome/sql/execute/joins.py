@@ -228,7 +228,8 @@ def outer_columns(scan: plan.Plan) -> set[int]:
     """The columns of the outer side that the access path of `scan` uses."""
     assert isinstance(scan, plan.Scan)
     values: list[Expr] = [value for alternatives in scan.access.equals for value in alternatives]
-    values += [bound.value for bound in (scan.access.low, scan.access.high) if bound is not None]
+    for bound in (scan.access.low, scan.access.high):
+        values += (bound.value, *bound.others) if bound is not None else ()
     own = {column.column for column in scan.output}
     return {
         part.column for value in values for part in walk(value) if isinstance(part, ColumnRef)
