@@ -93,9 +93,9 @@ class Operator:
         """`run`, measured when the statement is profiled."""
         if context.profile is None:
             return self.run(context, need)
-        return self.measured(self.run(context, need), context.profile, len)
+        return self.measured(self.run(context, need), context, context.profile, len)
 
-    def measured(self, step: Step[T], profile: Profile, count: Callable[[T], int]) -> Step[T]:
+    def measured(self, step: Step[T], context: Context, profile: Profile, count: Callable[[T], int]) -> Step[T]:
         """`step`, noted as work of this operator; `count` gives the rows in its value."""
         timer, measure = profile.timer, profile.of(self)
         started = timer()

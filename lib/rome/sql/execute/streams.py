@@ -55,7 +55,7 @@ class Stream(Operator):
         """The next chunk of `run`, measured when the statement is profiled."""
         if context.profile is None:
             return run.pull(entries)
-        return self.measured(run.pull(entries), context.profile, lambda chunk: len(chunk.rows))
+        return self.measured(run.pull(entries), context, context.profile, lambda chunk: len(chunk.rows))
 
 
 def key_maker(order: Sequence[plan.SortKey], operator: Operator) -> Callable[[Row], SortedBy]:
