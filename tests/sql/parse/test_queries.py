@@ -140,6 +140,13 @@ def test_order_and_limit_in_parentheses_belong_to_that_part() -> None:
     assert query.body.left.limit == syntax.Literal(1) and query.body.right.limit == syntax.Literal(2)
 
 
+@pytest.mark.parametrize("condition", ["(FALSE)", "(NULL)", "(TRUE) AND (FALSE)", "b = 1"])
+def test_a_clause_of_keywords_alone_stands_where_it_stands(condition: str) -> None:
+    parse(f"SELECT (SELECT NULL FROM t WHERE {condition} ORDER BY 1 LIMIT 1) AS x FROM t")
+    with pytest.raises(SyntaxError_, match="stand in another order"):
+        parse("SELECT a FROM t ORDER BY a WHERE b = 1")
+
+
 def test_a_limit_around_a_limit_keeps_both() -> None:
     query = parse("(SELECT a FROM t LIMIT 5) LIMIT 3")
     assert isinstance(query, syntax.Query) and isinstance(query.body, syntax.Select)

@@ -55,7 +55,9 @@ def _check_sequence(source: Source, node: exp.Expr, *clauses: str) -> None:
     for name in clauses:
         clause = node.args.get(name)
         if clause is not None:
-            start = source.start(clause)
+            start = source.start_within(clause)
+            if start is None:
+                continue
             if start < before:
                 raise source.wrong(start, "the clauses of a query stand in another order")
             before = start

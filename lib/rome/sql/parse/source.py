@@ -31,13 +31,21 @@ class Source:
         """The offset of `node`, or of the first node below it that has one, or of what it is a part of."""
         whole: exp.Expr | None = node
         while whole is not None:
-            for part in whole.walk(bfs=False):
-                # sqlglot keeps the last part of t.a first
-                offset = (part.args.get("table") or part if type(part) is exp.Column else part).meta_get("start")
-                if offset is not None:
-                    return int(offset)
+            offset = self.start_within(whole)
+            if offset is not None:
+                return offset
             whole = whole.parent
         return 0
+
+    @staticmethod
+    def start_within(node: exp.Expr) -> int | None:
+        """The offset of `node` or of the first node below it that has one; None for what is all keywords: (FALSE)."""
+        for part in node.walk(bfs=False):
+            # sqlglot keeps the last part of t.a first
+            offset = (part.args.get("table") or part if type(part) is exp.Column else part).meta_get("start")
+            if offset is not None:
+                return int(offset)
+        return None
 
     def take(self, node: exp.Expr) -> int:
         """The offset of `node`, noted as taken."""
