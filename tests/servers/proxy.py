@@ -50,7 +50,7 @@ class Proxy:
     def cut(self) -> None:
         """Break every connection there is, and lose what is under way; new ones are taken."""
         self._cuts += 1
-        for end in self._open:
+        for end in list(self._open):
             _break(end)
 
     def partition(self) -> None:
@@ -85,15 +85,26 @@ class Proxy:
                 client.close()
                 continue
             self._open += (client, server)
-            self._start(self._pass, client, server, self._request)
-            self._start(self._pass, server, client, self._reply)
+            self._start(self._connect, client, server)
+
+    def _connect(self, client: socket.socket, server: socket.socket) -> None:
+        """Pass both ways, until both are over; then no descriptor is left of the connection."""
+        back = threading.Thread(target=self._pass, args=(server, client, self._reply), daemon=True)
+        back.start()
+        self._pass(client, server, self._request)
+        back.join()
+        for end in (client, server):
+            self._open.remove(end)
+            end.close()
 
     def _pass(self, source: socket.socket, sink: socket.socket, send: Callable[[socket.socket, bytes], bool]) -> None:
         """Hand on what `source` sends, in order, each message when it is due, until an end closes or `send` says no."""
         under_way: deque[tuple[float, bytes]] = deque()
         ended = False
         cuts = self._cuts
-        with contextlib.suppress(OSError, ValueError):  # ValueError: select of a socket that is closed
+        arrivals = select.poll()  # `select` itself takes no descriptor above 1023
+        arrivals.register(source, select.POLLIN)
+        with contextlib.suppress(OSError):
             while cuts == self._cuts and not (ended and not under_way):
                 wait_s: float | None = None
                 if self._parted:
@@ -102,7 +113,7 @@ class Proxy:
                     wait_s = max(0.0, under_way[0][0] - time.monotonic())
                 if ended:
                     time.sleep(wait_s or 0.0)
-                elif select.select([source], [], [], wait_s)[0]:
+                elif arrivals.poll(None if wait_s is None else wait_s * 1000):
                     data = source.recv(1 << 16)
                     ended = not data
                     if data:
@@ -152,8 +163,7 @@ class Proxy:
         self.cut()
         for thread in self._threads:
             thread.join()
-        for end in (self._listener, *self._open):
-            end.close()
+        self._listener.close()
 
 
 def _spend(budget: int | None, size: int) -> tuple[int | None, int | None]:
