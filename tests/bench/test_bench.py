@@ -21,17 +21,18 @@ from glance_compat.db import connect
 IMAGES = 1000
 ROUNDS = 2
 
-# The product: how many times a call of Glance's waits for the store to answer a read. Fewer is better.
+# The product: how many times a call of Glance's waits for the store to answer a read. Fewer is better. A fraction: the
+# first page of a query is read in chunks of a size that later runs know, so one of the five may take a wave or two more.
 MOST_WAVES = {
     "image_get": 1,
-    "list 25, middling tenant": 2,
+    "list 25, middling tenant": 2.2,
     "list 25, biggest tenant": 2,
-    "list 25, admin": 2,
-    "page 10, biggest tenant": 3,
+    "list 25, admin": 1,
+    "page 10, biggest tenant": 3.2,
     "property filter, middling tenant": 3,
     "rare property, admin": 2,
     "tag filter, middling tenant": 3,
-    "name filter, biggest tenant": 2,
+    "name filter, biggest tenant": 2.4,
     "member find, by image": 1,
     "user_get_storage_usage, 20 images": 3,
     "image_create, 3 properties": 2,
