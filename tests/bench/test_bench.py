@@ -22,7 +22,7 @@ IMAGES = 1000
 ROUNDS = 2
 
 # The product: how many times a call of Glance's waits for the store to answer a read. Fewer is better. A fraction: the
-# first page of a query is read in chunks of a size that later runs know, so one of the five may take a wave or two more.
+# first page of a query is read in chunks of a size that later runs know, so one of the five may take a wave more.
 MOST_WAVES = {
     "image_get": 1,
     "list 25, middling tenant": 2.2,
