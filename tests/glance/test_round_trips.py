@@ -144,14 +144,14 @@ def glance(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             _listen_to_etcd(patch, wire)
         create_schema(url)
         glance = Glance(connect(url), recorders, wire)
+        for number in range(SIZED):  # the oldest, which no page of the newest meets
+            location = {"url": f"file:///sized/{number}", "metadata": {}, "status": "active"}
+            glance.create(0, owner="hoarder", size=10, os_hidden=True, locations=[location])
         for number in range(IMAGES):
             image = glance.create(3, locations=[{"url": f"file:///{number}", "metadata": {}, "status": "active"}])
             glance.api.image_tag_set_all(glance.owner, image, ["one", "two"])
             glance.api.image_member_create(glance.owner, {"image_id": image, "member": "member", "can_share": False})
             glance.images.append(image)
-        for number in range(SIZED):
-            location = {"url": f"file:///sized/{number}", "metadata": {}, "status": "active"}
-            glance.create(0, owner="hoarder", size=10, os_hidden=True, locations=[location])
         glance.trips()
         glance.usage()
         glance.trips_of_first_usage = glance.trips()
