@@ -87,7 +87,8 @@ class TestRead:
         version = store.put(i1="r1", i2="r2", i3="none", r1="one", r2="two")
         one, two = stamp(version) + b"one", stamp(version) + b"two"
         entries = [stamp(version) + b"r1", stamp(version) + b"r2", stamp(version) + b"none"]
-        answer = store.read(*NO_EXPECTATIONS, 0, 3, "[i", "(j", -1, 1, "-[i", "(j", 2, 0, "[x", "(y", -1, 1)
+        scans = (*("[i", "(j", -1, 1, 0), *("-[i", "(j", 2, 0, 0), *("[x", "(y", -1, 1, 0))
+        answer = store.read(*NO_EXPECTATIONS, 0, 3, *scans)
         assert answer == [
             version,
             [],
@@ -100,7 +101,12 @@ class TestRead:
     def test_scans_and_gets_of_more_than_one_call_takes(self, store: Store, count: int) -> None:
         keys = [b"k%05d" % number for number in range(count)]
         store.commit(*NO_EXPECTATIONS, 0, count, *[part for key in keys for part in (key, key)], 0)
-        scans = ("[k", "(l", -1, 1, "-[k", "(l", -1, 0, "[k", "(l", count - 1, 0, "-[k", "(l", 1000, 0)
+        scans = (
+            *("[k", "(l", -1, 1, 0),
+            *("-[k", "(l", -1, 0, 0),
+            *("[k", "(l", count - 1, 0, 0),
+            *("-[k", "(l", 1000, 0, 0),
+        )
         _, gets, up, down, most, thousand = store.read(*NO_EXPECTATIONS, count, *keys, 4, *scans)
         assert [value[8:] for value in gets] == keys
         assert up[0] == [value[8:] for value in up[1]] == [value[8:] for value in up[2]] == keys

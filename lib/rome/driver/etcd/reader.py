@@ -65,12 +65,12 @@ class Reader:
         missing = [key for key in wanted if key not in known]
         belonging = [scan.followed(entries) for scan, entries in zip(scans, found, strict=True)]
         flat = [each for follows in belonging for every in follows for each in every]
-        followed: list[list[list[Followed]]] = [[] for _ in scans]
+        told: Iterator[Followed] = iter(())
         if missing or flat:
             more = self.at(revision, missing, flat)
             known.update(zip(missing, more.cells, strict=True))
             told = map(Followed, flat, more.scans, more.rows)
-            followed = [[[next(told) for _ in every] for every in follows] for follows in belonging]
+        followed = [[[next(told) for _ in every] for every in follows] for follows in belonging]
         rows = [
             [known[entry.value] for entry in entries] if scan.dereference else None
             for scan, entries in zip(scans, found, strict=True)
