@@ -137,8 +137,9 @@ def fail_over(directory: Path, failovers: int) -> None:
         audit(url, record.tallies)
 
 
-# Not on every run: on a busy machine Sentinel fails over a second time, back to a server that has not caught up, and
-# what was only read in between (a ticket that was not there) is then otherwise, which the audit does not tell apart.
+# Not on every run: once, on a busy machine, a ticket stood that its teller had found missing after a commit of unknown
+# outcome. Sentinel had probably failed over twice, the second time to a server that had not caught up, so that what was
+# only read in between was undone; the audit does not tell that from a commit that came late.
 @pytest.mark.nightly
 def test_a_failover_through_sentinel_loses_nothing_that_the_replica_confirmed(tmp_path: Path) -> None:
     fail_over(tmp_path, 1)
