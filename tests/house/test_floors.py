@@ -19,8 +19,13 @@ ROOT = Path(__file__).resolve().parents[2]
 WORDS = ("rome.errors", "rome.values", "rome.config")
 BESIDE = ("rome.core", "rome.testing")
 LATE_IMPORTS = ("rome.driver.open", "import_dbapi")  # a module, and the name of a function
-NOT_STORES = {"rome.driver", "rome.driver.api", "rome.driver.lock_table", "rome.driver.open", "rome.driver.sizes"}
-DRIVER_WORDS = ("rome.driver.api", "rome.driver.lock_table", "rome.driver.sizes", "rome.errors", "rome.config")
+NOT_STORES = {
+    "rome.driver", "rome.driver.api", "rome.driver.lock_table", "rome.driver.open", "rome.driver.pool",
+    "rome.driver.sizes",
+}  # fmt: skip
+DRIVER_WORDS = (
+    "rome.driver.api", "rome.driver.lock_table", "rome.driver.pool", "rome.driver.sizes", "rome.errors", "rome.config",
+)  # fmt: skip
 DRIVER_LIBRARIES = {"sortedcontainers"}
 DYNAMIC_IMPORTS = {"import_module", "__import__"}
 

@@ -37,6 +37,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from rome.errors import InternalError
+
 
 class Cell(NamedTuple):
     """One key with its value and the commit counter at its last write."""
@@ -47,8 +49,10 @@ class Cell(NamedTuple):
 
 
 def after(prefix: bytes) -> bytes:
-    """The first key that sorts behind all that begin with `prefix`, which begins with no byte 255."""
+    """The first key that sorts behind all that begin with `prefix`, which must not be all 0xFF."""
     head = prefix.rstrip(b"\xff")
+    if not head:
+        raise InternalError("no key lies after a prefix of 0xFF alone")
     return head[:-1] + bytes((head[-1] + 1,))
 
 

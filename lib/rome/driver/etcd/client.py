@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from rome.config import StoreURL
 from rome.driver.etcd.channel import Channel, Method
-from rome.driver.etcd.connections import Connections, Endpoints
+from rome.driver.etcd.connections import Endpoints
 from rome.driver.etcd.failures import FINAL, FOREIGN, failure, meaning
 from rome.driver.etcd.messages import (
     LeaseGrantRequest,
@@ -19,6 +19,7 @@ from rome.driver.etcd.messages import (
     Message,
     TxnResponse,
 )
+from rome.driver.pool import Pool
 from rome.errors import OutcomeUnknown, Unavailable
 
 TXN: Final = Method(b"/etcdserverpb.KV/Txn", TxnResponse)
@@ -51,7 +52,8 @@ class Client:
         self._read_s = int(url.option("read_timeout_ms")) / 1000
         self._retry_s = int(url.option("retry_ms")) / 1000
         self._endpoints = Endpoints(url, place, clock)
-        self._connections = Connections(self._endpoints.open_one, int(url.option("max_connections")), self._read_s)
+        most = int(url.option("max_connections"))
+        self._connections = Pool(self._endpoints.open_one, Channel.close, most, self._read_s)
 
     def transact(self, request: Message) -> Message:
         """The answer to a transaction that may be sent again."""
@@ -59,13 +61,13 @@ class Client:
 
     def repeat(self, calls: Sequence[tuple[Method, Message]]) -> list[Message]:
         """The answers to `calls`, sent at once; sent again when they are lost, so they must bear it."""
-        return self._tried(lambda: self._use(self._connections.take(), calls), lambda error: True)
+        return self._tried(lambda: self._use(self._take(), calls), lambda error: True)
 
     def once(self, request: Message, mark: bytes = b"") -> Message:
         """The answer to a transaction that must not run twice; OutcomeUnknown if it was sent and no verdict came."""
 
         def attempt() -> Message:
-            channel = self._tried(self._connections.take, lambda error: True)
+            channel = self._tried(self._take, lambda error: True)
             try:
                 return self._use(channel, [(TXN, request)])[0]
             except Unavailable as error:
@@ -114,13 +116,22 @@ class Client:
                 if meaning(error).elsewhere:
                     self._endpoints.pass_on()
             else:
-                self._connections.keep(channel)
+                self._give_back(channel)
             raise found from error
         except BaseException:
             self._connections.drop(channel)
             raise
-        self._connections.keep(channel)
+        self._give_back(channel)
         return answers
+
+    def _take(self) -> Channel:
+        return self._connections.take(Channel.idle_and_open)
+
+    def _give_back(self, channel: Channel) -> None:
+        if channel.usable:
+            self._connections.keep(channel)
+        else:
+            self._connections.retire(channel)
 
 
 def _is_lost(error: Unavailable) -> bool:

@@ -1,12 +1,10 @@
-"""Connections to the members of a cluster: opened when needed, kept for the next caller, not taken through a fork."""
+"""How a member of a cluster is found, connected to and logged in to."""
 
 from __future__ import annotations
 
 import os
 import socket
 import ssl
-import threading
-import weakref
 from collections.abc import Callable
 from typing import Final
 
@@ -14,98 +12,12 @@ from rome.config import StoreURL
 from rome.driver.etcd.channel import Channel, Method, Refused
 from rome.driver.etcd.failures import FOREIGN, failure, meaning
 from rome.driver.etcd.messages import AuthenticateRequest, AuthenticateResponse, StatusRequest, StatusResponse
-from rome.errors import DatabaseError, InterfaceError, Unavailable
+from rome.errors import DatabaseError, InterfaceError
 
 AUTHENTICATE: Final = Method(b"/etcdserverpb.Auth/Authenticate", AuthenticateResponse)
 ELECTION_S: Final = 3.0  # within which etcd, unless told otherwise, has noticed that a leader is dead, and another
 UNAVAILABLE: Final = 14  # gRPC's status
 STATUS: Final = Method(b"/etcdserverpb.Maintenance/Status", StatusResponse)
-
-
-class Connections:
-    """At most `most` connections at a time; who finds none free waits up to `wait_s` seconds.
-
-    `open_one` opens one and raises the errors of `rome.driver.api`.
-    """
-
-    def __init__(self, open_one: Callable[[], Channel], most: int, wait_s: float) -> None:
-        self._open_one = open_one
-        self._most = most
-        self._wait_s = wait_s
-        self.closed = False
-        self.start()
-        _living.add(self)
-
-    def start(self) -> None:
-        """Have none: at first, and in the child of a fork, whose parent goes on with those there are."""
-        self._idle: list[Channel] = []  # its methods are atomic, so it needs no lock
-        self._free = threading.BoundedSemaphore(self._most)
-
-    def check_open(self) -> None:
-        """Raise InterfaceError if this is closed."""
-        if self.closed:
-            raise InterfaceError("this store is closed: open it again")
-
-    def take(self) -> Channel:
-        """A connection for this caller alone, to be given to `keep` or `drop`; one that the server has closed is none.
-
-        Raises Unavailable and what `open_one` raises.
-        """
-        self.check_open()
-        if not self._free.acquire(timeout=self._wait_s):
-            raise Unavailable(f"all {self._most} connections are in use: raise max_connections")
-        try:
-            while self._idle:
-                try:
-                    channel = self._idle.pop()
-                except IndexError:  # another thread was faster
-                    break
-                if channel.idle_and_open():
-                    return channel
-                channel.close()
-            return self._open_one()
-        except BaseException:
-            self._free.release()
-            raise
-
-    def keep(self, channel: Channel) -> None:
-        """Give back a connection on which nothing is under way."""
-        if channel.usable:
-            self._idle.append(channel)
-        else:
-            channel.close()
-        self._free.release()
-        if self.closed:
-            self._drop_idle()
-
-    def drop(self, channel: Channel) -> None:
-        """Give back a connection that is not to be used again; the idle ones, as old as it is, are closed too."""
-        channel.close()
-        self._free.release()
-        self._drop_idle()
-
-    def close(self) -> None:
-        """Close the idle ones now and the others when they are given back."""
-        self.closed = True
-        self._drop_idle()
-
-    def _drop_idle(self) -> None:
-        while self._idle:
-            try:
-                self._idle.pop().close()
-            except IndexError:
-                return
-
-
-_living: weakref.WeakSet[Connections] = weakref.WeakSet()
-
-
-def _start_again() -> None:
-    for connections in list(_living):
-        connections.start()
-
-
-os.register_at_fork(after_in_child=_start_again)
 
 
 class Endpoints:

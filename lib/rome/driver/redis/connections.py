@@ -1,10 +1,8 @@
-"""Connections to one server: opened as they are needed, kept for the next caller, never carried through a fork."""
+"""How a server is found, connected to and logged in to."""
 
 from __future__ import annotations
 
 import os
-import threading
-import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -23,91 +21,12 @@ CLIENT_NAME = "rome"
 OpenOne = Callable[[], AbstractConnection]
 
 
-class Connections:
-    """At most `most` connections at a time; who finds none free waits up to `wait_s` seconds.
-
-    `open_one` opens one and raises the errors of `rome.driver.api`.
-    """
-
-    def __init__(self, open_one: OpenOne, most: int, wait_s: float) -> None:
-        self._open_one = open_one
-        self._most = most
-        self._wait_s = wait_s
-        self.closed = False
-        self.start()
-        _living.add(self)
-
-    def start(self) -> None:
-        """Have none: at first, and in the child of a fork, whose parent goes on with those there are."""
-        self._idle: list[AbstractConnection] = []  # its methods are atomic, so it needs no lock
-        self._free = threading.BoundedSemaphore(self._most)
-
-    def take(self, unbroken: bool = False) -> AbstractConnection:
-        """A connection for this caller alone, to be given to `keep` or `drop`.
-
-        `unbroken` looks whether the server has closed it meanwhile. Raises Unavailable and what `open_one` raises.
-        """
-        if self.closed:
-            raise InterfaceError("this store is closed: open it again")
-        if not self._free.acquire(timeout=self._wait_s):
-            raise Unavailable(f"all {self._most} connections are in use: raise max_connections")
-        try:
-            while self._idle:
-                try:
-                    connection = self._idle.pop()
-                except IndexError:  # another thread was faster
-                    break
-                if not (unbroken and _broken(connection)):
-                    return connection
-                connection.disconnect()
-            return self._open_one()
-        except BaseException:
-            self._free.release()
-            raise
-
-    def keep(self, connection: AbstractConnection) -> None:
-        """Give back a connection on which nothing is under way."""
-        self._idle.append(connection)
-        self._free.release()
-        if self.closed:
-            self._drop_idle()
-
-    def drop(self, connection: AbstractConnection) -> None:
-        """Give back a connection that is not to be used again; the idle ones, as old as it is, are closed too."""
-        connection.disconnect()
-        self._free.release()
-        self._drop_idle()
-
-    def close(self) -> None:
-        """Close the idle ones now and the others when they are given back."""
-        self.closed = True
-        self._drop_idle()
-
-    def _drop_idle(self) -> None:
-        while self._idle:
-            try:
-                self._idle.pop().disconnect()
-            except IndexError:
-                return
-
-
-_living: weakref.WeakSet[Connections] = weakref.WeakSet()
-
-
-def _start_again() -> None:
-    for connections in list(_living):
-        connections.start()
-
-
-os.register_at_fork(after_in_child=_start_again)
-
-
-def _broken(connection: AbstractConnection) -> bool:
-    """Whether the server has closed it; a reply that no one waits for is as bad."""
+def unbroken(connection: AbstractConnection) -> bool:
+    """Whether the server has not closed it; a reply that no one waits for is as bad."""
     try:
-        return bool(connection.can_read(0))
+        return not connection.can_read(0)
     except redis.RedisError:
-        return True
+        return False
 
 
 class PasswordFile(CredentialProvider):

@@ -29,8 +29,9 @@ from rome.driver.api import (
     Write,
 )
 from rome.driver.lock_table import check_session
+from rome.driver.pool import Pool
 from rome.driver.redis import locks
-from rome.driver.redis.connections import Connections, opener
+from rome.driver.redis.connections import opener, unbroken
 from rome.driver.redis.failures import FOREIGN, failure, meaning
 from rome.driver.redis.scripts import Script, load
 from rome.driver.redis.server import FORMAT, check_format, check_policy, check_role, read_policy
@@ -109,7 +110,8 @@ class RedisDriver:
         )
         self._open_one = opener(url, self._place)
         patience_s = int(url.option("read_timeout_ms")) / 1000
-        self._connections = Connections(self._connect, int(url.option("max_connections")), patience_s)
+        most = int(url.option("max_connections"))
+        self._connections = Pool(self._connect, AbstractConnection.disconnect, most, patience_s)
         self.traits = TRAITS
         self._repeat(lambda connection: None)
 
@@ -301,7 +303,7 @@ class RedisDriver:
 
     def _once(self, script: Script, keys: tuple[bytes, ...], arguments: Arguments, mark: bytes) -> Answer:
         """The answer of a script that must not run twice; OutcomeUnknown if it was sent and no reply came."""
-        connection = self._tried(lambda: self._connections.take(unbroken=True))
+        connection = self._tried(lambda: self._connections.take(unbroken))
         try:
             return self._use(connection, lambda connection: self._run_and_wait(connection, script, keys, arguments))
         except Unavailable as error:

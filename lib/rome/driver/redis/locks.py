@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from rome.driver.api import ExpectLock, Holding, Locking, Standing
+from rome.driver.api import ExpectLock, Holding, Locking, Standing, after
 
 _TOKEN = struct.Struct(">Q")
 
@@ -32,8 +32,7 @@ def beginning_with(prefix: bytes) -> list[bytes]:
 
 def above(prefix: bytes) -> bytes:
     """The bound of a range, for who asks by order: what is above all that begins with `prefix`."""
-    head = prefix.rstrip(b"\xff")
-    return b"(" + head[:-1] + bytes([head[-1] + 1]) if head else b"+"
+    return b"(" + after(prefix) if prefix.strip(b"\xff") else b"+"
 
 
 def held(expectation: ExpectLock) -> bytes:
