@@ -9,6 +9,7 @@ imports only floors below it:
 | floor                                      | turns                         | into                       |
 |--------------------------------------------|-------------------------------|----------------------------|
 | `rome.dialect`, `rome.dbapi`, `rome.orm`   | SQLAlchemy and PEP 249 calls  | SQL text and parameters    |
+| `rome.conversation`                        | one connection's statements   | transactions, replayed     |
 | `rome.database`                            | a URL                         | one opened store           |
 | `rome.sql`                                 | SQL text                      | rows                       |
 | `rome.table`                               | rows, indexes, constraints    | ordered keys and values    |

@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import Any, NoReturn, Protocol
 
 from rome.config import StoreURL, parse
-from rome.database import Conversation, Counters, open_database
+from rome.conversation import Conversation
+from rome.database import Counters, open_database
 from rome.errors import (
     DatabaseError,
     DataError,

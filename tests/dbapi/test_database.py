@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from rome import config, dbapi, errors
-from rome.database import Database, _weigh, open_database
+from rome.conversation import _weigh
+from rome.database import Database, open_database
 from rome.sql.statement import Result
 from rome.txn.retry import Weight
 

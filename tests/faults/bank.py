@@ -18,7 +18,7 @@ from oslo_db import exception
 from sqlalchemy import Engine, text
 
 from rome import dbapi
-from rome.database import Conversation
+from rome.conversation import Conversation
 from rome.errors import Conflict, OutcomeUnknown, Unavailable
 from rome.testing.integrity import check
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rome.config import parse
-from rome.database import Conversation, Database
+from rome.conversation import Conversation
+from rome.database import Database
 from rome.driver.api import Driver
 from rome.driver.open import open_store
 from tests.faults.bank import PlainTeller, Tally, Teller, Told
