@@ -1,14 +1,14 @@
 """Binding: syntax expressions become bound ones, with every name resolved and every type known.
 
 A parameter takes the type of what it is compared with, assigned to or combined with. What the binder does not know
-it refuses, pointing at it. Queries inside expressions are planned through `Block.plan_query`.
+it refuses, pointing at it. Queries inside expressions are planned through `Binder.plan_query`.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, NoReturn
@@ -36,62 +36,17 @@ from rome.sql.bound import (
     Or,
     Slot,
 )
-from rome.sql.coerce import arithmetic_type, coerce_value, common_type, comparable
+from rome.sql.coerce import arithmetic_type, common_type, comparable
 from rome.sql.functions import lookup
-from rome.sql.plan import Plan, Project, SlotSource
-from rome.sql.scope import Scope
-from rome.table.schema import Catalog, Table
-from rome.values import BIGINT, BOOLEAN, INTERVAL, NULL, NUMERIC_KINDS, TEXT, Kind, SqlType
+from rome.sql.operands import beside, compare, constant, context_of, is_untyped
+from rome.sql.plan import Plan, Project
+from rome.sql.scope import Scope, StatementScope
+from rome.values import BOOLEAN, INTERVAL, NULL, NUMERIC_KINDS, TEXT, Kind, SqlType
 
 _UNIT_SECONDS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
 _ALIKE = frozenset({"coalesce", "ifnull", "nullif"})  # arguments of one type, computed only as far as needed
 _TEMPORAL = frozenset({Kind.DATETIME, Kind.DATE, Kind.TIME})
-_LOWERED = frozenset({(Kind.DECIMAL, Kind.FLOAT), (Kind.DATE, Kind.DATETIME)})
 _COMPARISONS = frozenset({"=", "<>", "<", "<=", ">", ">=", "IS", "IS NOT"})
-
-
-@dataclass(slots=True)
-class StatementScope:
-    """What all parts of one statement share while it is bound: the numbering of columns and slots."""
-
-    sql: str
-    catalog: Catalog
-    slots: list[SlotSource] = field(default_factory=list)
-    queries: list[Plan] = field(default_factory=list)
-    parameters: set[str] = field(default_factory=set)
-    tables: dict[int, Table] = field(default_factory=dict)
-    columns: int = 0
-    locks: bool = False  # FOR UPDATE stands somewhere in it
-    named: dict[tuple[str, SqlType, bool], Slot] = field(default_factory=dict)
-
-    def column(self, type_: SqlType, name: str = "", nullable: bool = True) -> ColumnRef:
-        """A new column."""
-        self.columns += 1
-        return ColumnRef(self.columns, type_, name, nullable)
-
-    def slot(
-        self,
-        type_: SqlType,
-        *,
-        name: str | None = None,
-        query: int | None = None,
-        array: bool = False,
-        exists: bool = False,
-    ) -> Slot:
-        """The slot that the parameter `name` fills as a `type_`, or a new one for the rows of query number `query`.
-
-        One slot for one parameter: `f(:p)` in SELECT is then the same expression as `f(:p)` in GROUP BY.
-        """
-        if name is not None and (name, type_, array) in self.named:
-            return self.named[name, type_, array]
-        slot = Slot(len(self.slots), type_)
-        self.slots.append(SlotSource(slot.index, ColumnRef(slot.index, type_), name, query, array, exists))
-        if name is not None:
-            self.named[name, type_, array] = slot
-        return slot
-
-    def place(self, at: int) -> Place:
-        return Place.at(self.sql, at)
 
 
 class Stage(enum.Enum):
@@ -250,13 +205,13 @@ class Binder:
         """
 
         def context(type_: SqlType) -> SqlType:
-            return NULL if arithmetic and type_.kind in _TEMPORAL else _context(type_)
+            return NULL if arithmetic and type_.kind in _TEMPORAL else context_of(type_)
 
-        if _is_untyped(left) and not _is_untyped(right):
+        if is_untyped(left) and not is_untyped(right):
             bound_right = self.bind(right)
             return self.bind(left, context(bound_right.type)), bound_right
         bound_left = self.bind(left)
-        if _is_untyped(right):
+        if is_untyped(right):
             return bound_left, self.bind(right, context(bound_left.type))
         return bound_left, self.bind(right)
 
@@ -280,7 +235,7 @@ class Binder:
             parts = [syntax.Binary("=", node.operand, item, at=node.at) for item in node.items]
             return Or(tuple(self.bind(part) for part in parts)) if parts else Const(False, BOOLEAN)
         operand = self.bind(node.operand)
-        bound = [self.bind(item, _context(operand.type)) for item in node.items]
+        bound = [self.bind(item, context_of(operand.type)) for item in node.items]
         for item in bound:
             operand = compare("=", operand, item).left
         return InList(operand, tuple(compare("=", operand, item).right for item in bound))
@@ -290,7 +245,7 @@ class Binder:
             self.refuse(node, "a row IN an array parameter is not supported")
         operand = self.bind(node.operand)
         self.statement.parameters.add(node.parameter.name)
-        context = _context(operand.type)
+        context = context_of(operand.type)
         return InArray(operand, self.statement.slot(context, name=node.parameter.name, array=True))
 
     def _in_query(self, node: syntax.InQuery, expected: SqlType | None) -> Expr:
@@ -359,10 +314,10 @@ class Binder:
 
     def _alike(self, nodes: Sequence[syntax.Expression], expected: SqlType | None) -> tuple[list[Expr], SqlType]:
         """Expressions that must be of one type (CASE, COALESCE …), and that type."""
-        bound: list[Expr | None] = [None if _is_untyped(node) else self.bind(node, expected) for node in nodes]
+        bound: list[Expr | None] = [None if is_untyped(node) else self.bind(node, expected) for node in nodes]
         known = [item.type for item in bound if item is not None]
         type_ = common_type(known) if known else (expected or NULL)
-        context = None if type_.kind is Kind.NULL else _context(type_)
+        context = None if type_.kind is Kind.NULL else context_of(type_)
         complete = [item or self.bind(node, context) for item, node in zip(bound, nodes, strict=True)]
         return complete, common_type([item.type for item in complete])
 
@@ -427,58 +382,6 @@ _METHODS: dict[type, Callable[[Binder, Any, SqlType | None], Expr]] = {
     syntax.Row: Binder._misplaced,
     syntax.DefaultValue: Binder._misplaced,
 }
-
-_LITERAL_TYPES: dict[type, SqlType] = {
-    bool: BOOLEAN,
-    int: BIGINT,
-    float: SqlType(Kind.FLOAT, "FLOAT"),
-    Decimal: SqlType(Kind.DECIMAL, "NUMERIC"),
-    str: TEXT,
-    bytes: SqlType(Kind.BYTES, "BLOB"),
-}
-
-
-def constant(value: object, expected: SqlType | None) -> Const:
-    """A literal, converted to the kind that its context expects."""
-    if value is None:
-        return Const(None, expected or NULL)
-    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-        value = Decimal(value)
-    own = _LITERAL_TYPES[type(value)]
-    if expected is None or expected.kind in (own.kind, Kind.NULL) or {own.kind, expected.kind} <= NUMERIC_KINDS:
-        return Const(value, own)
-    if own.kind is not Kind.STRING or expected.kind in NUMERIC_KINDS:
-        return Const(value, own)  # the comparison around it judges whether the types go together
-    return Const(coerce_value(value, expected), expected)
-
-
-def compare(op: str, left: Expr, right: Expr) -> Compare:
-    """A comparison, its types checked."""
-    if not comparable(left.type, right.type):
-        raise TypeMismatch(f"{left.type} is compared with {right.type}; write CAST where that is meant")
-    return Compare(op, beside(left, right.type), beside(right, left.type))
-
-
-def beside(operand: Expr, other: SqlType) -> Expr:
-    """`operand` as it is compared with a value of type `other`: both as one kind where Python's equality differs.
-
-    NUMERIC beside FLOAT becomes a float, as SQL servers have it; DATE beside DATETIME becomes its midnight.
-    """
-    return Cast(operand, other) if (operand.type.kind, other.kind) in _LOWERED else operand
-
-
-def _context(type_: SqlType) -> SqlType:
-    """The type that `type_` gives to a parameter beside it: any length, any number for a number."""
-    if type_.kind in NUMERIC_KINDS or type_.length is not None:
-        return SqlType(type_.kind, type_.name)
-    return type_
-
-
-def _is_untyped(node: syntax.Expression) -> bool:
-    return isinstance(node, syntax.Parameter) or (
-        isinstance(node, syntax.Literal) and (node.value is None or isinstance(node.value, str))
-    )
-
 
 def _chain(node: syntax.Binary) -> list[syntax.Expression]:
     """The operands of a chain of one operator, left to right, without recursion: a generated OR can be long."""

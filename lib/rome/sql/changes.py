@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from rome.errors import Place, ProgrammingError, UndefinedColumn
 from rome.sql import syntax
-from rome.sql.bind import Binder, Stage, StatementScope
+from rome.sql.bind import Binder, Stage
 from rome.sql.bound import ColumnRef, Compare, Const, Expr
+from rome.sql.from_clause import find_table, plan_table
+from rome.sql.grouping import applied
 from rome.sql.parse import parse
 from rome.sql.plan import Condition, Delete, Filter, Insert, Plan, Returning, Rows, Update
-from rome.sql.planner import applied, find_table, plan_query, plan_table
-from rome.sql.scope import Relation, Scope, did_you_mean
+from rome.sql.planner import plan_query
+from rome.sql.scope import Relation, Scope, StatementScope, did_you_mean
 from rome.table.schema import Catalog, Column, Table
 from rome.values import BIGINT, NULL, NUMERIC_KINDS, Kind
 

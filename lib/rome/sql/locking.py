@@ -8,10 +8,10 @@ from typing import NoReturn
 from rome.driver.api import Patience
 from rome.errors import NotSupportedError, UndefinedTable
 from rome.sql import syntax
-from rome.sql.bind import Binder, StatementScope
+from rome.sql.bind import Binder
 from rome.sql.bound import ColumnRef
 from rome.sql.plan import Limit, Lock, LockTarget, Plan, Project, Scan, inputs
-from rome.sql.scope import Relation, Scope, did_you_mean
+from rome.sql.scope import Relation, Scope, StatementScope, did_you_mean
 
 Locked = tuple[Scan, str]  # the scan of a base table, and its name in the query
 

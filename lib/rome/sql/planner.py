@@ -5,34 +5,20 @@ The plan made here says what is meant, in the order SQL defines it; `optimize` m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from rome.errors import GroupingError, NotSupportedError, ProgrammingError, UndefinedColumn, UndefinedTable
+from rome.errors import ProgrammingError
 from rome.sql import syntax
-from rome.sql.bind import Binder, PendingApply, Stage, StatementScope, beside, compare
-from rome.sql.bound import Aggregate, ColumnRef, Const, Expr, columns_of, conjunction, transform, walk
+from rome.sql.bind import Binder, Stage
+from rome.sql.bound import ColumnRef, Expr, columns_of
 from rome.sql.coerce import common_type, comparable
+from rome.sql.from_clause import nested, plan_from
+from rome.sql.grouping import Grouping, applied, nullable
 from rome.sql.locking import Locked, check_lock, lock_rows, locked_scans, refuse_lock
-from rome.sql.plan import (
-    Apply,
-    Distinct,
-    Filter,
-    Group,
-    Join,
-    Limit,
-    Lock,
-    Plan,
-    Project,
-    Rows,
-    Scan,
-    SetOperation,
-    Sort,
-    SortKey,
-    weakened,
-)
-from rome.sql.scope import Relation, Scope, did_you_mean
-from rome.table.schema import Table
+from rome.sql.operands import beside
+from rome.sql.plan import Distinct, Filter, Limit, Plan, Project, Rows, SetOperation, Sort, SortKey
+from rome.sql.scope import Relation, Scope, StatementScope
 from rome.values import BIGINT
 
 
@@ -53,8 +39,8 @@ def plan_query(statement: StatementScope, query: syntax.Query, scope: Scope) -> 
 def _plan_body(statement: StatementScope, body: syntax.SetOperation | syntax.Values, scope: Scope) -> Plan:
     if isinstance(body, syntax.Values):
         return _plan_values(statement, body, scope)
-    left = _nested(statement, body.left, scope)
-    right = _nested(statement, body.right, scope)
+    left = nested(statement, body.left, scope, plan_query)
+    right = nested(statement, body.right, scope, plan_query)
     if len(left.output) != len(right.output):
         widths = f"{len(left.output)} and {len(right.output)}"
         message = f"both sides of {body.kind} need as many columns; they have {widths}"
@@ -80,14 +66,6 @@ def _as_types(statement: StatementScope, plan: Plan, output: Sequence[ColumnRef]
         for own, expression in zip(plan.output, expressions, strict=True)
     )
     return Project(plan, expressions, columns)
-
-
-def _nested(statement: StatementScope, query: syntax.Query, scope: Scope) -> Plan:
-    """A query inside `scope`'s FROM or set operation: it sees what is around `scope`, not its relations."""
-    inner = Scope(scope.sql, scope.parent, common=dict(scope.common))
-    plan = plan_query(statement, query, inner)
-    scope.free |= inner.free
-    return plan
 
 
 def _plan_values(statement: StatementScope, body: syntax.Values, scope: Scope) -> Plan:
@@ -162,7 +140,7 @@ class _SelectPlanner:
         select, binder, lock = self.select, self.binder, self.query.lock
         plan: Plan = Rows(((),), ())
         if select.source is not None:
-            plan = plan_from(self.statement, select.source, self.scope)
+            plan = plan_from(self.statement, select.source, self.scope, plan_query)
         if lock is not None:
             self.locked = locked_scans(self.statement, lock, self.scope, plan)
         where = binder.condition(select.where) if select.where is not None else None
@@ -179,7 +157,7 @@ class _SelectPlanner:
         if lock is not None:
             check_lock(self.statement, lock, select, binder)
         if keys or binder.has_aggregates or having is not None:
-            grouping = _Grouping(self.statement, self.scope, keys, select, group_applies)
+            grouping = Grouping(self.statement, self.scope, keys, select, group_applies)
             items = [(grouping.rewrite(expression), name) for expression, name in items]
             having = grouping.rewrite(having) if having is not None else None
             order = [(item, grouping.rewrite(expression)) for item, expression in order]
@@ -277,231 +255,6 @@ class _SelectPlanner:
             name = node.parts[0].lower()
             return next(expression for expression, alias in items if alias.lower() == name)
         return self.binder.bind(node)
-
-
-class _Grouping:
-    """GROUP BY: which columns exist above it, and the rewriting of what uses them."""
-
-    def __init__(
-        self,
-        statement: StatementScope,
-        scope: Scope,
-        keys: Sequence[Expr],
-        select: syntax.Select,
-        applies: Sequence[PendingApply],
-    ) -> None:
-        self.statement = statement
-        self.select = select
-        self.applied = {pending.column.column for pending in applies}
-        self.own = {column.column: column for relation in scope.relations for _, column in relation.columns}
-        self.keys: list[Expr] = list(dict.fromkeys(keys))
-        self.aggregates: list[Aggregate] = []
-        self.columns: dict[Expr, ColumnRef] = {}
-        for key in self.keys:
-            self.columns[key] = (
-                key if isinstance(key, ColumnRef) else statement.column(key.type, "", nullable(key))
-            )  # fmt: skip
-        self.dependent = self._dependent_columns(scope.relations)
-
-    def _dependent_columns(self, relations: Iterable[Relation]) -> dict[int, ColumnRef]:
-        """Columns fixed by the keys: those of a table whose whole primary key is among them (ISO 9075-2, 4.23)."""
-        known = {key.column for key in self.keys if isinstance(key, ColumnRef)}
-        dependent: dict[int, ColumnRef] = {}
-        for relation in relations:
-            table = relation.table
-            if table is not None and table.primary_key:
-                columns = [column for _, column in relation.columns]
-                if {columns[place].column for place in table.primary_positions} <= known:
-                    dependent.update((column.column, column) for column in columns)
-        return dependent
-
-    def rewrite(self, expression: Expr) -> Expr:
-        """`expression` over the columns that grouping leaves."""
-        return transform(expression, self._replacement)
-
-    def _replacement(self, node: Expr) -> Expr | None:
-        if node in self.columns:
-            return self.columns[node]
-        if isinstance(node, Aggregate):
-            column = self.statement.column(node.type, node.name)
-            self.aggregates.append(node)
-            self.columns[node] = column
-            return column
-        if isinstance(node, ColumnRef):
-            self._require(node)
-        return None
-
-    def _require(self, column: ColumnRef) -> None:
-        if column.column in self.applied or column in self.columns:
-            return
-        if column.column not in self.dependent:
-            message = f'column "{column.name}" must stand in GROUP BY or inside an aggregate'
-            raise GroupingError(self.statement.place(self.select.at).describe(message))
-        self.keys.append(column)
-        self.columns[column] = column
-
-    def rewrite_apply(self, pending: PendingApply) -> PendingApply:
-        """A correlated subquery above the grouping: the columns it uses must still be there."""
-        kept = {column.column for column in self.columns.values()}
-        for number in sorted(pending.free - kept):
-            if number in self.own:
-                self._require(self.own[number])
-        operand = self.rewrite(pending.operand) if pending.operand is not None else None
-        return replace(pending, operand=operand)
-
-    def plan(self, child: Plan) -> Plan:
-        output = [self.columns[part] for part in (*self.keys, *self.aggregates)]
-        return Group(child, tuple(self.keys), tuple(self.aggregates), tuple(output))
-
-
-def applied(plan: Plan, pending: Iterable[PendingApply]) -> Plan:
-    """`plan` with the correlated subqueries computed above it."""
-    for item in pending:
-        plan = Apply(plan, item.query, item.kind, item.column, item.free, item.operand)
-    return plan
-
-
-def plan_from(statement: StatementScope, item: syntax.FromItem, scope: Scope) -> Plan:
-    """The plan of a FROM item; its relations are added to `scope`."""
-    if isinstance(item, syntax.TableName):
-        common = scope.common_table(item.name)
-        if common is None:
-            return plan_table(statement, item, scope)
-        declared, around = common
-        inner = Scope(around.sql, around.parent, common=dict(around.common))
-        plan = plan_query(statement, declared.query, inner)
-        scope.use_common(item.name, inner.free)
-        return _derived(statement, plan, item.alias or item.name, declared.columns, item, scope)
-    if isinstance(item, syntax.Derived):
-        plan = _nested(statement, item.query, scope)
-        return _derived(statement, plan, item.alias or "", item.columns, item, scope)
-    return _plan_join(statement, item, scope)
-
-
-def _derived(
-    statement: StatementScope,
-    plan: Plan,
-    alias: str,
-    names: tuple[str, ...],
-    item: syntax.Node,
-    scope: Scope,
-) -> Plan:
-    if names and len(names) != len(plan.output):
-        message = f'"{alias}" names {len(names)} columns, its query has {len(plan.output)}'
-        raise ProgrammingError(statement.place(item.at).describe(message), sqlstate="42601")
-    output = tuple(
-        statement.column(column.type, name, column.nullable)
-        for column, name in zip(plan.output, names or [column.name for column in plan.output], strict=True)
-    )
-    columns = [(column.name.lower(), column) for column in output]
-    scope.add(Relation(alias, columns, locked=isinstance(plan, Lock)), item.at)
-    if isinstance(plan, Project):
-        return replace(plan, output=output)
-    return Project(plan, plan.output, output)
-
-
-def find_table(statement: StatementScope, name: str, at: int) -> Table:
-    """The table called `name`; the statement's plan then depends on it."""
-    table = statement.catalog.tables.get(name.lower())
-    if table is None:
-        known = [known.name for known in statement.catalog.tables.values()]
-        message = f'no table "{name}"{did_you_mean(name, known)}'
-        raise UndefinedTable(statement.place(at).describe(message))
-    statement.tables[table.id] = table
-    return table
-
-
-def plan_table(statement: StatementScope, item: syntax.TableName, scope: Scope) -> Scan:
-    """A scan of a table, its columns new to the statement."""
-    table = find_table(statement, item.name, item.at)
-    columns = tuple(statement.column(column.type, column.name, column.nullable) for column in table.columns)
-    relation = Relation(item.alias or table.name, [(column.name.lower(), column) for column in columns], table)
-    scope.add(relation, item.at)
-    if not table.primary_key:
-        columns = (*columns, statement.column(BIGINT, "row number", nullable=False))
-    return Scan(table, relation.alias, columns)
-
-
-def _plan_join(statement: StatementScope, item: syntax.Join, scope: Scope) -> Plan:
-    before = len(scope.relations)
-    left = plan_from(statement, item.left, scope)
-    middle = len(scope.relations)
-    right = plan_from(statement, item.right, scope)
-    binder = Binder(statement, scope, plan_query)
-    parts: list[Expr] = []
-    if item.on is not None:
-        parts.append(binder.condition(item.on))
-    for name in item.using:
-        parts.append(_using(statement, scope, name, item, before, middle))
-    condition = conjunction(parts)
-    kind = item.kind
-    if kind == "RIGHT":
-        left, right, kind = right, left, "LEFT"
-    kind = "INNER" if kind == "CROSS" else kind
-    pending = binder.applies[Stage.ROW]
-    join = Join(kind, left, right, None if pending else condition)
-    if item.kind in ("LEFT", "FULL"):
-        _weaken(scope.relations[middle:])
-    if item.kind in ("RIGHT", "FULL"):
-        _weaken(scope.relations[before:middle])
-    _check_reach(statement, item, condition, join, pending)
-    if not pending:
-        return join
-    if kind != "INNER":
-        binder.refuse(item, "a correlated subquery in the ON of an outer join is not supported")
-    assert condition is not None
-    return Filter(applied(join, pending), condition)
-
-
-def _weaken(relations: Iterable[Relation]) -> None:
-    """An outer join has made every column of `relations` nullable."""
-    for relation in relations:
-        columns = weakened(tuple(column for _, column in relation.columns))
-        relation.columns = [(name, column) for (name, _), column in zip(relation.columns, columns, strict=True)]
-
-
-def _check_reach(
-    statement: StatementScope, item: syntax.Join, condition: Expr | None, join: Join, pending: list[PendingApply]
-) -> None:
-    """ON may only use the columns of the tables it joins."""
-    if condition is None:
-        return
-    reach = {column.column for column in join.output} | {one.column.column for one in pending}
-    for part in walk(condition):
-        if isinstance(part, ColumnRef) and part.column not in reach:
-            message = f'column "{part.name}" belongs to a table outside this join'
-            raise UndefinedColumn(statement.place(item.at).describe(message))
-
-
-def _using(
-    statement: StatementScope, scope: Scope, name: str, item: syntax.Join, before: int, middle: int
-) -> Expr:
-    """The equality that USING (name) means; the right-hand column then hides behind the left-hand one."""
-    sides: list[ColumnRef] = []
-    for relations in (scope.relations[before:middle], scope.relations[middle:]):
-        visible = [relation for relation in relations if name.lower() not in relation.merged]
-        found = [column for relation in visible for column in relation.find(name.lower())]
-        if len(found) != 1:
-            how = "no" if not found else "more than one"
-            message = f'USING ("{name}"): {how} column of that name on one side'
-            raise UndefinedColumn(statement.place(item.at).describe(message))
-        sides.append(found[0])
-    if item.kind in ("RIGHT", "FULL"):
-        message = f"{item.kind} JOIN … USING is not supported; write ON"
-        raise NotSupportedError(statement.place(item.at).describe(message))
-    for relation in scope.relations[middle:]:
-        if relation.find(name.lower()):
-            relation.merged.add(name.lower())
-    return compare("=", sides[0], sides[1])
-
-
-def nullable(expression: Expr) -> bool:
-    """False when `expression` is surely never NULL."""
-    if isinstance(expression, ColumnRef):
-        return expression.nullable
-    if isinstance(expression, Const):
-        return expression.value is None
-    return not (isinstance(expression, Aggregate) and expression.name == "count")
 
 
 def _name_of(node: syntax.Expression) -> str:

@@ -1,4 +1,4 @@
-"""Names: which column a name means, in a query and in the queries around it."""
+"""Names: which column a name means, in a query and in the queries around it; and what all of a statement shares."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from rome.errors import AmbiguousColumn, Place, UndefinedColumn, UndefinedTable
-from rome.sql.bound import ColumnRef, OuterRef
+from rome.sql.bound import ColumnRef, OuterRef, Slot
+from rome.sql.plan import Plan, SlotSource
 from rome.sql.syntax import CommonTable, Name
-from rome.table.schema import Table
+from rome.table.schema import Catalog, Table
+from rome.values import SqlType
 
 
 @dataclass(slots=True)
@@ -136,3 +138,47 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     by_lower = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return f'; did you mean "{by_lower[close[0]]}"?' if close else ""
+
+
+@dataclass(slots=True)
+class StatementScope:
+    """What all parts of one statement share while it is bound: the numbering of columns and slots."""
+
+    sql: str
+    catalog: Catalog
+    slots: list[SlotSource] = field(default_factory=list)
+    queries: list[Plan] = field(default_factory=list)
+    parameters: set[str] = field(default_factory=set)
+    tables: dict[int, Table] = field(default_factory=dict)
+    columns: int = 0
+    locks: bool = False  # FOR UPDATE stands somewhere in it
+    named: dict[tuple[str, SqlType, bool], Slot] = field(default_factory=dict)
+
+    def column(self, type_: SqlType, name: str = "", nullable: bool = True) -> ColumnRef:
+        """A new column."""
+        self.columns += 1
+        return ColumnRef(self.columns, type_, name, nullable)
+
+    def slot(
+        self,
+        type_: SqlType,
+        *,
+        name: str | None = None,
+        query: int | None = None,
+        array: bool = False,
+        exists: bool = False,
+    ) -> Slot:
+        """The slot that the parameter `name` fills as a `type_`, or a new one for the rows of query number `query`.
+
+        One slot for one parameter: `f(:p)` in SELECT is then the same expression as `f(:p)` in GROUP BY.
+        """
+        if name is not None and (name, type_, array) in self.named:
+            return self.named[name, type_, array]
+        slot = Slot(len(self.slots), type_)
+        self.slots.append(SlotSource(slot.index, ColumnRef(slot.index, type_), name, query, array, exists))
+        if name is not None:
+            self.named[name, type_, array] = slot
+        return slot
+
+    def place(self, at: int) -> Place:
+        return Place.at(self.sql, at)

@@ -16,7 +16,6 @@ from functools import partial
 
 from rome.errors import DatabaseError, InternalError, OperationalError, ProgrammingError, TypeMismatch
 from rome.sql import definition, explain, syntax
-from rome.sql.bind import StatementScope
 from rome.sql.bound import Array, ColumnRef, Const, Slot, array
 from rome.sql.changes import bind_over_row, default_of, plan_delete, plan_insert, plan_update
 from rome.sql.coerce import coerce_value, type_of_value
@@ -30,7 +29,7 @@ from rome.sql.optimize import optimize
 from rome.sql.parse import parse
 from rome.sql.plan import Plan, SlotSource
 from rome.sql.planner import plan_query
-from rome.sql.scope import Scope
+from rome.sql.scope import Scope, StatementScope
 from rome.sql.siblings import Habit, Repeats
 from rome.table.catalog import CatalogCache
 from rome.table.convert import convert

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rome.sql import plan
-from rome.sql.bind import StatementScope
 from rome.sql.bound import Slot
 from rome.sql.changes import default_of
 from rome.sql.execute.operator import Context, Operator, Row, layout_of
 from rome.sql.expr import Bindings, projection, scalar
+from rome.sql.scope import StatementScope
 from rome.table import rows as table_rows
 from rome.table.constraints import check_violation
 from rome.table.convert import converter

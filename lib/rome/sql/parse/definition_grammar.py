@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from sqlglot import TokenType, exp
 
-from rome.sql.parse.grammar import ExpressionParser
+from rome.sql.parse.query_grammar import QueryParser
 
 
-class DefinitionParser(ExpressionParser):
+class DefinitionParser(QueryParser):
     """Definitions."""
 
     def _read_table(self) -> exp.Expr:
