@@ -63,9 +63,9 @@ class ExpressionMaker:
         self.parameters: dict[str, object] = {}
         self._makers: dict[str, list[Callable[[Sight, int], str]]] = {
             INTEGER: [self._sum, self._sum, self._quotient, self._negation, self._length, self._absolute,
-                      self._cast_back, self._bits, self._truth_as_number],
+                      self._cast_back, self._bits, self._truth_as_number, self._number_in_json, self._json_length],
             TEXT: [self._joined, self._joined, self._cased, self._part, self._trimmed, self._replaced,
-                   self._number_as_text],
+                   self._number_as_text, self._text_in_json, self._as_json],
             FLOAT: [self._float_sum, self._float_sum, self._number_as_float, self._absolute_float, self._half],
         }  # fmt: skip
 
@@ -199,6 +199,31 @@ class ExpressionMaker:
 
     def _number_as_text(self, sight: Sight, depth: int) -> str:
         return f"CAST({self.expression(INTEGER, sight, depth)} AS VARCHAR(30))"
+
+    # ---- JSON -------------------------------------------------------------------------------------------------------
+
+    def _json(self, sight: Sight, depth: int) -> tuple[str, str, str]:
+        """A JSON text, and the paths to a number and to a string in it."""
+        number, text = self.expression(INTEGER, sight, depth), self.expression(TEXT, sight, depth)
+        if self.random.random() < 0.5:
+            return f"json_object('n', {number}, 's', json_array(NULL, {text}))", "$.n", "$.s[1]"
+        return f"json_array({number}, 1.5, json_object('a b', {text}))", "$[0]", '$[#-1]."a b"'
+
+    def _number_in_json(self, sight: Sight, depth: int) -> str:
+        made, number, _ = self._json(sight, depth)
+        return f"CAST(({made} ->> '{number}') AS BIGINT)"
+
+    def _text_in_json(self, sight: Sight, depth: int) -> str:
+        made, _, text = self._json(sight, depth)
+        return self.random.choice([f"({made} ->> '{text}')", f"json_extract({made}, '{text}')"])
+
+    def _as_json(self, sight: Sight, depth: int) -> str:
+        made, number, text = self._json(sight, depth)
+        path = self.random.choice([number, text, "$", "$.none", "$[1]", "$.s"])
+        return self.random.choice([f"({made} -> '{path}')", f"json_type({made}, '{path}')", f"json({made})"])
+
+    def _json_length(self, sight: Sight, depth: int) -> str:
+        return f"json_array_length({self._json(sight, depth)[0]}, '{self.random.choice(['$', '$.s', '$[2]'])}')"
 
     # ---- conditions -------------------------------------------------------------------------------------------------
 

@@ -153,6 +153,19 @@ class RomeCompiler(compiler.SQLCompiler):
     def visit_now_func(self, function: Any, **kw: Any) -> str:
         return "CURRENT_TIMESTAMP"
 
+    def visit_json_getitem_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
+        """`column -> :path`; as_integer() and the like read the text that `->>` gives."""
+        left, right = self.process(binary.left, **kw), self.process(binary.right, **kw)
+        affinity = binary.type._type_affinity
+        if affinity is sqltypes.JSON:
+            return f"{left} -> {right}"
+        if affinity is sqltypes.String:
+            return f"{left} ->> {right}"
+        type_ = self.dialect.type_compiler_instance.process(binary.type)
+        return f"CAST({left} ->> {right} AS {type_})"
+
+    visit_json_path_getitem_op_binary = visit_json_getitem_op_binary
+
     def visit_ilike_case_insensitive_operand(self, element: Any, **kw: Any) -> str:
         return str(element.element._compiler_dispatch(self, **kw))
 

@@ -18,6 +18,7 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql import sqltypes, type_api
 from sqlalchemy.sql.compiler import GenericTypeCompiler
 
+from rome.dialect.json import JSONIndexType, JSONPathType
 from rome.errors import InternalError
 from rome.values import SqlType
 
@@ -114,6 +115,8 @@ COLSPECS: dict[type[types.TypeEngine[Any]], type[types.TypeEngine[Any]]] = {
     types.BINARY: RomeBINARY,
     types.VARBINARY: RomeVARBINARY,
     types.Uuid: RomeUuid,
+    types.JSON.JSONIndexType: JSONIndexType,
+    types.JSON.JSONPathType: JSONPathType,
 }
 
 

@@ -41,7 +41,7 @@ from rome.sql.functions import lookup
 from rome.sql.operands import beside, compare, constant, context_of, is_untyped
 from rome.sql.plan import Plan, Project
 from rome.sql.scope import Scope, StatementScope
-from rome.values import BOOLEAN, INTERVAL, NULL, NUMERIC_KINDS, TEXT, Kind, SqlType
+from rome.values import BOOLEAN, INTERVAL, JSON, NULL, NUMERIC_KINDS, TEXT, Kind, SqlType
 
 _UNIT_SECONDS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
 _ALIKE = frozenset({"coalesce", "ifnull", "nullif"})  # arguments of one type, computed only as far as needed
@@ -166,6 +166,9 @@ class Binder:
         if node.op == "||":
             left, right = (self.bind(part, TEXT) for part in (node.left, node.right))
             return Call("||", (left, right), lookup("||").result([left.type, right.type]))
+        if node.op in ("->", "->>"):
+            left, right = self.bind(node.left, JSON), self.bind(node.right)
+            return Call(node.op, (left, right), lookup(node.op).result([left.type, right.type]))
         left, right = self._pair(node.left, node.right, arithmetic=True)
         type_ = arithmetic_type(node.op, left.type, right.type)
         if type_.kind is Kind.DATETIME and {left.type.kind, right.type.kind} == {Kind.DATE, Kind.NULL}:

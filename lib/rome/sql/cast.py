@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -19,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from rome.errors import DataError, TypeMismatch
-from rome.sql import literals
+from rome.sql import json_functions, literals
 from rome.sql.arithmetic import ROUNDED, midnight
 from rome.sql.coerce import coerce_value, type_of_value
 from rome.values import NUMERIC_KINDS, Kind, SqlType
@@ -103,14 +102,6 @@ def _text_from_bytes(value: bytes) -> str:
         raise DataError(f"these bytes are no UTF-8 text: {error}", sqlstate="22021") from None
 
 
-def _checked_json(value: str) -> str:
-    try:
-        json.loads(value)
-    except ValueError as error:
-        raise DataError(f"this text is not JSON: {error}", sqlstate=literals.INVALID_CHARACTER_VALUE) from None
-    return value
-
-
 def _from_text(read: Callable[[str], object]) -> Conversion:
     return lambda text: read(text.strip(" "))
 
@@ -126,7 +117,7 @@ def _conversions() -> dict[tuple[Kind, Kind], Conversion]:
     table: dict[tuple[Kind, Kind], Conversion] = {
         (Kind.STRING, Kind.BYTES): str.encode,
         (Kind.BYTES, Kind.STRING): _text_from_bytes,
-        (Kind.STRING, Kind.JSON): _checked_json,
+        (Kind.STRING, Kind.JSON): json_functions.checked,
         (Kind.JSON, Kind.STRING): str,
         (Kind.DATETIME, Kind.DATE): datetime.date,
         (Kind.DATETIME, Kind.TIME): datetime.time,

@@ -165,7 +165,7 @@ class Generator:
                 return any(self._nullable(result) for _, result in whens) or self._nullable(default)
             case Call(name="coalesce" | "ifnull", arguments=arguments):
                 return all(self._nullable(argument) for argument in arguments)
-            case Call(name=name) if name == "nullif" or FUNCTIONS[name].null_safe:
+            case Call(name=name) if name == "nullif" or FUNCTIONS[name].null_safe or FUNCTIONS[name].may_miss:
                 return True
         return any(self._nullable(child) for child in children(node))
 
@@ -472,7 +472,8 @@ class Generator:
             return self._coalesce(arguments, node.type.kind)
         if node.name == "nullif":
             return self._nullif(*arguments)
-        implementation = self._constant(function.implementation)
+        code = function.implementation
+        implementation = self._constant(code(list(map(self._kind, arguments))) if function.by_kind else code)
         first = [f"b.{function.binding}"] if function.binding else []
         if function.null_safe:
             return f"{implementation}({', '.join([*first, *map(self._value, arguments)])})"

@@ -186,6 +186,8 @@ def show(node: Expr) -> str:
             return f"CASE {whens} ELSE {show(node.default)} END"
         case Cast():
             return f"CAST({show(node.operand)} AS {node.type})"
+        case Call(name="||" | "->" | "->>"):
+            return f" {node.name} ".join(map(show, node.arguments))
         case Call():
             return f"{node.name}({_listed(node.arguments)})"
         case Aggregate():

@@ -13,6 +13,7 @@ from typing import Any
 
 from rome import values
 from rome.errors import TypeMismatch, UndefinedFunction
+from rome.sql import json_functions as json
 from rome.sql import number_functions as number
 from rome.sql import text_functions as text
 from rome.sql import time_functions as when
@@ -34,6 +35,9 @@ class Accepts:
 TEXT = Accepts("a string", frozenset({Kind.STRING, Kind.JSON}), values.TEXT)
 TEXT_OR_BYTES = Accepts("a string or bytes", frozenset({Kind.STRING, Kind.JSON, Kind.BYTES}), values.NULL)
 NUMBER = Accepts("a number", NUMERIC_KINDS, values.NULL)
+JSON = Accepts("JSON", frozenset({Kind.STRING, Kind.JSON}), values.JSON)
+JSON_STEP = Accepts("a name, a path or a place", frozenset({Kind.STRING, Kind.INTEGER}), values.NULL)
+QUOTABLE = Accepts("a value that JSON can hold", frozenset(Kind) - {Kind.BYTES}, values.NULL)
 WHOLE = Accepts("an integer", frozenset({Kind.INTEGER, Kind.BOOLEAN}), values.BIGINT)
 MOMENT = Accepts("a date or time", frozenset({Kind.DATETIME, Kind.DATE, Kind.TIME, Kind.STRING}), values.NULL)
 WRITABLE = Accepts("a value that has a text", frozenset(Kind) - {Kind.BYTES, Kind.NULL}, values.NULL)
@@ -51,6 +55,8 @@ class Function:
     implementation  from non-NULL values (any values when `null_safe`) to the result; `binding`, when not "", is the
                     attribute of the execution's Bindings that comes before them: now or draw
     common          arguments are first converted to the result's kind
+    by_kind         `implementation` makes the implementation, of the arguments' kinds
+    may_miss        may give NULL for arguments that are not
     volatility      immutable: the same for the same arguments; stable: within a statement; volatile: never
     example         arguments and result
     """
@@ -65,6 +71,8 @@ class Function:
     example: tuple[tuple[Any, ...], Any] | None
     null_safe: bool = False
     common: bool = False
+    by_kind: bool = False
+    may_miss: bool = False
     binding: str = ""
     volatility: str = "immutable"
 
@@ -150,13 +158,14 @@ def _first_number(types: Sequence[SqlType]) -> SqlType:
 def _function(
     name: str, arguments: Sequence[Accepts], returns: Result, implementation: Callable[..., Any], doc: str,
     example: tuple[tuple[Any, ...], Any] | None = None, *, minimum: int | None = None, maximum: int | None = None,
-    null_safe: bool = False, common: bool = False, binding: str = "", volatility: str = "immutable",
+    null_safe: bool = False, common: bool = False, by_kind: bool = False, may_miss: bool = False, binding: str = "",
+    volatility: str = "immutable",
 ) -> Function:  # fmt: skip
     least = len(arguments) if minimum is None else minimum
     most = len(arguments) if maximum is None else maximum
     return Function(
-        name, tuple(arguments), least, most, returns, implementation, doc, example, null_safe, common, binding,
-        volatility,
+        name, tuple(arguments), least, most, returns, implementation, doc, example, null_safe, common, by_kind,
+        may_miss, binding, volatility,
     )  # fmt: skip
 
 
@@ -248,6 +257,31 @@ _NUMBER_FUNCTIONS = (
               volatility="volatile"),
 )  # fmt: skip
 
+_JSON_FUNCTIONS = (
+    _function("->", [JSON, JSON_STEP], values.JSON, json.part, "The part at a name, a path or a place, as JSON.",
+              (('{"a": [1, 2.50]}', "a"), "[1, 2.50]"), may_miss=True),
+    _function("->>", [JSON, JSON_STEP], values.TEXT, json.scalar_text,
+              "The part as a text: a string without its quotes, all else as JSON; NULL for null.",
+              (('{"a": ["x"]}', "$.a[0]"), "x"), may_miss=True),
+    _function("json_extract", [JSON, TEXT], values.TEXT, json.extracted, "As ->> with a path. Always a text: CAST it.",
+              (('{"a": 5}', "$.a"), "5"), may_miss=True),
+    _function("json_type", [JSON, TEXT], values.TEXT, json.type_name,
+              "object, array, text, integer, real, true, false or null: of all, or at a path.",
+              (('[1.5]', "$[0]"), "real"), minimum=1, may_miss=True),
+    _function("json_array_length", [JSON, TEXT], values.BIGINT, json.array_length,
+              "Items of the array, or of that at a path; 0 of what is no array.", (("[1, 2]",), 2), minimum=1,
+              may_miss=True),
+    _function("json_valid", [JSON], values.BOOLEAN, json.is_valid, "Whether a text is JSON.", (("{",), False)),
+    _function("json", [JSON], values.JSON, json.compact, "The same without white space between words.",
+              (('{"a": 1}',), '{"a":1}')),
+    _function("json_quote", [QUOTABLE], values.JSON, json.quoting, "A value as JSON; JSON as it is.",
+              (("a",), '"a"'), null_safe=True, by_kind=True),
+    _function("json_array", [QUOTABLE], values.JSON, json.array_of, "An array of the values.",
+              ((1, "a", None), '[1,"a",null]'), minimum=0, maximum=UNLIMITED, null_safe=True, by_kind=True),
+    _function("json_object", [QUOTABLE], values.JSON, json.object_of, "An object of names and values in turn.",
+              (("a", 1, "b", True), '{"a":1,"b":true}'), minimum=0, maximum=UNLIMITED, null_safe=True, by_kind=True),
+)  # fmt: skip
+
 _NOW = "The statement's time in UTC"
 _TIME_FUNCTIONS = (
     *(
@@ -274,5 +308,6 @@ _TIME_FUNCTIONS = (
 )  # fmt: skip
 
 FUNCTIONS: dict[str, Function] = {
-    function.name: function for function in (*_TEXT_FUNCTIONS, *_CHOICES, *_NUMBER_FUNCTIONS, *_TIME_FUNCTIONS)
+    function.name: function
+    for function in (*_TEXT_FUNCTIONS, *_CHOICES, *_NUMBER_FUNCTIONS, *_JSON_FUNCTIONS, *_TIME_FUNCTIONS)
 }

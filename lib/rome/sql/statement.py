@@ -461,6 +461,8 @@ def _converted(value: object, type_: SqlType) -> object:
         if type(value) not in _EXACT:
             type_of_value(value)
         return value
+    if kind is Kind.DECIMAL and type(value) is int:
+        return coerce_value(Decimal(value), type_)  # it may have more than 64 bits
     if kind in NUMERIC_KINDS and isinstance(value, _NUMBERS) and not _is_inexact(value, kind):
         return coerce_value(value, type_of_value(value))  # any number may be compared with any other
     return coerce_value(value, type_)

@@ -60,7 +60,7 @@ class Unary(Node):
 
 @dataclass(frozen=True, slots=True)
 class Binary(Node):
-    """`op` is one of: AND OR = <> < <= > >= + - * / % || & | << >> IS (not distinct from), IS NOT (distinct from)."""
+    """`op` is one of: AND OR = <> < <= > >= + - * / % || & | << >> -> ->> IS (not distinct from), IS NOT."""
 
     op: str
     left: Expression

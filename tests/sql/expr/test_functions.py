@@ -12,7 +12,7 @@ from rome.sql.bound import Arithmetic, Call, Cast, ColumnRef, Compare, Const, Ex
 from rome.sql.coerce import arithmetic_type, type_of_value
 from rome.sql.expr import scalar, values
 from rome.sql.functions import FUNCTIONS, lookup
-from rome.values import BIGINT, BLOB, DATE, DATETIME, FLOAT, INTEGER, NULL, TEXT
+from rome.values import BIGINT, BLOB, DATE, DATETIME, FLOAT, INTEGER, JSON, NULL, TEXT
 from tests.sql.expr.sqlite_opinion import NOW, bindings
 
 
@@ -49,7 +49,7 @@ def test_a_result_is_of_the_type_that_was_announced(name: str) -> None:
     arguments, result = FUNCTIONS[name].example or ((), None)
     announced = FUNCTIONS[name].result([type_of_value(argument) for argument in arguments])
     if result is not None:
-        assert announced.kind is type_of_value(result).kind
+        assert (TEXT if announced == JSON else announced).kind is type_of_value(result).kind
 
 
 GOLDEN: list[tuple[str, tuple[object, ...], object]] = [

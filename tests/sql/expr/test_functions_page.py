@@ -39,6 +39,8 @@ NOTES = """\
 | `concat` of a NULL | left out | PostgreSQL |
 | `avg` of integers | FLOAT | SQLite |
 | `log(x)` | to base 10 | SQLite, PostgreSQL |
+| JSON | a text, kept to the digit; equal when the texts are; of members with one name the last counts | PostgreSQL |
+| `->>`, `json_extract` | a text, also of a number or of `true`: CAST it to compute or to order | PostgreSQL, MySQL |
 | `DATE - DATE` | days, an integer; DATETIME - DATETIME is an INTERVAL | PostgreSQL |
 """
 
@@ -60,8 +62,8 @@ def example(function: Function) -> str:
         return f"`{function.name}()`"
     arguments, result = function.example
     texts = [shown(argument) for argument in arguments]
-    if function.name == "||":
-        call = " || ".join(texts)
+    if function.name in ("||", "->", "->>"):
+        call = f" {function.name} ".join(texts)
     elif function.name == "extract":
         call = f"extract({arguments[0]} FROM {texts[1]})"
     elif function.name == "position":

@@ -244,11 +244,28 @@ def test_named_and_positional_parameters_may_stand_together() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("a -> 'b' ->> 0", "(a -> 'b') ->> 0"),
+        ("a -> 'b' || 'c'", "(a -> 'b') || 'c'"),
+        ("a ->> :p = 'x'", "(a ->> :p) = 'x'"),
+        ("- a -> 0", "- (a -> 0)"),
+        ("a -> -1", "a -> (-1)"),
+        ("(a || b) ->> t.c + 1", "((a || b) ->> t.c) + 1"),
+        ("f(a) -> 'b' IS NULL", "((f(a)) -> 'b') IS NULL"),
+    ],
+)
+def test_a_step_into_json_binds_more_tightly_than_any_other_operator(sql: str, expected: str) -> None:
+    assert expression(sql) == expression(expected)
+
+
+@pytest.mark.parametrize(
     "sql",
     ["1_000", "1a", "$1", "@x", "`a`", ":1", ": a", "a[1]", "a::int", "a ? b", "a && b", "(1", "1)", "()", "a b c",
      "a,", ",a", "a IN ()", "a BETWEEN 1 2", "CASE WHEN a b END", "CASE a END", "CAST(a INTEGER)", "CAST(a AS)",
      "EXTRACT(year, a)", "POSITION('a', b)", "INTERVAL '1 day'", "X'abc'", "X'zz'", "1e400", "a AS", "a AS 'x'",
-     "count(DISTINCT)", "f(a", "f(a,)", "EXISTS ()", "a LIKE", "NOT", "a AND", "OR a", "a ESCAPE 'x'"],
+     "count(DISTINCT)", "f(a", "f(a,)", "EXISTS ()", "a LIKE", "NOT", "a AND", "OR a", "a ESCAPE 'x'",
+     "a ->", "-> 'a'", "a ->> AND b"],
 )  # fmt: skip
 def test_what_is_not_sql_is_a_syntax_error(sql: str) -> None:
     with pytest.raises(SyntaxError_, match="42601"):
@@ -259,8 +276,7 @@ def test_what_is_not_sql_is_a_syntax_error(sql: str) -> None:
     ("sql", "named"),
     [
         ("sum(a) OVER (PARTITION BY b)", "a window function"),
-        ("a -> 'b'", "a JSON operator"),
-        ("a ->> 'b'", "a JSON operator"),
+        ("a #> 'b'", "#>"),
         ("a GLOB b", "GLOB"),
         ("a REGEXP b", "REGEXP"),
         ("a RLIKE b", "REGEXP"),

@@ -77,7 +77,6 @@ NAMES: dict[type, str] = {
     exp.RegexpILike: "~*",
     exp.SimilarTo: "SIMILAR TO",
     exp.Collate: "COLLATE",
-    exp.JSONExtract: "a JSON operator",
     exp.Lateral: "LATERAL",
     exp.Unnest: "UNNEST here (only x IN UNNEST(:parameter))",
     exp.Any: "ANY or SOME",

@@ -33,6 +33,8 @@ ARITHMETIC: dict[type[exp.Expr], str] = {
     exp.BitwiseOr: "|",
     exp.BitwiseLeftShift: "<<",
     exp.BitwiseRightShift: ">>",
+    exp.JSONExtract: "->",
+    exp.JSONExtractScalar: "->>",
 }
 CONNECTORS: dict[type[exp.Expr], str] = {exp.And: "AND", exp.Or: "OR"}
 

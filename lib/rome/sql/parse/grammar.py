@@ -50,10 +50,10 @@ class ExpressionParser(sqlglot.Parser):
         "SUBSTRING": lambda self: self._read_substring(),
         "TRIM": lambda self: self._read_trim(),
     }
-    # The JSON operators are read so that they can be refused by name.
-    COLUMN_OPERATORS: ClassVar[dict[TokenType, Any]] = {TokenType.DOT: None} | {
-        sign: lambda self, this, path: self.expression(exp.JSONExtract(this=this, expression=path))
-        for sign in (TokenType.ARROW, TokenType.DARROW, TokenType.HASH_ARROW, TokenType.DHASH_ARROW)
+    COLUMN_OPERATORS: ClassVar[dict[TokenType, Any]] = {TokenType.DOT: None}
+    ARROWS: ClassVar[dict[TokenType, type[exp.Expr]]] = {
+        TokenType.ARROW: exp.JSONExtract,
+        TokenType.DARROW: exp.JSONExtractScalar,
     }
     BRACKETS: ClassVar[frozenset[TokenType]] = frozenset()
     LAMBDAS: ClassVar[dict[TokenType, Any]] = {}
@@ -181,6 +181,17 @@ class ExpressionParser(sqlglot.Parser):
 
     def _parse_bracket(self, this: exp.Expr | None = None) -> exp.Expr | None:
         return this  # there are no arrays, maps or structs
+
+    def _parse_unary(self) -> exp.Expr | None:
+        """An operand, with the steps into JSON behind it: they bind more tightly than any operator of two sides."""
+        this = super()._parse_unary()
+        while self._curr.token_type in self.ARROWS:
+            self._advance()
+            kind = self.ARROWS[self._prev.token_type]
+            this = self.expression(kind(this=self._part(this), expression=self._part(super()._parse_unary())))
+        if self._curr.token_type in (TokenType.HASH_ARROW, TokenType.DHASH_ARROW):
+            raise self._refuse(f"{self._found()} (write -> and ->> with a path)")
+        return this
 
     def _parse_between(self, this: exp.Expr | None) -> exp.Between:
         if self._match_text_seq("SYMMETRIC") or self._match_text_seq("ASYMMETRIC"):
