@@ -149,3 +149,35 @@ def test_a_quoted_name_is_found_as_it_is_written(engine: Engine) -> None:
     assert inspector.get_table_names() == ["MixedCase"]
     assert inspector.has_table(table.name)
     assert [column["name"] for column in inspector.get_columns(table.name)] == ["Id"]
+
+
+def test_views(engine: Engine, declared: sa.MetaData) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE VIEW grown (id, title) AS SELECT id, name FROM children WHERE n > 9")
+        connection.exec_driver_sql("CREATE VIEW codes AS SELECT code FROM parents")
+    inspector = sa.inspect(engine)
+    assert inspector.get_view_names() == ["codes", "grown"]
+    assert inspector.get_table_names() == ["children", "parents"]
+    assert inspector.get_view_definition("grown") == "SELECT id, name FROM children WHERE n > 9"
+    assert inspector.has_table("GROWN")
+    columns = [(column["name"], str(column["type"]), column["nullable"]) for column in inspector.get_columns("grown")]
+    assert columns == [("id", "BIGINT", False), ("title", "VARCHAR(20)", False)]
+    assert inspector.get_pk_constraint("grown")["constrained_columns"] == [] == inspector.get_foreign_keys("grown")
+    with pytest.raises(sa.exc.NoSuchTableError):
+        inspector.get_view_definition("parents")
+
+    metadata = sa.MetaData()
+    metadata.reflect(engine, views=True)
+    assert set(metadata.tables) == {"children", "parents", "codes", "grown"}
+
+
+def test_a_view_without_its_table_is_left_out_with_a_warning(engine: Engine, declared: sa.MetaData) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE VIEW grown AS SELECT id FROM children")
+        connection.exec_driver_sql("DROP TABLE children")
+    with pytest.raises(sa.exc.UnreflectableTableError, match='no table "children"'):
+        sa.inspect(engine).get_columns("grown")
+    metadata = sa.MetaData()
+    with pytest.warns(sa.exc.SAWarning, match="grown"):
+        metadata.reflect(engine, views=True)
+    assert set(metadata.tables) == {"parents"}

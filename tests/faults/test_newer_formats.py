@@ -11,13 +11,14 @@ import pytest
 from rome.config import parse
 from rome.driver.open import open_store
 from rome.table import keycode
+from rome.table.catalog import FORMAT
 from rome.table.keys import Keys
 from rome.testing.integrity import check
 from tests.faults.bank import open_bank
 from tests.faults.trouble import UNUSABLE, Case, Situation, Trouble, check_opening, check_work
 from tests.servers.stores import a_store, marked
 
-NEWER = 2
+NEWER = FORMAT + 1
 
 
 def a_newer_namespace(store: str) -> Situation:
@@ -44,7 +45,8 @@ def a_newer_namespace(store: str) -> Situation:
 
 
 def case(store: str) -> Case:
-    return Case(a_newer_namespace(store), UNUSABLE, "", ("format 2", "format 1", "use the ROME that wrote it"))
+    named = (f"format {NEWER}", f"format {FORMAT}", "use the ROME that wrote it")
+    return Case(a_newer_namespace(store), UNUSABLE, "", named)
 
 
 @pytest.mark.parametrize("store", marked())
@@ -63,5 +65,5 @@ def test_the_check_of_a_store_says_so_too(store: str, tmp_path: Path) -> None:
         trouble.begin()
         driver = open_store(parse(trouble.url))
         (problem,) = check(driver, "")
-        assert "format 2" in problem
+        assert f"format {NEWER}" in problem
         driver.close()

@@ -18,14 +18,24 @@ import pytest
 from rome import errors, values
 from rome.driver.api import Cell
 from rome.lock.names import encode_name
-from rome.table.catalog import CatalogCache, decode_table, encode_table
+from rome.table.catalog import (
+    FORMAT,
+    CatalogCache,
+    create_table,
+    decode_entry,
+    decode_table,
+    encode_entry,
+    encode_table,
+)
 from rome.table.constraints import check_violation
 from rome.table.convert import convert
 from rome.table.keycode import decode, encode
 from rome.table.keys import Keys
+from rome.table.objects import create_view, drop
 from rome.table.rowcode import decode_value, decoder, encode_value, encoder
-from rome.table.schema import Check, Column, ForeignKey, Index, Table
+from rome.table.schema import Catalog, Check, Column, ForeignKey, Index, Numbering, Sequence, Table, View
 from rome.txn.transaction import Transaction
+from rome.txn.wave import Step
 from rome.values import Kind
 from tests.table.workbench import VARCHAR, Workbench, draft
 
@@ -137,6 +147,40 @@ def test_the_description_of_a_table() -> None:
     assert list(msgspec.msgpack.decode(encode_table(table))) == list(written)
     assert decode_table(msgspec.msgpack.encode(written)) == table
     assert "version 12 is `15 0c`" in PAGE
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [View(8, "large", "SELECT id FROM images WHERE size > 9", ("image",)), Sequence(9, "s", Numbering(10, 5))],
+    ids=["view", "sequence"],
+)
+def test_the_descriptions_of_views_and_sequences(entry: View | Sequence) -> None:
+    kind = type(entry).__name__.lower()
+    match = re.search(rf"<!-- vectors: {kind} -->\n```json\n(.*?)\n```", PAGE, re.S)
+    assert match
+    cell = encode_entry(entry)
+    assert cell[:1] == bytes.fromhex("76" if kind == "view" else "73")
+    assert msgspec.msgpack.decode(cell[1:]) == json.loads(match[1])
+    assert decode_entry(cell) == entry
+
+
+def test_the_catalogue_says_its_format_while_there_is_something_that_the_first_one_lacks(bench: Workbench) -> None:
+    def version() -> tuple[object, ...]:
+        cell = bench.driver.read([bench.keys.catalog_version]).cells[0]
+        assert cell is not None
+        return tuple(decode(cell.value))
+
+    def run(make: Callable[[Transaction, Catalog], Step[Catalog]]) -> None:
+        with bench.transaction() as tx:
+            tx.run(make(tx, tx.context))  # type: ignore[arg-type]
+
+    run(lambda tx, catalog: create_table(tx, bench.keys, catalog, draft("t", "id int")))
+    assert len(version()) == 1
+    run(lambda tx, catalog: create_view(tx, bench.keys, catalog, View(0, "v", "SELECT 1")))
+    assert version()[1:] == (FORMAT,)
+    assert "`15 0c 15 02`" in PAGE and encode((12, FORMAT)) == bytes.fromhex("150c1502")
+    run(lambda tx, catalog: drop(tx, bench.keys, catalog, [catalog.views["v"]]))
+    assert len(version()) == 1
 
 
 def test_a_field_that_is_absent_has_its_default_and_an_unknown_one_is_passed_over() -> None:

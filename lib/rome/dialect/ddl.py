@@ -68,9 +68,6 @@ class RomeDDLCompiler(compiler.DDLCompiler):
     def visit_drop_schema(self, drop: Any, **kw: Any) -> NoReturn:
         _refuse("DROP SCHEMA", "there are none to drop")
 
-    def visit_create_view(self, element: Any, **kw: Any) -> NoReturn:
-        _refuse("CREATE VIEW", "use the query itself")
-
     def visit_create_table_as(self, element: Any, **kw: Any) -> NoReturn:
         _refuse("CREATE TABLE … AS", "create the table, then INSERT … SELECT")
 

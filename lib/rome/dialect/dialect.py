@@ -62,7 +62,7 @@ class RomeDialect(Reflection, DefaultDialect):
     supports_comments = True
     inline_comments = True
     supports_schemas = False
-    supports_views = False
+    supports_views = True
     supports_sequences = False
     supports_native_boolean = True
     supports_native_decimal = True

@@ -1,7 +1,8 @@
 """Reflection: what SQLAlchemy's Inspector asks, answered from the catalogue of the current transaction, without SQL.
 
 What was declared is what is reflected: types by their declared names, defaults by their text, constraints and
-indexes apart. Hidden indexes (made for foreign keys) and the index behind a UNIQUE constraint are not listed.
+indexes apart. Hidden indexes (made for foreign keys) and the index behind a UNIQUE constraint are not listed. A view
+has the columns that its query has now, and no constraints.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from sqlalchemy import Connection, exc
 from sqlalchemy.engine import reflection
 
 from rome.dialect.types import reflected
-from rome.table.schema import Action, Catalog, Check, ForeignKey, Index, Table
+from rome.errors import DatabaseError
+from rome.sql.views import columns_of
+from rome.table.schema import Action, Catalog, Check, Column, ForeignKey, Index, Table
 
 _Named = TypeVar("_Named", Check, ForeignKey, Index)
 
@@ -25,11 +28,25 @@ def catalog_of(connection: Connection) -> Catalog:
 
 
 def table_of(connection: Connection, name: str, schema: str | None) -> Table:
-    """The table called `name`; NoSuchTableError when there is none, or for any schema: ROME has none."""
-    table = None if schema else catalog_of(connection).tables.get(_key(name))
-    if table is None:
-        raise exc.NoSuchTableError(f"{schema}.{name}" if schema else name)
-    return table
+    """The table, or what looks like one for the view, called `name`.
+
+    NoSuchTableError when there is none, or for any schema: ROME has none. UnreflectableTableError for a view whose
+    query does not fit the tables any more.
+    """
+    if schema:
+        raise exc.NoSuchTableError(f"{schema}.{name}")
+    catalog = catalog_of(connection)
+    table = catalog.tables.get(_key(name))
+    if table is not None:
+        return table
+    view = catalog.view(_key(name))
+    if view is None:
+        raise exc.NoSuchTableError(name)
+    try:
+        columns = columns_of(catalog, view)
+    except DatabaseError as error:
+        raise exc.UnreflectableTableError(str(error)) from error
+    return Table(view.id, view.name, tuple(Column(at, c.name, c.type, c.nullable) for at, c in enumerate(columns)))
 
 
 def _key(name: str) -> str:
@@ -45,10 +62,21 @@ class Reflection:
 
     @reflection.cache
     def get_table_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
-        return [] if schema else sorted(table.name for table in catalog_of(connection).tables.values())
+        return [] if schema else sorted(table.name for table in catalog_of(connection).shared.values())
 
+    @reflection.cache
     def get_view_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
-        return []
+        return [] if schema else sorted(view.name for view in catalog_of(connection).views.values())
+
+    @reflection.cache
+    def get_view_definition(
+        self, connection: Connection, view_name: str, schema: str | None = None, **kw: Any
+    ) -> str:
+        """The text of the view's query."""
+        view = None if schema else catalog_of(connection).view(_key(view_name))
+        if view is None:
+            raise exc.NoSuchTableError(f"{schema}.{view_name}" if schema else view_name)
+        return view.sql
 
     def get_temp_table_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
         return []
@@ -59,7 +87,8 @@ class Reflection:
     @reflection.cache
     def has_table(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> bool:
         self._ensure_has_table_connection(connection)  # type: ignore[attr-defined]
-        return not schema and _key(table_name) in catalog_of(connection).tables
+        catalog, key = catalog_of(connection), _key(table_name)
+        return not schema and (key in catalog.tables or key in catalog.views)
 
     @reflection.cache
     def get_columns(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> list[Any]:

@@ -20,12 +20,12 @@ from rome.errors import (
 from rome.sql import syntax
 from rome.sql.parse import kept
 from rome.sql.scope import did_you_mean
-from rome.table import alter, indexes, rebuild
+from rome.table import alter, indexes, objects, rebuild
 from rome.table import catalog as tables
 from rome.table.constraints import check_violation
 from rome.table.keys import Keys
 from rome.table.rowcode import Row
-from rome.table.schema import Catalog, Check, Column, ForeignKey, Index, Table
+from rome.table.schema import Catalog, Check, Column, ForeignKey, Index, Table, View
 from rome.txn.transaction import Transaction
 from rome.txn.wave import Step
 from rome.values import Kind
@@ -38,11 +38,13 @@ class Hooks:
     """What needs expressions to be evaluated.
 
     `constant` gives the value of a column's default, converted to the column's type; `condition` makes of a CHECK's
-    text a function from a row of the table to True, False or None (unknown). Both raise when the text does not fit.
+    text a function from a row of the table to True, False or None (unknown). `view` reads a view of a catalogue as a
+    query would. All raise when the text does not fit.
     """
 
     constant: Callable[[Table, Column], object]
     condition: Callable[[Table, str], RowCondition]
+    view: Callable[[Catalog, View], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class _Work:
 
     def table(self, name: str) -> Table:
         found = self.catalog.tables.get(name.lower())
+        if found is None and self.catalog.view(name) is not None:
+            raise ProgrammingError(f'"{name}" is a view, not a table', sqlstate="42809")
         if found is None:
             known = [table.name for table in self.catalog.tables.values()]
             raise UndefinedTable(f'table "{name}" does not exist{did_you_mean(name, known)}')
@@ -75,6 +79,10 @@ def define(
     match statement:
         case syntax.CreateTable():
             return (yield from _create_table(work, statement))
+        case syntax.CreateView():
+            return (yield from _create_view(work, statement))
+        case syntax.DropView():
+            return (yield from _drop_views(work, statement))
         case syntax.DropTable():
             return (yield from _drop_tables(work, statement))
         case syntax.CreateIndex():
@@ -91,7 +99,7 @@ def define(
 
 
 def _create_table(work: _Work, node: syntax.CreateTable) -> Step[Catalog]:
-    if node.if_not_exists and node.name.lower() in work.catalog.tables:
+    if node.if_not_exists and _is_taken(work.catalog, node.name):
         return work.catalog
     columns = tuple(_column(number, part) for number, part in enumerate(node.columns, 1))
     draft = Table(0, node.name, columns, comment=node.comment)
@@ -176,6 +184,39 @@ def _comment(work: _Work, node: syntax.CommentOn) -> Step[Catalog]:
         return (yield from tables.comment_on_table(work.tx, work.keys, work.catalog, table, node.text))
     column = replace(_find_column(table, node.column), comment=node.text)
     return (yield from alter.alter_column(work.tx, work.keys, work.catalog, table, column))
+
+
+# ---- views ---------------------------------------------------------------------------------------------------------
+
+
+def _create_view(work: _Work, node: syntax.CreateView) -> Step[Catalog]:
+    """Keep the text of a query. It must make sense now; whether it still does is seen when the view is used."""
+    if node.if_not_exists and _is_taken(work.catalog, node.name):
+        return work.catalog
+    draft = View(0, node.name, node.sql, node.columns)
+    catalog = yield from objects.create_view(work.tx, work.keys, work.catalog, draft, node.replacing)
+    work.hooks.view(catalog, catalog.views[node.name.lower()])
+    return catalog
+
+
+def _is_taken(catalog: Catalog, name: str) -> bool:
+    return name.lower() in catalog.tables or name.lower() in catalog.views
+
+
+def _drop_views(work: _Work, node: syntax.DropView) -> Step[Catalog]:
+    dropped: dict[str, View] = {}
+    for name in node.names:
+        view = work.catalog.view(name)
+        if view is not None:
+            dropped[name.lower()] = view
+        elif not node.if_exists:
+            if name.lower() in work.catalog.tables:
+                raise ProgrammingError(f'"{name}" is a table, not a view', sqlstate="42809")
+            hint = did_you_mean(name, [known.name for known in work.catalog.views.values()])
+            raise UndefinedTable(f'view "{name}" does not exist{hint}')
+    if not dropped:
+        return work.catalog
+    return (yield from objects.drop(work.tx, work.keys, work.catalog, dropped.values()))
 
 
 # ---- names ---------------------------------------------------------------------------------------------------------

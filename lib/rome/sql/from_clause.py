@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from rome.errors import NotSupportedError, ProgrammingError, UndefinedColumn, UndefinedTable
+from rome.errors import DatabaseError, NotSupportedError, ProgrammingError, UndefinedColumn, UndefinedTable
 from rome.sql import syntax
 from rome.sql.bind import Binder, PendingApply, PlanQuery, Stage
 from rome.sql.bound import ColumnRef, Expr, conjunction, walk
 from rome.sql.grouping import applied
 from rome.sql.operands import compare
+from rome.sql.parse import parse
 from rome.sql.plan import Filter, Join, Lock, Plan, Project, Scan, weakened
 from rome.sql.scope import Relation, Scope, StatementScope, did_you_mean
-from rome.table.schema import Table
+from rome.table.schema import Table, View
 from rome.values import BIGINT
 
 
@@ -22,7 +23,10 @@ def plan_from(statement: StatementScope, item: syntax.FromItem, scope: Scope, pl
     if isinstance(item, syntax.TableName):
         common = scope.common_table(item.name)
         if common is None:
-            return plan_table(statement, item, scope)
+            view = statement.catalog.view(item.name)
+            if view is None:
+                return plan_table(statement, item, scope)
+            return _plan_view(statement, view, item, scope, plan_query)
         declared, around = common
         inner = Scope(around.sql, around.parent, common=dict(around.common))
         plan = plan_query(statement, declared.query, inner)
@@ -32,6 +36,29 @@ def plan_from(statement: StatementScope, item: syntax.FromItem, scope: Scope, pl
         plan = nested(statement, item.query, scope, plan_query)
         return _derived(statement, plan, item.alias or "", item.columns, item, scope)
     return _plan_join(statement, item, scope, plan_query)
+
+
+def _plan_view(
+    statement: StatementScope, view: View, item: syntax.TableName, scope: Scope, plan_query: PlanQuery
+) -> Plan:
+    """The query of a view: its text stands alone, and what is wrong with it is shown in that text."""
+    statement.entries[view.id] = view
+    if view.id in statement.expanding:
+        message = f'the view "{view.name}" is defined by itself'
+        raise ProgrammingError(statement.place(item.at).describe(message), sqlstate="42P17")
+    query = parse(view.sql)
+    assert isinstance(query, syntax.Query)
+    around, statement.sql = statement.sql, view.sql
+    statement.expanding.add(view.id)
+    try:
+        plan = plan_query(statement, query, Scope(view.sql))
+    except DatabaseError as error:
+        message = str(error).split("] ", 1)[-1]
+        raise type(error)(f'in the view "{view.name}": {message}', sqlstate=error.sqlstate) from None
+    finally:
+        statement.sql = around
+        statement.expanding.remove(view.id)
+    return _derived(statement, plan, item.alias or view.name, view.columns, item, scope)
 
 
 def _derived(
@@ -59,11 +86,15 @@ def _derived(
 def find_table(statement: StatementScope, name: str, at: int) -> Table:
     """The table called `name`; the statement's plan then depends on it."""
     table = statement.catalog.tables.get(name.lower())
+    if table is None and statement.catalog.view(name) is not None:
+        message = f'"{name}" is a view: only the tables that it reads can be written to'
+        raise ProgrammingError(statement.place(at).describe(message), sqlstate="42809")
     if table is None:
-        known = [known.name for known in statement.catalog.tables.values()]
+        parts = (statement.catalog.tables, statement.catalog.views)
+        known = [known.name for part in parts for known in part.values()]
         message = f'no table "{name}"{did_you_mean(name, known)}'
         raise UndefinedTable(statement.place(at).describe(message))
-    statement.tables[table.id] = table
+    statement.entries[table.id] = table
     return table
 
 

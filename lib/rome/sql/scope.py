@@ -10,7 +10,7 @@ from rome.errors import AmbiguousColumn, Place, UndefinedColumn, UndefinedTable
 from rome.sql.bound import ColumnRef, OuterRef, Slot
 from rome.sql.plan import Plan, SlotSource
 from rome.sql.syntax import CommonTable, Name
-from rome.table.schema import Catalog, Table
+from rome.table.schema import Catalog, Sequence, Table, View
 from rome.values import SqlType
 
 
@@ -149,7 +149,8 @@ class StatementScope:
     slots: list[SlotSource] = field(default_factory=list)
     queries: list[Plan] = field(default_factory=list)
     parameters: set[str] = field(default_factory=set)
-    tables: dict[int, Table] = field(default_factory=dict)
+    entries: dict[int, Table | View | Sequence] = field(default_factory=dict)  # of the catalogue that it rests on
+    expanding: set[int] = field(default_factory=set)  # the views whose queries are being planned
     columns: int = 0
     locks: bool = False  # FOR UPDATE stands somewhere in it
     named: dict[tuple[str, SqlType, bool], Slot] = field(default_factory=dict)

@@ -14,7 +14,13 @@ from datetime import datetime
 from decimal import Decimal
 from functools import partial
 
-from rome.errors import DatabaseError, InternalError, OperationalError, ProgrammingError, TypeMismatch
+from rome.errors import (
+    DatabaseError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+    TypeMismatch,
+)
 from rome.sql import definition, explain, syntax
 from rome.sql.bound import Array, ColumnRef, Const, Slot, array
 from rome.sql.changes import bind_over_row, default_of, plan_delete, plan_insert, plan_update
@@ -31,10 +37,12 @@ from rome.sql.plan import Plan, SlotSource
 from rome.sql.planner import plan_query
 from rome.sql.scope import Scope, StatementScope
 from rome.sql.siblings import Habit, Repeats
+from rome.sql.views import columns_of
 from rome.table.catalog import CatalogCache
 from rome.table.convert import convert
 from rome.table.keys import Keys
-from rome.table.schema import Catalog, Column, Table
+from rome.table.schema import Catalog, Column, Table, View
+from rome.table.schema import Sequence as Sequence_
 from rome.table.sequences import Sequences
 from rome.txn.transaction import Ahead, GuardChanged, Transaction
 from rome.txn.wave import Step, Wave, together
@@ -77,7 +85,7 @@ class Compiled:
 
     `levels` are the places in `queries` that can run side by side, in order. `positional` counts the `?` in the text,
     `locks` says that FOR UPDATE stands in it, `habit` how its runs follow each other; None: nothing is read ahead for
-    it. It holds while the catalogue has the very same `tables`.
+    it. It holds while the catalogue has the very same `entries`.
     """
 
     root: Operator
@@ -85,14 +93,14 @@ class Compiled:
     levels: tuple[tuple[int, ...], ...]
     slots: tuple[SlotSource, ...]
     columns: tuple[ResultColumn, ...] | None
-    tables: tuple[Table, ...]
+    entries: tuple[Table | View | Sequence_, ...]
     positional: int
     locks: bool
     habit: Habit | None = None
     explain: syntax.Explain | None = None
 
     def holds(self, catalog: Catalog) -> bool:
-        return all(catalog.tables.get(table.name.lower()) is table for table in self.tables)
+        return all(map(catalog.has, self.entries))
 
 
 class Plans:
@@ -176,7 +184,7 @@ def _attempt(env: Environment, tx: Transaction, sql: str, parameters: Sequence[P
     except DatabaseError:
         _check_guard(env, tx)
         raise
-    if not isinstance(compiled, Compiled) or compiled.tables:
+    if not isinstance(compiled, Compiled) or compiled.entries:
         _check_guard(env, tx)
     return result
 
@@ -239,11 +247,11 @@ def _compile(
     elif root.output or isinstance(node, syntax.Query):
         columns = tuple(ResultColumn(column.name, column.type, column.nullable) for column in root.output)
     levels = _levels(queries, scope.slots)
-    tables = tuple(scope.tables.values())
+    entries = tuple(scope.entries.values())
     positional = sum(name.startswith("?") for name in scope.parameters)
     slots = tuple(scope.slots)
     habit = None if isinstance(operator, ChangeOperator) or scope.locks or not _can_repeat(slots) else Habit()
-    return Compiled(operator, operators, levels, slots, columns, tables, positional, scope.locks, habit, explained)
+    return Compiled(operator, operators, levels, slots, columns, entries, positional, scope.locks, habit, explained)
 
 
 def _can_repeat(slots: Sequence[SlotSource]) -> bool:
@@ -497,6 +505,7 @@ def _define(env: Environment, tx: Transaction, node: syntax.Definition) -> Resul
     hooks = definition.Hooks(
         constant=lambda table, column: _default_value(env, tx, current, table, column),
         condition=lambda table, sql: _row_condition(env, tx, current, table, sql),
+        view=columns_of,
     )
     tx.context = tx.run(definition.define(node, tx, env.keys, current, hooks))
     return Result(None, [], -1)

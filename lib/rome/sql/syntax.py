@@ -367,6 +367,24 @@ class CreateTable(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class CreateView(Node):
+    """`sql` is the text of `query`; `columns` is () when the text gives the view's columns no names of their own."""
+
+    name: str
+    sql: str
+    query: Query
+    columns: tuple[str, ...] = ()
+    replacing: bool = False
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DropView(Node):
+    names: tuple[str, ...]
+    if_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DropTable(Node):
     names: tuple[str, ...]
     if_exists: bool = False
@@ -462,5 +480,7 @@ class Explain(Node):
     analyze: bool = False
 
 
-Definition = CreateTable | DropTable | CreateIndex | DropIndex | AlterTable | CommentOn
+Definition = (
+    CreateTable | CreateView | DropTable | DropView | CreateIndex | DropIndex | AlterTable | CommentOn
+)  # fmt: skip
 Statement = Query | Insert | Update | Delete | Definition | Explain

@@ -96,7 +96,7 @@ def _users(catalog: Catalog, table: Table, column: Column) -> list[str]:
     """The primary key and the foreign keys that `column` is part of."""
     users = ["the primary key"] if column.id in table.primary_key else []
     users += [f"the foreign key {key.name or '-'}" for key in table.foreign_keys if column.id in key.columns]
-    for child, key in catalog.referrers.get(table.name.lower(), ()):
+    for child, key in catalog.referrers(table):
         if _targets(key, column):
             users.append(f'the foreign key {key.name or "-"} of "{child.name}"')
     return users
@@ -131,7 +131,7 @@ def rename_column(
     after = replace(table, columns=columns, checks=tuple(rewrite_check(check) for check in table.checks))
     check_names(after)
     changed = {table.id: after}
-    for child, _ in catalog.referrers.get(table.name.lower(), ()):
+    for child, _ in catalog.referrers(table):
         before = changed.get(child.id, child)
         foreign_keys = tuple(
             _retargeted(key, column.name, new_name) if key.target.lower() == table.name.lower() else key
@@ -204,12 +204,11 @@ def _changing(table: Table, place: int, convert: Convert, shared: bool) -> Calla
 
 def _check_references(catalog: Catalog, before: Table, after: Table) -> None:
     """Refuse a type that a foreign key, from or to the table, cannot compare."""
-    tables = {**catalog.tables, before.name.lower(): after}
-    trial = Catalog(catalog.version, tables)
+    trial = catalog.with_table(after)
     for key in after.foreign_keys:
         check_reference(trial, after, key)
-    for child, key in catalog.referrers.get(before.name.lower(), ()):
-        check_reference(trial, tables[child.name.lower()], key)
+    for child, key in catalog.referrers(before):
+        check_reference(trial, trial.shared[child.name.lower()], key)
 
 
 def _widens(old: SqlType, new: SqlType) -> bool:

@@ -1,4 +1,4 @@
-"""The catalogue: one version cell and one cell per table, and the changes that concern whole tables.
+"""The catalogue: one version cell and one cell per table, view and sequence, and the changes of whole tables.
 
 Every function that changes the catalogue is a step (see `txn.wave`): it takes the transaction, the keys and the
 catalogue that the statement was planned on, writes through the transaction, leaves the new catalogue in `tx.context`
@@ -6,14 +6,17 @@ and returns it. Tables that did not change stay the same objects, so what is cac
 
 The version is a number that is drawn once and never again, from a counter outside every transaction: two catalogues
 with one version are equal, even if one of them was rolled back. A table's id is the version that brought it.
-Changes to columns are in `alter`, those to indexes and constraints in `indexes`.
+Changes to columns are in `alter`, those to indexes and constraints in `indexes`, views and sequences in `objects`.
+
+Temporary tables are in the catalogues of their connection's transactions only: their descriptions are cells that the
+transaction keeps to itself, and a change of them leaves the version as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -25,6 +28,7 @@ from rome.errors import (
     DuplicateTable,
     InterfaceError,
     InternalError,
+    NotSupportedError,
     ProgrammingError,
     UndefinedColumn,
     UndefinedTable,
@@ -33,14 +37,21 @@ from rome.table import keycode, rowcode
 from rome.table.keys import Keys
 from rome.table.paths import begins_with, target_key
 from rome.table.rebuild import erase
-from rome.table.schema import Catalog, ForeignKey, Index, Table
+from rome.table.schema import Catalog, ForeignKey, Index, Sequence, Table, View
 from rome.txn.transaction import Transaction
 from rome.txn.wave import Step, Wave
 
 EMPTY = Catalog(0, {})
-FORMAT = 1  # of the catalogue, and of all that it describes; the first one stands in no cell
+FORMAT: Final = 2
+"""Of the catalogue, and of all that it describes. The first knew nothing of views, sequences, identity and computed
+columns: who has none of them writes that one, which stands in no cell."""
+
+Entry = Table | View | Sequence
+_E = TypeVar("_E", Table, View, Sequence)
 
 _decode_table = msgspec.msgpack.Decoder(Table).decode
+_MARKS: Final[dict[bytes, type[View] | type[Sequence]]] = {b"v": View, b"s": Sequence}
+"""The first byte of a cell that describes no table: no MessagePack map begins with it."""
 
 
 def encode_table(table: Table) -> bytes:
@@ -70,6 +81,24 @@ def decode_table(data: bytes) -> Table:
     table = replace(table, columns=columns)
     table.__dict__["_cell"] = data
     return table
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """The cell of a table, a view or a sequence."""
+    if isinstance(entry, Table):
+        return encode_table(entry)
+    return (b"v" if isinstance(entry, View) else b"s") + msgspec.msgpack.encode(entry)
+
+
+def decode_entry(data: bytes) -> Entry:
+    """What `encode_entry` wrote; InternalError for anything else."""
+    kind = _MARKS.get(data[:1])
+    if kind is None:
+        return decode_table(data)
+    try:
+        return msgspec.msgpack.decode(data[1:], type=kind)
+    except msgspec.MsgspecError as error:
+        raise InternalError(f"a catalogue cell does not describe a {kind.__name__.lower()}: {error}") from error
 
 
 class _Known(NamedTuple):
@@ -110,9 +139,9 @@ class CatalogCache:
             version = _read_version(cell.value)  # before any table, which a newer ROME may describe otherwise
             cells = first.scans[0] if first.scans else (yield Wave((), (scan,))).scans[0]
             mine = tx.context if isinstance(tx.context, Catalog) else EMPTY
-            by_cell = {encode_table(t): t for t in (*known.catalog.tables.values(), *mine.tables.values())}
-            tables = [by_cell.get(each.value) or decode_table(each.value) for each in cells]
-            known = _Known(Catalog(version, {t.name.lower(): t for t in tables}), cell.version)
+            by_cell = {encode_entry(entry): entry for each in (known.catalog, mine) for entry in _entries(each)}
+            entries = [by_cell.get(each.value) or decode_entry(each.value) for each in cells]
+            known = _Known(_catalog(version, entries), cell.version)
         if cell is None or cell.version:
             self._known = known
         tx.context = known.catalog
@@ -128,13 +157,34 @@ class CatalogCache:
             self._known = _Known(catalog, committed_at)
 
 
+def _entries(catalog: Catalog) -> Iterator[Entry]:
+    """All that stands in cells of the store."""
+    yield from catalog.shared.values()
+    yield from catalog.views.values()
+    yield from catalog.sequences.values()
+
+
+def _catalog(version: int, entries: Iterable[Entry]) -> Catalog:
+    tables: dict[str, Table] = {}
+    views: dict[str, View] = {}
+    sequences: dict[str, Sequence] = {}
+    for entry in entries:
+        if isinstance(entry, Table):
+            tables[entry.name.lower()] = entry
+        elif isinstance(entry, View):
+            views[entry.name.lower()] = entry
+        else:
+            sequences[entry.name.lower()] = entry
+    return Catalog(version, tables, views, sequences)
+
+
 def _read_version(data: bytes) -> int:
     """The version in the version cell; InterfaceError if a newer ROME wrote it: a second number is its format."""
-    version, *newer = keycode.decode(data) or (None,)
-    if newer:
+    version, *format_ = keycode.decode(data) or (None,)
+    if format_ and format_ != [FORMAT]:
         raise InterfaceError(
-            f"this namespace was written by a newer ROME: its catalogue has format {newer[0]!r}, and this ROME reads "
-            f"and writes format {FORMAT}: use the ROME that wrote it, or another namespace"
+            f"this namespace was written by a newer ROME: its catalogue has format {format_[0]!r}, and this ROME reads "
+            f"and writes format {FORMAT} and those before it: use the ROME that wrote it, or another namespace"
         )
     if not isinstance(version, int):
         raise InternalError(f"the catalogue's version is not a number: {version!r}")
@@ -151,20 +201,43 @@ def next_version(tx: Transaction, keys: Keys, catalog: Catalog) -> Step[int]:
 
 
 def save(
-    tx: Transaction, keys: Keys, catalog: Catalog, version: int, changed: Iterable[Table], dropped: Iterable[Table] = ()
+    tx: Transaction, keys: Keys, catalog: Catalog, version: int, changed: Iterable[Entry], dropped: Iterable[Entry] = ()
 ) -> Catalog:
-    """Write the changed tables and forget the dropped ones; the catalogue of `version`."""
-    by_id = {table.id: table for table in catalog.tables.values()}
-    for table in dropped:
-        del by_id[table.id]
-        tx.write(keys.table_cell(table.id), None)
-    for table in changed:
-        by_id[table.id] = table
-        tx.write(keys.table_cell(table.id), encode_table(table))
-    tx.write(keys.catalog_version, keycode.encode((version,)))
-    new = Catalog(version, {table.name.lower(): table for table in by_id.values()})
+    """Write what has changed and forget what was dropped; the catalogue of `version`."""
+    changed, dropped = list(changed), list(dropped)
+    touched = (*dropped, *changed)
+    if all(isinstance(entry, Table) and entry.temporary for entry in touched):
+        version = catalog.version
+    for entry in dropped:
+        tx.write(keys.entry_cell(entry), None)
+    for entry in changed:
+        tx.write(keys.entry_cell(entry), encode_entry(entry))
+    new = Catalog(
+        version,
+        _changed(catalog.shared, [t for t in changed if isinstance(t, Table) and not t.temporary], dropped),
+        _changed(catalog.views, [v for v in changed if isinstance(v, View)], dropped),
+        _changed(catalog.sequences, [s for s in changed if isinstance(s, Sequence)], dropped),
+        _changed(catalog.temporary, [t for t in changed if isinstance(t, Table) and t.temporary], dropped),
+    )
+    if version != catalog.version:
+        tx.write(keys.catalog_version, keycode.encode((version,) if _is_plain(new) else (version, FORMAT)))
     tx.context = new
     return new
+
+
+def _changed(entries: dict[str, _E], changed: Iterable[_E], dropped: Iterable[Entry]) -> dict[str, _E]:
+    """`entries` by name, with those of one id replaced; ids are never used twice, whatever they are of."""
+    by_id = {entry.id: entry for entry in entries.values()}
+    for gone in dropped:
+        by_id.pop(gone.id, None)
+    for entry in changed:
+        by_id[entry.id] = entry
+    return {entry.name.lower(): entry for entry in by_id.values()}
+
+
+def _is_plain(catalog: Catalog) -> bool:
+    """Whether a ROME of the first format may work on the namespace."""
+    return not catalog.views and not catalog.sequences and all(table.is_plain for table in catalog.shared.values())
 
 
 def find_table(catalog: Catalog, name: str) -> Table:
@@ -175,14 +248,20 @@ def find_table(catalog: Catalog, name: str) -> Table:
     return table
 
 
+def check_vacant(catalog: Catalog, name: str) -> None:
+    """Refuse a name that a table or a view has."""
+    for what, entries in (("table", catalog.tables), ("view", catalog.views)):
+        if name.lower() in entries:
+            raise DuplicateTable(f'{what} "{name}" already exists')
+
+
 def create_table(tx: Transaction, keys: Keys, catalog: Catalog, draft: Table) -> Step[Catalog]:
     """Create the table that `draft` describes.
 
     The draft's columns carry distinct ids (from 1) that its keys and indexes speak of. The table's own id, the ids of
     its indexes, its layout and the hidden indexes of its foreign keys are given here.
     """
-    if draft.name.lower() in catalog.tables:
-        raise DuplicateTable(f'table "{draft.name}" already exists')
+    check_vacant(catalog, draft.name)
     version = yield from next_version(tx, keys, catalog)
     first_index = max((column.id for column in draft.columns), default=0) + 1
     indexes = tuple(replace(index, id=first_index + at) for at, index in enumerate(draft.indexes))
@@ -199,7 +278,7 @@ def create_table(tx: Transaction, keys: Keys, catalog: Catalog, draft: Table) ->
     tx.note_empty(*keys.table_range(table))  # no one else has its id, so an index on it is made without a look
     check_names(table)
     table = with_hidden_indexes(table)
-    trial = Catalog(version, {**catalog.tables, table.name.lower(): table})
+    trial = catalog if table.temporary else catalog.with_table(table)
     for key in table.foreign_keys:
         check_reference(trial, table, key)
     return save(tx, keys, catalog, version, [table])
@@ -210,7 +289,7 @@ def drop_table(tx: Transaction, keys: Keys, catalog: Catalog, tables: Iterable[T
     dropped = list(tables)
     names = {table.name.lower() for table in dropped}
     for table in dropped:
-        referrers = {child.name for child, _ in catalog.referrers.get(table.name.lower(), ())}
+        referrers = {child.name for child, _ in catalog.referrers(table)}
         users = sorted(name for name in referrers if name.lower() not in names)
         if users:
             listed = ", ".join(f'"{name}"' for name in users)
@@ -226,11 +305,11 @@ def drop_table(tx: Transaction, keys: Keys, catalog: Catalog, tables: Iterable[T
 
 def rename_table(tx: Transaction, keys: Keys, catalog: Catalog, table: Table, name: str) -> Step[Catalog]:
     """Rename `table`; the foreign keys that reference it follow."""
-    if name.lower() in catalog.tables and name.lower() != table.name.lower():
-        raise DuplicateTable(f'table "{name}" already exists')
+    if name.lower() != table.name.lower():
+        check_vacant(catalog, name)
     version = yield from next_version(tx, keys, catalog)
     changed = {table.id: replace(table, name=name)}
-    for referrer, _ in catalog.referrers.get(table.name.lower(), ()):
+    for referrer, _ in catalog.referrers(table):
         before = changed.get(referrer.id, referrer)
         foreign_keys = tuple(
             replace(key, target=name) if key.target.lower() == table.name.lower() else key
@@ -294,7 +373,11 @@ def with_hidden_indexes(table: Table) -> Table:
 
 def check_reference(catalog: Catalog, table: Table, key: ForeignKey) -> None:
     """Refuse a foreign key whose target is no key, or whose columns cannot equal the target's."""
-    target = find_table(catalog, key.target)
+    if table.temporary:
+        raise NotSupportedError(f'the temporary table "{table.name}" cannot have foreign keys')
+    target = catalog.shared.get(key.target.lower())
+    if target is None:
+        raise UndefinedTable(f'table "{key.target}" does not exist')
     if len(key.columns) != len(key.target_columns) or not key.columns:
         raise ProgrammingError(
             f'a foreign key of table "{table.name}" has {len(key.columns)} columns '

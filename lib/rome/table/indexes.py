@@ -59,7 +59,7 @@ def add_foreign_key(tx: Transaction, keys: Keys, catalog: Catalog, table: Table,
     """Add a foreign key; ForeignKeyViolation when a row references none."""
     after = with_hidden_indexes(replace(table, foreign_keys=(*table.foreign_keys, key)))
     check_names(after)
-    trial = Catalog(catalog.version, {**catalog.tables, table.name.lower(): after})
+    trial = catalog.with_table(after)
     check_reference(trial, after, key)
     yield from _check_parents(keys, table, parent_path(keys, trial, after, key))
     return (yield from _replace(tx, keys, catalog, table, after))
@@ -140,7 +140,7 @@ def _prepared(catalog: Catalog, before: Table, after: Table) -> Table:
     """`after` with its hidden indexes; refused when names clash or a foreign key loses the key it references."""
     after = with_hidden_indexes(after)
     check_names(after)
-    for child, key in catalog.referrers.get(before.name.lower(), ()):
+    for child, key in catalog.referrers(before):
         if child is before and key not in after.foreign_keys:
             continue
         columns = tuple(after.by_name[name.lower()].id for name in key.target_columns)

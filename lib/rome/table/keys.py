@@ -3,13 +3,14 @@
     namespace prefix    encode(namespace)                        one per database; several share a store
     ├── b"c"            the catalogue's version cell
     ├── b"n"            counter: catalogue versions and table ids
-    ├── b"t" + encode(table id)                                  one table's description
+    ├── b"t" + encode(id)                                        the description of one table, view or sequence
+    ├── b"x" + b"t", b"x" + b"d"                                 the same for temporary tables: never in the store
     └── b"d" + encode(table id)                                  everything a table holds ("table prefix"):
         ├── + encode(0) + encode(primary key)                    a row
         ├── + encode(0) + encode(row number)                     a row of a table without a primary key
         ├── + encode(index id) + encode(columns + primary key)   an index entry; its value is the row's key
         ├── + encode(index id) + encode(columns)                 the same in a UNIQUE index, no column NULL
-        ├── + encode(-1)                                         counter: the AUTOINCREMENT sequence
+        ├── + encode(-1)                                         counter: the AUTOINCREMENT sequence, or a SEQUENCE
         └── + encode(-2)                                         counter: row numbers
 
 `encode` is keycode's; index ids count from 1. b"l" is left to locks. docs/keys.md has vectors.
@@ -22,7 +23,8 @@ from collections.abc import Sequence
 
 from rome.errors import DataError
 from rome.table import keycode
-from rome.table.schema import Index, Table
+from rome.table.schema import Index, Table, View
+from rome.table.schema import Sequence as Sequence_
 
 MAX_INDEXED_BYTES = 3072
 """How many bytes the values in one index entry or primary key hold at most: MySQL's limit, strings in UTF-8."""
@@ -49,17 +51,26 @@ class Keys:
         self._tables = self.namespace_prefix + b"t"
         self._data = self.namespace_prefix + b"d"
         self.catalog_range: Bounds = (self._tables, keycode.after(self._tables))
+        self.private_prefix = self.namespace_prefix + b"x"  # what a connection keeps to itself
+        self.private_catalog_range: Bounds = (self.private_prefix + b"t", self.private_prefix + b"u")
         self._table_prefixes: dict[int, bytes] = {}
 
     def table_cell(self, table_id: int) -> bytes:
         """Where the description of a table lies: by id, so that a rename does not move it."""
         return self._tables + keycode.encode((table_id,))
 
+    def entry_cell(self, entry: Table | View | Sequence_) -> bytes:
+        """Where the description of a table, a view or a sequence lies."""
+        if isinstance(entry, Table) and entry.temporary:
+            return self.private_prefix + b"t" + keycode.encode((entry.id,))
+        return self.table_cell(entry.id)
+
     def table_prefix(self, table: Table) -> bytes:
         """What every key of the table's rows, entries and counters begins with."""
         found = self._table_prefixes.get(table.id)
         if found is None:
-            found = self._table_prefixes[table.id] = self._data + keycode.encode((table.id,))
+            data = self.private_prefix + b"d" if table.temporary else self._data
+            found = self._table_prefixes[table.id] = data + keycode.encode((table.id,))
         return found
 
     def table_range(self, table: Table) -> Bounds:
@@ -106,6 +117,10 @@ class Keys:
     def sequence_key(self, table: Table) -> bytes:
         """The counter of the table's AUTOINCREMENT numbers."""
         return self.table_prefix(table) + b"\x13\xfe"
+
+    def numbers_key(self, sequence: Sequence_) -> bytes:
+        """The counter of a sequence: how many numbers it has given."""
+        return self._data + keycode.encode((sequence.id,)) + b"\x13\xfe"
 
     def row_number_key(self, table: Table) -> bytes:
         """The counter of the row numbers of a table without a primary key."""

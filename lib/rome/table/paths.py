@@ -122,14 +122,14 @@ def _make_paths(keys: Keys, catalog: Catalog, table: Table) -> TablePaths:
         indexes=tuple(index_path(keys, table, index) for index in table.indexes),
         parents=tuple(parent_path(keys, catalog, table, key) for key in table.foreign_keys),
         children=tuple(
-            child_path(keys, table, child, key) for child, key in catalog.referrers.get(table.name.lower(), ())
+            child_path(keys, table, child, key) for child, key in catalog.referrers(table)
         ),
     )
 
 
 def parent_path(keys: Keys, catalog: Catalog, table: Table, key: ForeignKey) -> ParentPath:
     """How the row that `key` of `table` references is found."""
-    target = catalog.tables.get(key.target.lower())
+    target = catalog.shared.get(key.target.lower())
     if target is None:
         raise InternalError(f'table "{table.name}" references "{key.target}", which does not exist')
     prefix, wanted = _target(keys, target, key)

@@ -7,10 +7,41 @@ were ever written, by layout number: ALTER TABLE ADD or DROP COLUMN writes no ro
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from rome.values import SqlType
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """Which numbers a sequence or an identity column gives, in their order: `start`, `start + increment` and so on.
+
+    They lie between `minimum` and `maximum`, both included. Behind the last one stands, with `cycle`, the first of the
+    other end; without it nothing.
+    """
+
+    start: int = 1
+    increment: int = 1
+    minimum: int = 1
+    maximum: int = (1 << 63) - 1
+    cycle: bool = False
+
+
+@dataclass(frozen=True)
+class Identity:
+    """GENERATED AS IDENTITY: with `always` an INSERT may not give the column a value."""
+
+    always: bool
+    numbers: Numbering
+
+
+@dataclass(frozen=True)
+class Computed:
+    """GENERATED ALWAYS AS (`sql`), of other columns of the row. `stored` is what was declared: VIRTUAL is kept, too."""
+
+    sql: str
+    stored: bool = True
 
 
 @dataclass(frozen=True)
@@ -19,7 +50,7 @@ class Column:
 
     `default` is the SQL text of its server default, None for none. `missing` is the value that rows written before
     the column was added have. `autoincrement` columns take the next number of the table's sequence when an INSERT
-    gives none.
+    gives none; `identity` says which numbers, None for 1, 2, 3 and so on.
     """
 
     id: int
@@ -30,6 +61,8 @@ class Column:
     missing: object = None
     autoincrement: bool = False
     comment: str | None = None
+    identity: Identity | None = None
+    computed: Computed | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +70,8 @@ class Index:
     """An ordered index over `columns` (ids), the primary key appended implicitly.
 
     `constraint` is True when it is the index behind a UNIQUE constraint (and so is reflected as one); `hidden` when
-    ROME made it for a foreign key (and so is not reflected).
+    ROME made it for a foreign key (and so is not reflected). `descending` are those of `columns` that were declared
+    DESC: nothing but reflection looks at them, as an index is read either way.
     """
 
     id: int
@@ -46,6 +80,8 @@ class Index:
     unique: bool = False
     constraint: bool = False
     hidden: bool = False
+    descending: tuple[int, ...] = ()
+    comment: str | None = None
 
 
 class Action:
@@ -60,7 +96,10 @@ class Action:
 
 @dataclass(frozen=True)
 class ForeignKey:
-    """`columns` (ids) of this table reference `target_columns` (names) of the table called `target`."""
+    """`columns` (ids) of this table reference `target_columns` (names) of the table called `target`.
+
+    `deferrable` and `initially` are what the text said; the constraint is checked by each statement.
+    """
 
     name: str | None
     columns: tuple[int, ...]
@@ -68,6 +107,9 @@ class ForeignKey:
     target_columns: tuple[str, ...]
     on_delete: str = Action.NO_ACTION
     on_update: str = Action.NO_ACTION
+    deferrable: bool | None = None
+    initially: str | None = None
+    comment: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +118,7 @@ class Check:
 
     name: str | None
     sql: str
+    comment: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +126,8 @@ class Table:
     """One table.
 
     `primary_key` holds column ids, () for a table without one: its rows are then keyed by a hidden row number.
-    `layouts[layout]` is the tuple of column ids in which rows are written today.
+    `layouts[layout]` is the tuple of column ids in which rows are written today. A `temporary` table is its
+    connection's alone: neither its description nor its rows are ever in the store.
     """
 
     id: int
@@ -98,6 +142,8 @@ class Table:
     layout: int = 1
     layouts: dict[int, tuple[int, ...]] = field(default_factory=dict)
     next_id: int = 1  # for the next column or index
+    primary_key_comment: str | None = None
+    temporary: bool = False
 
     @cached_property
     def by_name(self) -> dict[str, Column]:
@@ -114,25 +160,80 @@ class Table:
         """The places of the primary key's columns in a row tuple."""
         return tuple(self.position[column] for column in self.primary_key)
 
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether a ROME that knows nothing of identity and computed columns may work on the table."""
+        return not any(column.identity or column.computed for column in self.columns)
+
     def names(self, columns: tuple[int, ...]) -> tuple[str, ...]:
         """The names of `columns`, given by id."""
         return tuple(self.columns[self.position[column]].name for column in columns)
 
 
 @dataclass(frozen=True)
-class Catalog:
-    """Every table at one version; immutable. `version` is the version cell's number (0: no table was ever made).
+class View:
+    """A query with a name. `sql` is its text, read anew by each statement that uses it.
 
-    `referrers[name]` lists (table, foreign key) of every reference to the table called `name`.
+    `columns` are the names that the view gives to the query's columns, () for the query's own.
+    """
+
+    id: int
+    name: str
+    sql: str
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A generator of numbers. How many it has given is a counter of the store, outside every transaction."""
+
+    id: int
+    name: str
+    numbers: Numbering
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Every table, view and sequence at one version; immutable. All are found by name, in lower case.
+
+    `version` is the version cell's number (0: nothing was ever made). `temporary` are the tables of the connection
+    alone. Tables and views share their names; sequences have names of their own.
     """
 
     version: int
-    tables: dict[str, Table]  # by name, lower case
+    shared: dict[str, Table]
+    views: dict[str, View] = field(default_factory=dict)
+    sequences: dict[str, Sequence] = field(default_factory=dict)
+    temporary: dict[str, Table] = field(default_factory=dict)
 
     @cached_property
-    def referrers(self) -> dict[str, list[tuple[Table, ForeignKey]]]:
+    def tables(self) -> dict[str, Table]:
+        """Every table that a statement sees: a temporary one hides another of its name."""
+        return {**self.shared, **self.temporary} if self.temporary else self.shared
+
+    def view(self, name: str) -> View | None:
+        """The view called `name`; a table of the same name, which can only be a temporary one, hides it."""
+        return None if name.lower() in self.tables else self.views.get(name.lower())
+
+    def has(self, entry: Table | View | Sequence) -> bool:
+        """Whether this very table, view or sequence is what its name means."""
+        name = entry.name.lower()
+        if isinstance(entry, Table):
+            return self.tables.get(name) is entry
+        return (self.view(name) if isinstance(entry, View) else self.sequences.get(name)) is entry
+
+    def referrers(self, table: Table) -> list[tuple[Table, ForeignKey]]:
+        """Every reference to `table`: whose, and the foreign key. No one references a temporary table."""
+        return [] if table.temporary else self._referrers.get(table.name.lower(), [])
+
+    @cached_property
+    def _referrers(self) -> dict[str, list[tuple[Table, ForeignKey]]]:
         found: dict[str, list[tuple[Table, ForeignKey]]] = {}
-        for table in self.tables.values():
+        for table in self.shared.values():
             for key in table.foreign_keys:
                 found.setdefault(key.target.lower(), []).append((table, key))
         return found
+
+    def with_table(self, table: Table) -> Catalog:
+        """For a trial: this catalogue with `table`, shared, in the place of any of its name."""
+        return replace(self, shared={**self.shared, table.name.lower(): table})

@@ -43,8 +43,8 @@ def _problems(tx: Transaction, keys: Keys) -> Iterator[str]:
     tx.run(batches((prefix, keycode.after(prefix)), visit))
     unexplained = set(cells)
     unexplained.discard(keys.catalog_version)
-    for table in catalog.tables.values():
-        unexplained.discard(keys.table_cell(table.id))
+    for entries in (catalog.shared, catalog.views, catalog.sequences):
+        unexplained.difference_update(keys.table_cell(entry.id) for entry in entries.values())
     ordered = sorted(cells)
     for table in catalog.tables.values():
         start, stop = (bisect_left(ordered, bound) for bound in keys.row_range(table))

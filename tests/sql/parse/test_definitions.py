@@ -61,6 +61,24 @@ def test_a_default_is_kept_as_it_was_written(text: str, behind: str) -> None:
     assert default.expression == query.body.items[0].expression
 
 
+def test_the_query_of_a_view_is_kept_as_it_was_written() -> None:
+    statement = parse("CREATE OR REPLACE VIEW v (x) AS  SELECT a -- why\n FROM t;")
+    assert isinstance(statement, syntax.CreateView) and statement.replacing
+    assert (statement.name, statement.columns, statement.sql) == ("v", ("x",), "SELECT a -- why\n FROM t")
+    assert statement.query == parse("SELECT a FROM t")
+    assert shape(parse("DROP VIEW IF EXISTS v, w")) == "DropView(['v', 'w'], if_exists=True)"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["CREATE VIEW v", "CREATE VIEW v AS", "CREATE VIEW v () AS SELECT 1", "CREATE VIEW v AS DELETE FROM t",
+     "CREATE VIEW v AS SELECT 1 SELECT 2", "DROP VIEW", "CREATE VIEW AS SELECT 1"],
+)  # fmt: skip
+def test_a_view_that_is_not_sql_is_refused(sql: str) -> None:
+    with pytest.raises(SyntaxError_, match=r"\^"):
+        parse(sql)
+
+
 def test_a_check_is_kept_as_it_was_written() -> None:
     statement = parse("""CREATE TABLE t (a INT, CONSTRAINT k CHECK (  a  IN (0,1) OR "a">5 ))""")
     assert isinstance(statement, syntax.CreateTable)
@@ -175,8 +193,9 @@ def test_what_is_not_a_definition_is_a_syntax_error(sql: str) -> None:
         ("CREATE TABLE t (a INT) WITHOUT ROWID", "WITHOUT after CREATE TABLE"),
         ("CREATE TABLE t (a INT) PARTITION BY RANGE (a)", "PARTITION BY after CREATE TABLE"),
         ("CREATE TEMPORARY TABLE t (a INT)", "CREATE TEMPORARY"),
-        ("CREATE OR REPLACE TABLE t (a INT)", "CREATE OR"),
-        ("CREATE VIEW v AS SELECT 1", "CREATE VIEW"),
+        ("CREATE MATERIALIZED VIEW v AS SELECT 1", "CREATE MATERIALIZED"),
+        ("CREATE OR REPLACE TABLE t (a INT)", "CREATE OR REPLACE TABLE"),
+        ("CREATE VIEW v AS SELECT a FROM t WITH CHECK OPTION", "WITH CHECK"),
         ("CREATE SEQUENCE s", "CREATE SEQUENCE"),
         ("CREATE TABLE t (a VARCHAR(10) COLLATE nocase)", "COLLATE"),
         ("CREATE TABLE t (a INT UNSIGNED)", "INT UNSIGNED"),
@@ -195,7 +214,7 @@ def test_what_is_not_a_definition_is_a_syntax_error(sql: str) -> None:
         ("CREATE INDEX i ON t (a) WHERE a > 0", "WHERE in CREATE INDEX"),
         ("CREATE INDEX i ON t USING btree (a)", "USING in CREATE INDEX"),
         ("DROP TABLE t CASCADE", "DROP TABLE … CASCADE"),
-        ("DROP VIEW v", "DROP VIEW"),
+        ("DROP VIEW v CASCADE", "DROP VIEW … CASCADE"),
         ("ALTER INDEX i RENAME TO j", "ALTER INDEX"),
         ("ALTER TABLE t DROP COLUMN a CASCADE", "DROP COLUMN … CASCADE"),
         ("ALTER TABLE t RENAME CONSTRAINT a TO b", "RENAME CONSTRAINT"),

@@ -5,7 +5,7 @@ sqlglot's own readers of these statements take clauses in any order, twice, or h
 
 from __future__ import annotations
 
-from sqlglot import TokenType, exp
+from sqlglot import Token, TokenType, exp
 
 from rome.sql.parse.query_grammar import QueryParser
 
@@ -19,6 +19,11 @@ class DefinitionParser(QueryParser):
 
     def _read_create(self) -> exp.Create:
         start = self._prev
+        replacing = self._match_text_seq("OR", "REPLACE")
+        if self._match(TokenType.VIEW):
+            return self._read_view(start, bool(replacing))
+        if replacing:
+            raise self._refuse(f"CREATE OR REPLACE {self._found()}")
         unique = self._match(TokenType.UNIQUE)
         if self._match(TokenType.INDEX):
             exists = self._parse_exists(not_=True)
@@ -44,6 +49,28 @@ class DefinitionParser(QueryParser):
             create.set("properties", exp.Properties(expressions=[comment]))
         return self.expression(create, start)
 
+    def _read_view(self, start: Token, replacing: bool) -> exp.Create:
+        exists = self._parse_exists(not_=True)
+        name = self._read_table()
+        columns = self._parse_wrapped_csv(self._read_name) if self._curr.token_type == TokenType.L_PAREN else []
+        if not self._match(TokenType.ALIAS):
+            self.raise_error("AS and a query are missing after the name of a view")
+        query = self._read_spanned(self._read_query)
+        this = self.expression(exp.Schema(this=name, expressions=columns))
+        create = exp.Create(
+            this=this, kind="VIEW", replace=replacing or None, exists=exists or None, expression=query
+        )
+        return self.expression(create, start)
+
+    def _read_query(self) -> exp.Expr | None:
+        """A query that is the rest of the statement."""
+        query = self._parse_derived_table_values() or self._parse_ddl_select()
+        if query is None:
+            self.raise_error("a query is missing")
+        if self._match_text_seq("WITH"):
+            raise self._refuse(f"WITH {self._found()}", self._prev)
+        return query
+
     def _read_index(self) -> exp.Index:
         name = self._read_name()
         if self._curr.token_type == TokenType.DOT:
@@ -62,10 +89,10 @@ class DefinitionParser(QueryParser):
     def _read_drop(self) -> exp.Drop:
         start = self._prev
         kind = self._found()
-        if not (self._match(TokenType.TABLE) or self._match(TokenType.INDEX)):
+        if not (self._match(TokenType.TABLE) or self._match(TokenType.INDEX) or self._match(TokenType.VIEW)):
             raise self._refuse(f"DROP {kind}")
         drop = exp.Drop(kind=kind, exists=self._parse_exists() or None)
-        drop.set("tables", self._parse_csv(self._read_table) if kind == "TABLE" else [self._read_table()])
+        drop.set("tables", [self._read_table()] if kind == "INDEX" else self._parse_csv(self._read_table))
         if kind == "INDEX" and self._match(TokenType.ON):
             drop.set("cluster", self.expression(exp.OnProperty(this=self._read_table())))
         self._refuse_cascade(f"DROP {kind}")

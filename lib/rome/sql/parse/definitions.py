@@ -9,7 +9,7 @@ from sqlglot import exp
 from rome.sql import syntax
 from rome.sql.parse.allow import ACTIONS, STATEMENTS, only
 from rome.sql.parse.expressions import expression, identifier
-from rome.sql.parse.queries import table_name
+from rome.sql.parse.queries import query, table_name
 from rome.sql.parse.source import Source
 from rome.values import Kind, SqlType
 
@@ -227,10 +227,12 @@ def _text(source: Source, node: exp.Expr) -> str:
 # ---- statements ----------------------------------------------------------------------------------------------------
 
 
-@STATEMENTS.takes(exp.Create, "this", "kind", "unique", "exists", "properties")
+@STATEMENTS.takes(exp.Create, "this", "kind", "unique", "replace", "exists", "properties", "expression")
 def _create(source: Source, node: exp.Create) -> syntax.Statement:
     if node.args["kind"] == "INDEX":
         return _create_index(source, node)
+    if node.args["kind"] == "VIEW":
+        return _create_view(source, node)
     comment = None
     properties = node.args.get("properties")
     for part in properties.expressions if properties is not None else []:
@@ -253,6 +255,22 @@ def _create(source: Source, node: exp.Create) -> syntax.Statement:
         if_not_exists=bool(node.args.get("exists")),
         comment=comment,
         at=source.start(schema.this),
+    )
+
+
+def _create_view(source: Source, node: exp.Create) -> syntax.CreateView:
+    only(source, node, "this", "kind", "replace", "exists", "expression")
+    name, written = node.this, node.expression
+    only(source, name, "this", "expressions")
+    first, last = written.meta["first"], written.meta["last"]
+    return syntax.CreateView(
+        table_name(source, name.this),
+        source.sql[first : last + 1],
+        query(source, written.this),
+        tuple(identifier(source, column) for column in name.expressions),
+        replacing=bool(node.args.get("replace")),
+        if_not_exists=bool(node.args.get("exists")),
+        at=source.start(name.this),
     )
 
 
@@ -279,6 +297,8 @@ def _drop(source: Source, node: exp.Drop) -> syntax.Statement:
     at = source.start(tables[0])
     if kind == "TABLE":
         return syntax.DropTable(tuple(table_name(source, table) for table in tables), exists, at=at)
+    if kind == "VIEW":
+        return syntax.DropView(tuple(table_name(source, table) for table in tables), exists, at=at)
     cluster = node.args.get("cluster")
     table = None if cluster is None else table_name(source, cluster.this)
     return syntax.DropIndex(table_name(source, tables[0]), table, exists, at=at)
