@@ -8,7 +8,7 @@ import pytest
 
 from rome.driver.api import Driver, Patience
 from rome.errors import LockNotAvailable, Unavailable
-from rome.lock.waiting import LOCAL, REMOTE, Pace, Taken, take_locks
+from rome.lock.waiting import FAR_MS, LOCAL, REMOTE, Pace, Taken, take_locks
 from rome.testing.instruments import Fault, Faulty, Recorder
 from tests.lock.conftest import Clock
 
@@ -87,23 +87,36 @@ def test_pauses_begin_short_grow_and_stay_below_a_bound(store: Driver, pauses: P
         assert pauses.ms[0] == pytest.approx(LOCAL.first_ms * shares)
 
 
-def test_who_is_far_back_in_the_queue_asks_less_often_and_movement_makes_it_ask_sooner(
-    store: Driver, pauses: Pauses
+TURNS = 40
+
+
+@pytest.mark.parametrize("turn_ms", [5.0, 50.0, 200.0])
+def test_who_is_far_back_asks_seldom_however_long_a_turn_takes_and_is_never_late(
+    store: Driver, pauses: Pauses, turn_ms: float
 ) -> None:
-    others = [b"%016d" % number for number in range(5)]
+    others = [b"%016d" % number for number in range(TURNS)]
     for other in others:
         store.lock(other, [b"x"], LONG_MS, WAIT)
+    start_s = pauses.clock.seconds()
+    over = 0  # turns
 
-    def move(gone: int) -> Callable[[], object]:
-        def leave() -> None:
-            store.unlock(others[gone])
-            store.lock(others[gone + 1], [b"x"], LONG_MS, WAIT)
+    def let_time_pass(seconds: float) -> None:
+        nonlocal over
+        pauses(seconds)
+        while over < TURNS and (pauses.clock.seconds() - start_s) * 1000 >= turn_ms * (over + 1):
+            store.unlock(others[over])
+            over += 1
+            if over < TURNS:
+                store.lock(others[over], [b"x"], LONG_MS, WAIT)
 
-        return leave
-
-    pauses.plan = {1: move(0), 2: move(1), 3: move(2), 4: move(3), 5: lambda: store.unlock(others[4])}
-    wait(store, [b"x"], pauses)
-    assert pauses.ms == pytest.approx([5.0, 4.0, 3.0, 2.0, 1.0])
+    take_locks(
+        store, A, [b"x"], ttl_ms=LONG_MS, wait_ms=None, clock=pauses.clock.seconds, sleep=let_time_pass,
+        jitter=lambda: 1.0,  # the longest pauses
+    )  # fmt: skip
+    late_ms = (pauses.clock.seconds() - start_s) * 1000 - turn_ms * TURNS
+    assert late_ms <= max(LOCAL.first_ms * 1.5, turn_ms / 2)
+    assert len(pauses.ms) <= TURNS / 2 + 10
+    assert max(pauses.ms) <= 1.5 * FAR_MS
 
 
 def test_a_waiter_asks_well_before_its_time_runs_out(store: Driver, pauses: Pauses) -> None:

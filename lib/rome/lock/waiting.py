@@ -17,22 +17,25 @@ from rome.errors import Error, LockNotAvailable, Unavailable
 
 
 class Pace(NamedTuple):
-    """How long a waiter pauses between two questions.
+    """How long a waiter pauses between two questions: at least `first_ms`, and `most_ms` for each session ahead of it.
 
-    At first `first_ms` for each session known to be ahead of it, `growth` times longer after each question to which the
-    answer was the same, at most `most_ms`; each pause is drawn from half to one and a half of that.
+    In between it goes by how long a turn takes: the last one that it saw, or longer if nothing has moved for longer. It
+    asks a few times in the turn before its own, and else about as often as the queue before it halves. At fixed times,
+    many who wait would take from who holds the lock, on a busy machine, the very time that it needs to be done. Each
+    pause is drawn from half to one and a half of what was reckoned.
     """
 
     first_ms: float
-    growth: float
     most_ms: float
 
 
-LOCAL = Pace(first_ms=1.0, growth=1.3, most_ms=25.0)
-REMOTE = Pace(first_ms=2.0, growth=1.5, most_ms=50.0)
+LOCAL = Pace(first_ms=1.0, most_ms=25.0)
+REMOTE = Pace(first_ms=2.0, most_ms=50.0)
 
+NEXT_SHARE = 0.2  # of a turn, between two questions of who comes next
+FAR_SHARE = 0.25  # of each turn before that one; a half is too much: a turn that was met late makes the next one later
+FAR_MS = 1000.0  # so late at most does one learn that all the others have given up
 LEAST_PAUSE_MS = 0.1  # even before the last question: less may not move a coarse clock
-MOST_GROWTHS = 64  # of a pause; by then it is as long as it gets
 KEPT_SHARE = 0.75  # of its time, what a session has left after a question that changed nothing (`rome.driver.api`)
 
 _UNKNOWN = Standing(0, b"")
@@ -73,10 +76,10 @@ def take_locks(
     Raises LockNotAvailable, which says who is in the way, when `wait_ms` is over, Deadlock, and the driver's errors.
     `describe` gives a lock's name in words; `jitter` gives a number from 0 to 1 for each pause.
     """
-    waiter = _Waiter(driver, session, names, ttl_ms, label)
+    pace = pace or (REMOTE if driver.traits.remote else LOCAL)
+    waiter = _Waiter(driver, session, names, ttl_ms, label, pace)
     if wait_ms == 0:
         return waiter.take_now(describe, clock)
-    pace = pace or (REMOTE if driver.traits.remote else LOCAL)
     start_s = clock()
     done = False
     try:
@@ -88,7 +91,7 @@ def take_locks(
             waited_ms = (clock() - start_s) * 1000
             if wait_ms is not None and waited_ms >= wait_ms:
                 raise waiter.not_available(f" and was not free within {wait_ms} ms", describe)
-            pause_ms = waiter.pause_ms(pace) * (0.5 + jitter())
+            pause_ms = waiter.pause_ms * (0.5 + jitter())
             left_ms = pause_ms if wait_ms is None else max(LEAST_PAUSE_MS, wait_ms - waited_ms)
             sleep(min(pause_ms, left_ms) / 1000)
     finally:
@@ -99,7 +102,9 @@ def take_locks(
 class _Waiter:
     """One request on its way: what it has and what it still waits for."""
 
-    def __init__(self, driver: Driver, session: bytes, names: Sequence[bytes], ttl_ms: int, label: bytes) -> None:
+    def __init__(
+        self, driver: Driver, session: bytes, names: Sequence[bytes], ttl_ms: int, label: bytes, pace: Pace
+    ) -> None:
         self._driver = driver
         self._session = session
         self._names = names
@@ -108,7 +113,9 @@ class _Waiter:
         self._tokens: dict[bytes, int] = {}
         self._missing = dict.fromkeys(names, _UNKNOWN)
         self._certain_until_s: float | None = None
-        self._same_answers = 0
+        self._pace = pace
+        self._turn_ms = 0.0  # how long one takes, as far as it was seen
+        self._moved_s = 0.0  # when something moved, as far as it was seen
 
     def take_now(self, describe: Callable[[bytes], str], clock: Callable[[], float]) -> Taken:
         """All or none, in one question."""
@@ -125,9 +132,9 @@ class _Waiter:
     def ask(self, clock: Callable[[], float]) -> Taken | None:
         """Ask the store once; None if the session does not have all of the names yet."""
         asked_s = clock()
-        before = self._missing
+        before, ahead = self._missing, self._ahead
         locking = self._ask(Patience.WAIT)
-        self._same_answers = self._same_answers + 1 if self._missing == before else 0
+        self._learn(ahead - self._ahead, clock(), first=self._certain_until_s is None)
         unsure = self._certain_until_s is not None and clock() >= self._certain_until_s
         self._certain_until_s = asked_s + self._ttl_ms * KEPT_SHARE / 1000
         if unsure and len(before) < len(set(self._names)):
@@ -145,11 +152,27 @@ class _Waiter:
         self._missing = {name: standing for name, standing in answers if not standing.token}
         return locking
 
-    def pause_ms(self, pace: Pace) -> float:
+    @property
+    def _ahead(self) -> int:
+        """How many are in the way, in the longest of the queues."""
+        return max((standing.ahead for standing in self._missing.values()), default=0)
+
+    def _learn(self, gone: int, now_s: float, *, first: bool) -> None:
+        """Take in that `gone` sessions are no longer in the way: how long a turn takes."""
+        seen_ms = (now_s - self._moved_s) * 1000
+        if first or gone > 0:
+            self._moved_s = now_s
+            self._turn_ms = 0.0 if first else seen_ms / gone
+        else:
+            self._turn_ms = max(self._turn_ms, seen_ms)
+
+    @property
+    def pause_ms(self) -> float:
         """How long to wait before the next question, on average."""
-        ahead = max((standing.ahead for standing in self._missing.values()), default=0)
-        pause_ms = pace.first_ms * max(1, ahead) * pace.growth ** min(self._same_answers, MOST_GROWTHS)
-        return min(pause_ms, pace.most_ms, self._ttl_ms / 8)
+        ahead = max(1, self._ahead)
+        pause_ms = self._turn_ms * (NEXT_SHARE + FAR_SHARE * (ahead - 1))
+        pause_ms = min(max(pause_ms, self._pace.first_ms), self._pace.most_ms * ahead)
+        return min(pause_ms, FAR_MS, self._ttl_ms / 8)
 
     def give_up(self) -> None:
         """Leave the queues: who comes behind need not wait for a session that waits no more.
