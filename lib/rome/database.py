@@ -24,6 +24,7 @@ from rome.driver.open import open_store
 from rome.errors import Error
 from rome.lock import Lease
 from rome.lock.keeper import Keeper
+from rome.sql.foresight import Foresight
 from rome.sql.statement import Environment
 from rome.table.catalog import CatalogCache
 from rome.table.keys import Keys
@@ -89,6 +90,7 @@ class Database:
         self._counting = threading.Lock()
         self.written = 0  # transactions of this process that wrote
         self.replay = Replay()
+        prefetch = bool(self.url.option("prefetch"))
         self.environment = Environment(
             self._keys,
             CatalogCache(self._keys),
@@ -96,7 +98,8 @@ class Database:
             self._utc_now,
             random.random,
             time.perf_counter,
-            prefetch=bool(self.url.option("prefetch")),
+            prefetch=prefetch,
+            foresight=Foresight() if prefetch and self.driver.traits.remote else None,
         )
 
     def _utc_now(self) -> datetime:

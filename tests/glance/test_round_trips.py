@@ -25,37 +25,46 @@ ROUNDS = 4
 
 
 class Allowed(NamedTuple):
-    """What a call may cost: on a store that finds the rows behind index entries in the same trip, and on etcd."""
+    """What a call may cost from its third time on, by store.
 
-    trips: int
+    The remote ones foresee what a transaction that begins like earlier ones will read. etcd finds the rows behind index
+    entries in a second trip. An embedded store has no trips to save: there they count what Python hands to the driver.
+    """
+
+    redis: int
     etcd: int
+    embedded: int
 
 
-# What the SQL servers need: 4, 4, 4, 12, 19, 13, 10, 4, 4, 4, 5, 11, and 3 and one for each image.
+# What the SQL servers need: 4, 4, 4, 5, 4, 4, 4, 12, 19, 13, 10, 4, 4, 4, 5, 11, and 3 and one for each image.
 ALLOWED = {
-    "image_get": Allowed(1, 2),
-    "list of an administrator": Allowed(1, 3),
-    "list of a tenant": Allowed(2, 4),
-    "image_create with 3 properties": Allowed(3, 4),
-    "image_create with 10 properties": Allowed(3, 4),
-    "image_update with 2 properties": Allowed(3, 5),
-    "image_tag_set_all": Allowed(3, 4),
-    "image_location_add": Allowed(2, 3),
-    "image_member_find": Allowed(1, 2),
-    "image_tag_get_all": Allowed(1, 2),
-    "image_set_property_atomic": Allowed(3, 4),
-    "image_destroy": Allowed(4, 7),
-    "user_get_storage_usage": Allowed(2, 4),
+    "image_get": Allowed(1, 2, 1),
+    "list of an administrator": Allowed(1, 3, 1),
+    "list of a tenant": Allowed(1, 3, 2),
+    "page after a marker": Allowed(1, 3, 3),
+    "list by property": Allowed(1, 3, 3),
+    "list by tag": Allowed(1, 3, 3),
+    "list by name": Allowed(2, 4, 3),
+    "image_create with 3 properties": Allowed(3, 4, 3),
+    "image_create with 10 properties": Allowed(3, 4, 3),
+    "image_update with 2 properties": Allowed(3, 5, 3),
+    "image_tag_set_all": Allowed(2, 3, 3),
+    "image_location_add": Allowed(2, 3, 2),
+    "image_member_find": Allowed(1, 2, 1),
+    "image_tag_get_all": Allowed(1, 2, 1),
+    "image_set_property_atomic": Allowed(2, 3, 3),
+    "image_destroy": Allowed(2, 3, 4),
+    "user_get_storage_usage": Allowed(1, 2, 2),
 }
 
 
 class Glance:
     """Glance's DB API on one store, with a Recorder around the store's driver."""
 
-    def __init__(self, api: ModuleType, recorders: list[Recorder], wire: list[str] | None) -> None:
+    def __init__(self, api: ModuleType, store: str, recorders: list[Recorder], wire: list[str] | None) -> None:
         """`wire`, where there is one, gets an entry for every exchange of messages."""
         self.api = api
-        self.on_etcd = wire is not None
+        self.store = store
         self.images: list[str] = []
         self.trips_of_first_usage = 0
         self.owner = RequestContext(user_id="someone", project_id="owner", roles=["member"], is_admin=False)
@@ -89,16 +98,17 @@ class Glance:
         assert used == SIZED * 10
         return used
 
-    def page(self, context: RequestContext) -> list[str]:
+    def page(self, context: RequestContext, rows: int = 25, marker: str | None = None, **filters: Any) -> list[str]:
         found = self.api.image_get_all(
             context,
-            filters={"deleted": False, "os_hidden": False},
+            filters={"deleted": False, "os_hidden": False, **filters},
+            marker=marker,
             limit=25,
             sort_key=["created_at", "id"],
             sort_dir=["desc", "desc"],
             return_tag=True,
         )
-        assert len(found) == 25
+        assert len(found) == rows
         assert all(len(image["properties"]) >= 3 and image["locations"] and image["tags"] for image in found)
         return [image["id"] for image in found]
 
@@ -107,6 +117,10 @@ CALLS: dict[str, Callable[[Glance, str, int], object]] = {
     "image_get": lambda glance, image, number: glance.api.image_get(glance.owner, image),
     "list of an administrator": lambda glance, image, number: glance.page(glance.admin),
     "list of a tenant": lambda glance, image, number: glance.page(glance.owner),
+    "page after a marker": lambda glance, image, number: glance.page(glance.owner, 9, glance.images[9]),
+    "list by property": lambda glance, image, number: glance.page(glance.owner, properties={"property 1": "value"}),
+    "list by tag": lambda glance, image, number: glance.page(glance.owner, tags=["one"]),
+    "list by name": lambda glance, image, number: glance.page(glance.owner, 1, name=f"name {number % 40}"),
     "image_create with 3 properties": lambda glance, image, number: glance.create(3),
     "image_create with 10 properties": lambda glance, image, number: glance.create(10),
     "image_update with 2 properties": lambda glance, image, number: glance.api.image_update(
@@ -143,12 +157,13 @@ def glance(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         if wire is not None:
             _listen_to_etcd(patch, wire)
         create_schema(url)
-        glance = Glance(connect(url), recorders, wire)
+        glance = Glance(connect(url), request.param, recorders, wire)
         for number in range(SIZED):  # the oldest, which no page of the newest meets
             location = {"url": f"file:///sized/{number}", "metadata": {}, "status": "active"}
             glance.create(0, owner="hoarder", size=10, os_hidden=True, locations=[location])
         for number in range(IMAGES):
-            image = glance.create(3, locations=[{"url": f"file:///{number}", "metadata": {}, "status": "active"}])
+            location = {"url": f"file:///{number}", "metadata": {}, "status": "active"}
+            image = glance.create(3, name=f"name {number}", locations=[location])
             glance.api.image_tag_set_all(glance.owner, image, ["one", "two"])
             glance.api.image_member_create(glance.owner, {"image_id": image, "member": "member", "can_share": False})
             glance.images.append(image)
@@ -176,14 +191,15 @@ def _listen_to_etcd(patch: pytest.MonkeyPatch, wire: list[str]) -> None:
 @pytest.mark.parametrize("call", CALLS)
 def test_a_call_costs_no_more_round_trips_than_it_may(glance: Glance, call: str) -> None:
     image = glance.images[0]
-    CALLS[call](glance, image, 100)  # makes the plans
+    for number in (100, 101):  # makes the plans, and shows that it goes on like that
+        CALLS[call](glance, image, number)
     glance.trips()
     costs = []
     for number in range(ROUNDS):
         CALLS[call](glance, image, number)
         costs.append(glance.trips())
     *others, most = sorted(costs)
-    allowed = ALLOWED[call].etcd if glance.on_etcd else ALLOWED[call].trips
+    allowed: int = getattr(ALLOWED[call], glance.store if glance.store in ("redis", "etcd") else "embedded")
     assert 0 < max(others) <= allowed, costs
     assert most <= allowed + 1, "one call in many takes a block of sequence numbers, too"
 
@@ -205,4 +221,4 @@ def test_what_is_no_business_of_the_store_costs_no_round_trip(glance: Glance) ->
 
 def test_what_is_asked_for_image_by_image_is_read_for_all_of_them_from_the_second_on(glance: Glance) -> None:
     """The images; the locations of one; those of all others. A process that has seen it go on reads all at once."""
-    assert glance.trips_of_first_usage == (6 if glance.on_etcd else 3)
+    assert glance.trips_of_first_usage == (6 if glance.store == "etcd" else 3)

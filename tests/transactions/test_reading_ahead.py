@@ -73,13 +73,14 @@ def cost(connection: dbapi.Connection, run: Callable[[], object]) -> tuple[int, 
 # ---- what it saves
 
 
-def test_a_loop_over_a_list_takes_a_few_round_trips_and_then_two(store: str, connect: Connect) -> None:
+def test_a_loop_over_a_list_takes_a_few_round_trips_and_then_two_or_one(store: str, connect: Connect) -> None:
     one, plain = connect(store), connect(off(store))
     fill(one)
     found = look(plain)
     assert cost(plain, lambda: look(plain))[0] == 1 + PARENTS
     assert cost(one, lambda: look(one))[0] == 3, "the list, one that shows nothing, one that shows how it goes on"
-    assert cost(one, lambda: look(one))[0] == 2, "in this process it went on like that before"
+    again = 1 if store.startswith("rome+redis") else 2  # there a whole transaction is foreseen, too
+    assert cost(one, lambda: look(one))[0] == again, "in this process it went on like that before"
     assert look(one) == found
     assert one.counters.from_ahead > PARENTS and plain.counters.read_ahead == 0
 

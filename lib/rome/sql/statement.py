@@ -31,6 +31,7 @@ from rome.sql.execute.change import Changed, ChangeOperator, InsertRows
 from rome.sql.execute.lock import RowsMoved
 from rome.sql.execute.operator import Context, Locking, Operator, Profile, Row
 from rome.sql.expr import Bindings, scalar
+from rome.sql.foresight import Foresight
 from rome.sql.optimize import optimize
 from rome.sql.parse import parse
 from rome.sql.plan import Plan, SlotSource
@@ -96,6 +97,7 @@ class Compiled:
     entries: tuple[Table | View | Sequence_, ...]
     positional: int
     locks: bool
+    sql: str
     habit: Habit | None = None
     explain: syntax.Explain | None = None
 
@@ -140,6 +142,7 @@ class Environment:
     timer: Callable[[], float]
     plans: Plans = field(default_factory=Plans)
     prefetch: bool = True
+    foresight: Foresight | None = None
 
 
 def execute(env: Environment, tx: Transaction, sql: str, parameters: Sequence[Parameters]) -> Result:
@@ -251,7 +254,8 @@ def _compile(
     positional = sum(name.startswith("?") for name in scope.parameters)
     slots = tuple(scope.slots)
     habit = None if isinstance(operator, ChangeOperator) or scope.locks or not _can_repeat(slots) else Habit()
-    return Compiled(operator, operators, levels, slots, columns, entries, positional, scope.locks, habit, explained)
+    locks, text = scope.locks, scope.sql
+    return Compiled(operator, operators, levels, slots, columns, entries, positional, locks, text, habit, explained)
 
 
 def _can_repeat(slots: Sequence[SlotSource]) -> bool:
@@ -359,9 +363,13 @@ def _repeatable(
     if not isinstance(tx.repeats, Repeats):
         tx.repeats = Repeats()
     ahead: Ahead | None = None
+    if env.foresight is not None and not tx.has_read:
+        course = env.foresight.begin(compiled.sql, parameters)
+        tx.follow_course(course)
+        ahead = course.ahead
     if compiled.habit is not None:
         reads = partial(_first_reads, compiled, context)
-        ahead = tx.repeats.begin(compiled, compiled.habit, parameters, reads)
+        ahead = tx.repeats.begin(compiled, compiled.habit, parameters, reads) or ahead
     result = tx.run(_one(compiled, context), ahead)
     tx.repeats.end(compiled, compiled.habit, result.rows)
     return result

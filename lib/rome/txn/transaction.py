@@ -12,10 +12,10 @@ from rome.errors import Conflict, Deadlock, InactiveTransaction, InternalError, 
 from rome.txn.commit import CommitProtocol, OneRoundTrip
 from rome.txn.leases import RowLeases
 from rome.txn.recent import MAX_CELLS, Recent
-from rome.txn.view import Ahead, Guard, GuardChanged, Overlay, Stats, View, ViewMark
+from rome.txn.view import Ahead, Course, Guard, GuardChanged, Overlay, Stats, View, ViewMark
 from rome.txn.wave import Step, Wave, WaveResult
 
-__all__ = ["Ahead", "Diverged", "GuardChanged", "Isolation", "Savepoint", "Stats", "Tape", "Transaction"]
+__all__ = ["Ahead", "Course", "Diverged", "GuardChanged", "Isolation", "Savepoint", "Stats", "Tape", "Transaction"]
 
 T = TypeVar("T")
 
@@ -245,6 +245,15 @@ class Transaction:
         finally:
             step.close()
 
+    @property
+    def has_read(self) -> bool:
+        """Whether anything was read of the store, or expected of it for a read that was spared."""
+        return bool(self._view.waves or self._recalled)
+
+    def follow_course(self, course: Course) -> None:
+        """Tell `course` what this transaction needs of the store after its first wave, and when it is over."""
+        self._view.follow_course(course)
+
     def _answer(self, wave: Wave, ahead: Ahead | None) -> WaveResult:
         if self._conflict:
             raise Conflict(self._conflict)
@@ -451,6 +460,7 @@ class Transaction:
                 self._publish()
         finally:
             self._view.close()
+            self._view.end_course()
 
     def _publish(self) -> None:
         self.begin_statement()  # READ COMMITTED: let go of what only the last statement's answer depended on
@@ -467,6 +477,7 @@ class Transaction:
         """Forget everything. May be called again, and after `commit`."""
         self.active = False
         self._view.close()
+        self._view.end_course()
 
 
 def _source(make: Callable[[], object]) -> object:

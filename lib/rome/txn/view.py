@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from sortedcontainers import SortedList
 
@@ -36,6 +36,7 @@ AHEAD_BYTES: Final = 4 << 20
 
 
 _NOTHING: Final = Reading(0, None, [], [], [], [])
+_NO_MORE: Final = Wave()
 
 
 class GuardChanged(Exception):
@@ -68,6 +69,18 @@ class Stats(NamedTuple):
         return self.waves + self.increments + self.locks + self.commits
 
 
+class Course(Protocol):
+    """Who wants to hear what a transaction reads after its first wave."""
+
+    def note(self, gets: Sequence[bytes], scans: Sequence[Scan], found: Sequence[int]) -> None:
+        """The transaction needed these of the store, or of what was read ahead; `found` is how many cells each scan."""
+        ...
+
+    def end(self, bytes_read: int) -> None:
+        """The transaction is over; all that it has read was so large."""
+        ...
+
+
 class ViewMark(NamedTuple):
     """A place in what a view has read: how much it expected, and whether it had looked at the guard."""
 
@@ -88,9 +101,9 @@ class View:
     """
 
     __slots__ = (
-        "_ahead", "_ahead_at", "_bytes_read", "_driver", "_expect", "_expected", "_from_ahead", "_guarded", "_handle",
-        "_keys", "_known", "_learned", "_moves", "_read_ahead", "_seen", "_statement", "_tallied", "_valid_at", "guard",
-        "waves",
+        "_ahead", "_ahead_at", "_bytes_read", "_course", "_driver", "_expect", "_expected", "_from_ahead", "_guarded",
+        "_handle", "_keys", "_known", "_learned", "_moves", "_read_ahead", "_seen", "_statement", "_tallied",
+        "_valid_at", "guard", "waves",
     )  # fmt: skip
 
     def __init__(self, driver: Driver, guard: Guard | None) -> None:
@@ -114,6 +127,7 @@ class View:
         self._ahead_at = 0  # the commit counter of the state that it was read in
         self._read_ahead = 0
         self._from_ahead = 0
+        self._course: Course | None = None
 
     def read(self, wave: Wave, ahead: Ahead | None = None) -> WaveResult:
         """What `wave` asks for, as the store has it: one round trip for what is not known yet, or none.
@@ -123,57 +137,85 @@ class View:
         """
         gets, scans, vacant = wave
         if not self._guarded or not self.waves:
-            reading = self._ask((*gets, *vacant), scans)
+            reading = self._ask((*gets, *vacant), scans, ahead)
             return WaveResult(reading.cells, reading.scans, reading.rows)
-        self._learn()
-        known = self._known
-        cells: dict[bytes, Cell | Unknown | None] = {key: known.cell(key) for key in (*gets, *vacant)}
-        found = [known.scan(scan) for scan in scans]
-        for scan, entries in zip(scans, found, strict=True):
-            if scan.dereference and entries:
-                cells |= {entry.value: known.cell(entry.value) for entry in entries}
-        unknown = [scan for scan, entries in zip(scans, found, strict=True) if entries is None]
-        asked = tuple([key for key, cell in cells.items() if cell is UNKNOWN])
+        cells, found = self._look_up(wave)
+        needed, unknown = _missing(wave, cells, found)
+        noted: tuple[Sequence[bytes], Sequence[Scan]] = (needed, unknown)
+        if (needed or unknown) and self._take_over(needed, unknown):
+            cells, found = self._look_up(wave)
+            needed, unknown = _missing(wave, cells, found)
+        asked = [key for key, cell in cells.items() if cell is UNKNOWN]
         reading = _NOTHING
-        if unknown or not set(vacant).issuperset(asked):
-            reading = self._taken_over(asked, unknown) or self._ask(asked, unknown, ahead)
+        if needed or unknown:
+            reading = self._ask(asked, unknown, ahead)
             cells.update(zip(asked, reading.cells, strict=True))
         else:
             for key in asked:
                 self._expect_cell(key, 0)
-                known.learn_cell(key, None)
+                self._known.learn_cell(key, None)
                 cells[key] = None
-        return _answer(wave, cells, found, reading)  # type: ignore[arg-type]
+        answer = _answer(wave, cells, found, reading)  # type: ignore[arg-type]
+        if self._course is not None and any(noted):
+            sizes = dict(zip(wave.scans, map(len, answer.scans), strict=True))
+            self._course.note(*noted, [sizes[scan] for scan in noted[1]])
+        return answer
 
-    def _taken_over(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> Reading | None:
-        """What was read ahead, if it is all of this and holds; remembered like anything that is read."""
+    def follow_course(self, course: Course) -> None:
+        """Tell `course` what is read after the first wave, until the end."""
+        self._course = course
+
+    def end_course(self) -> None:
+        """The transaction is over. May be called again."""
+        if self._course is not None:
+            course, self._course = self._course, None
+            self._tally()
+            course.end(self._bytes_read)
+
+    def _look_up(self, wave: Wave) -> tuple[dict[bytes, Cell | Unknown | None], list[list[Cell] | None]]:
+        """What is known of the cells that `wave` needs, those that its scans name too, and of its scans."""
+        self._learn()
+        known = self._known
+        cells: dict[bytes, Cell | Unknown | None] = {key: known.cell(key) for key in (*wave.gets, *wave.vacant)}
+        found = [known.scan(scan) for scan in wave.scans]
+        for scan, entries in zip(wave.scans, found, strict=True):
+            if scan.dereference and entries:
+                cells |= {entry.value: known.cell(entry.value) for entry in entries}
+        return cells, found
+
+    def _take_over(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> bool:
+        """Remember like anything that is read what of this was read ahead, if that holds; whether it is anything."""
         ahead = self._ahead
         if ahead is None or self._ahead_at != self._valid_at:
-            return None
+            return False
+        keys: list[bytes] = []
         cells: list[Cell | None] = []
         for key in gets:
             cell = ahead.cell(key)
-            if cell is UNKNOWN:
-                return None
-            cells.append(cell)
+            if cell is not UNKNOWN:
+                keys.append(key)
+                cells.append(cell)
+        taken: list[Scan] = []
         found: list[list[Cell]] = []
         rows: list[list[Cell | None] | None] = []
         for scan in scans:
             entries = ahead.scan(scan)
             if entries is None:
-                return None
+                continue
             behind = [ahead.cell(entry.value) for entry in entries] if scan.dereference else None
-            if behind is not None and UNKNOWN in behind:
-                return None
-            found.append(entries)
-            rows.append(behind)  # type: ignore[arg-type]
+            if behind is None or UNKNOWN not in behind:
+                taken.append(scan)
+                found.append(entries)
+                rows.append(behind)  # type: ignore[arg-type]
+        if not keys and not taken:
+            return False
         reading = Reading(self._valid_at, None, cells, found, rows, [])
-        self._from_ahead += len(gets) + len(scans)
+        self._from_ahead += len(keys) + len(taken)
         self._tally()
-        self._seen.append((tuple(gets), tuple(scans), reading))
+        self._seen.append((tuple(keys), tuple(taken), reading))
         self._tallied += 1  # it was counted when it came
-        self._fold_if_much(scans, reading)
-        return reading
+        self._fold_if_much(taken, reading)
+        return True
 
     def _ask(self, gets: Sequence[bytes], scans: Sequence[Scan], ahead: Ahead | None = None) -> Reading:
         """One round trip; remembered."""
@@ -184,11 +226,7 @@ class View:
                     return self._ask_more(gets, scans, more)
                 except DataError:
                     pass  # what no one has asked for may be what no store takes
-        if self._handle is None:
-            return self._open(gets, scans)
-        reading = self._driver.read(gets, scans, (), self._handle)
-        self._remember(gets, scans, reading)
-        return reading
+        return self._ask_more(gets, scans, _NO_MORE)
 
     def _room(self) -> int:
         """How many cells may be read ahead, if they are as large as those that came before."""
@@ -203,37 +241,31 @@ class View:
 
     def _ask_more(self, gets: Sequence[bytes], scans: Sequence[Scan], more: Wave) -> Reading:
         """One round trip for what is asked for, which is remembered, and for `more`, which is put aside."""
-        all_gets, all_scans = (*gets, *more.gets), (*scans, *more.scans)
+        guard = None if self._guarded or self._handle is not None else self.guard
+        own_gets = gets if guard is None else (*gets, guard[0])
+        all_gets, all_scans = (*own_gets, *more.gets), (*scans, *more.scans)
         if self._handle is None:
             read = self._read_newest(all_gets, all_scans)
         else:
             read = self._driver.read(all_gets, all_scans, (), self._handle)
-        asked, put = len(gets), len(scans)
-        reading = Reading(
-            read.version, read.view, read.cells[:asked], read.scans[:put], read.rows[:put], read.followed[:put]
-        )
-        further = Reading(
-            read.version, None, read.cells[asked:], read.scans[put:], read.rows[put:], read.followed[put:]
-        )
-        more_scans, further = _spelled_out(tuple(more.scans), further)
-        if self._ahead is None or self._ahead_at != read.version:
-            self._ahead, self._ahead_at = Known(), read.version
-        size = len(more.gets) + sum(len(cells) + 1 for cells in further.scans) + sum(len(r or ()) for r in further.rows)
-        if len(self._ahead) + size > MAX_CELLS:
-            self._ahead.clear()  # it was used, or it will hardly be
-        self._ahead.learn(more.gets, more_scans, further)
-        self._read_ahead += len(more.gets) + len(more_scans)
-        self._count(further)
-        self._remember(gets, scans, reading)
-        return reading
+        asked, put = len(own_gets), len(scans)
+        reading = read
+        if any(more):
+            reading = Reading(
+                read.version, read.view, read.cells[:asked], read.scans[:put], read.rows[:put], read.followed[:put]
+            )
+        if guard is not None:
+            self._check_guard(guard, reading)
+        if any(more):
+            further = Reading(
+                read.version, None, read.cells[asked:], read.scans[put:], read.rows[put:], read.followed[put:]
+            )
+            self._put_aside(more, further)
+        self._remember(own_gets, scans, reading)
+        return reading if guard is None else reading._replace(cells=reading.cells[:-1])
 
-    def _open(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> Reading:
-        guard = None if self._guarded else self.guard
-        if guard is None:
-            reading = self._read_newest(gets, scans)
-            self._remember(gets, scans, reading)
-            return reading
-        reading = self._read_newest((*gets, guard[0]), scans)
+    def _check_guard(self, guard: Guard, reading: Reading) -> None:
+        """Raise GuardChanged if the last cell of `reading`, the guard's, is not as expected."""
         self._guarded = True
         cell = reading.cells[-1]
         version = 0 if cell is None else cell.version
@@ -242,8 +274,17 @@ class View:
             # No one has seen the rest of this reading, so nothing depends on it.
             self._remember(guard[:1], (), Reading(reading.version, None, [cell], [], [], []))
             raise GuardChanged(cell)
-        self._remember((*gets, guard[0]), scans, reading)
-        return reading._replace(cells=reading.cells[:-1])
+
+    def _put_aside(self, more: Wave, further: Reading) -> None:
+        scans, further = _spelled_out(tuple(more.scans), further)
+        if self._ahead is None or self._ahead_at != further.version:
+            self._ahead, self._ahead_at = Known(), further.version
+        size = len(more.gets) + sum(len(cells) + 1 for cells in further.scans) + sum(len(r or ()) for r in further.rows)
+        if len(self._ahead) + size > MAX_CELLS:
+            self._ahead.clear()  # it was used, or it will hardly be
+        self._ahead.learn(more.gets, scans, further)
+        self._read_ahead += len(more.gets) + len(scans)
+        self._count(further)
 
     def _read_newest(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> Reading:
         """Read a state of the store in which every expectation holds."""
@@ -452,6 +493,15 @@ def _spelled_out(scans: tuple[Scan, ...], reading: Reading) -> tuple[tuple[Scan,
     cells = reading.scans + [each.cells for each in belonging]
     rows = reading.rows + [each.rows for each in belonging]
     return (*scans, *[each.scan for each in belonging]), reading._replace(scans=cells, rows=rows, followed=[])
+
+
+def _missing(
+    wave: Wave, cells: Mapping[bytes, Cell | Unknown | None], found: Sequence[list[Cell] | None]
+) -> tuple[list[bytes], list[Scan]]:
+    """What of `wave` must be read: the cells not known, those aside that are vacant anyhow, and the scans."""
+    vacant = set(wave.vacant)
+    needed = [key for key, cell in cells.items() if cell is UNKNOWN and key not in vacant]
+    return needed, [scan for scan, entries in zip(wave.scans, found, strict=True) if entries is None]
 
 
 def _answer(

@@ -1,0 +1,188 @@
+"""What a transaction will read, foreseen from those before it that began alike.
+
+Applications run the same few transactions again and again: the same list is asked for, another image is looked at,
+changed and left. What a transaction reads after its first wave, its *course*, is remembered under the statement that it
+began with: once for the statement's very parameters, and once for whatever they are, where the keys that hold a
+parameter of this transaction hold the same parameter of the next one instead. A transaction that begins so asks for its
+course in the round trip of its first wave, and then most likely needs no other.
+
+A guess costs little when it is wrong: it reads some cells more, and nothing rests on them (`rome.txn.view`). Courses
+are believed as long as the last ones were like those before them, whether they were asked for or not.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from rome.driver.api import Scan
+from rome.errors import DataError
+from rome.table.keycode import encode
+from rome.txn.wave import Wave
+
+MAX_READS: Final = 512  # gets and scans of one course
+MAX_CELLS: Final = 4096  # that it found
+MAX_BYTES: Final = 4 << 20  # that its transaction read
+MAX_KEPT: Final = 65_536  # of all of them
+MIN_TEXT: Final = 12  # characters: what is shorter may stand in a key by chance
+MAX_TEXT: Final = 128
+MOST_BELIEF: Final = 3
+MIN_ROWS: Final = 4  # that a range may have at least, or
+TIMES_AS_MANY: Final = 4  # the rows that it had the last time: whoever finds that there are more reads them himself
+
+Read = bytes | Scan
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The last course under one name: what was read, with the number of cells found (1 for a get).
+
+    `belief` grows with each course like the one before it and shrinks with each other one. Below what the name asks
+    for nothing is read ahead.
+    """
+
+    reads: Mapping[Read, int]
+    belief: int
+
+
+class Foresight:
+    """The courses of the transactions of one process, the least recently used forgotten first. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[object, Memory] = OrderedDict()
+        self._reads = 0
+
+    def begin(self, sql: str, parameters: Mapping[str, object]) -> Course:
+        """The course of a transaction whose first statement this is."""
+        exact: object = (sql, *[(name, _hashable(each)) for name, each in parameters.items()])
+        try:
+            hash(exact)
+        except TypeError:
+            exact = None
+        marks = list(_marks(parameters))
+        foreseen = self._foreseen(exact, 0)
+        if foreseen is None:
+            foreseen = _changed(self._foreseen(sql, 1) or {}, _unmarked(marks))
+        return Course(self, sql, exact, marks, foreseen)
+
+    def _foreseen(self, name: object, belief: int) -> Mapping[Read, int] | None:
+        with self._lock:
+            memory = self._kept.get(name)
+            if memory is None:
+                return None
+            self._kept.move_to_end(name)
+        return memory.reads if memory.belief >= belief else None
+
+    def end(self, course: Course, reads: Mapping[Read, int]) -> None:
+        """Remember what a transaction has read after its first wave."""
+        if course.exact is not None:
+            self._keep(course.exact, reads)
+        self._keep(course.sql, _changed(reads, _marked(course.marks)))
+
+    def _keep(self, name: object, reads: Mapping[Read, int]) -> None:
+        with self._lock:
+            before = self._kept.pop(name, None)
+            belief = 0
+            if before is not None:
+                self._reads -= len(before.reads)
+                alike = 2 * len(before.reads.keys() & reads.keys()) >= len(before.reads)
+                belief = min(before.belief + 1, MOST_BELIEF) if alike else max(before.belief - 1, -MOST_BELIEF)
+            if not reads:
+                return
+            self._kept[name] = Memory(reads, belief)
+            self._reads += len(reads)
+            while self._reads > MAX_KEPT:
+                _, oldest = self._kept.popitem(last=False)
+                self._reads -= len(oldest.reads)
+
+
+class Course:
+    """What one transaction reads after its first wave, and what is foreseen of it; for one thread at a time."""
+
+    __slots__ = ("_cells", "_foreseen", "_foresight", "_reads", "exact", "marks", "sql")
+
+    def __init__(
+        self,
+        foresight: Foresight,
+        sql: str,
+        exact: object,
+        marks: Sequence[tuple[bytes, bytes]],
+        foreseen: Mapping[Read, int],
+    ) -> None:
+        self.sql = sql
+        self.exact = exact
+        self.marks = marks
+        self._foresight = foresight
+        self._foreseen = foreseen
+        self._reads: dict[Read, int] = {}
+        self._cells = 0
+
+    def ahead(self, room: int) -> Wave:
+        """What to read along with the first wave: what was found the last time, and not much more."""
+        gets: list[bytes] = []
+        scans: list[Scan] = []
+        for read, found in self._foreseen.items():
+            if isinstance(read, bytes):
+                gets.append(read)
+            else:
+                limit = max(MIN_ROWS, TIMES_AS_MANY * found)
+                scans.append(read if read.limit is not None and read.limit <= limit else replace(read, limit=limit))
+        return Wave(gets, scans)
+
+    def note(self, gets: Sequence[bytes], scans: Sequence[Scan], found: Sequence[int]) -> None:
+        self._cells += len(gets) + len(scans) + sum(found)
+        if not self._is_much:
+            self._reads.update(dict.fromkeys(gets, 1))
+            for scan, cells in zip(scans, found, strict=True):
+                self._reads[replace(scan, follow=()) if scan.follow else scan] = cells
+
+    @property
+    def _is_much(self) -> bool:
+        return self._cells > MAX_CELLS or len(self._reads) > MAX_READS
+
+    def end(self, bytes_read: int) -> None:
+        self._foresight.end(self, {} if self._is_much or bytes_read > MAX_BYTES else self._reads)
+
+
+def _hashable(value: object) -> object:
+    return tuple(value) if type(value) is list else value
+
+
+def _marks(parameters: Mapping[str, object]) -> Iterator[tuple[bytes, bytes]]:
+    """How each parameter that can be told from others stands in a key, and the mark that takes its place."""
+    for number, value in enumerate(parameters.values()):
+        text = isinstance(value, (str, bytes)) and MIN_TEXT <= len(value) <= MAX_TEXT
+        if text or type(value) is datetime and value.tzinfo is None:
+            try:
+                key = encode((value,))
+            except DataError:
+                continue  # it is no key's
+            # Without its end: that of a range may differ in the last byte.
+            yield key[:-1], b"\xff\x00parameter %d\x00\xff" % number
+
+
+def _marked(marks: Sequence[tuple[bytes, bytes]]) -> Callable[[bytes], bytes]:
+    def changed(key: bytes) -> bytes:
+        for value, mark in marks:
+            key = key.replace(value, mark)
+        return key
+
+    return changed
+
+
+def _unmarked(marks: Sequence[tuple[bytes, bytes]]) -> Callable[[bytes], bytes]:
+    return _marked([(mark, value) for value, mark in marks])
+
+
+def _changed(reads: Mapping[Read, int], change: Callable[[bytes], bytes]) -> dict[Read, int]:
+    return {
+        change(read)
+        if isinstance(read, bytes)
+        else replace(read, start=change(read.start), stop=change(read.stop)): found
+        for read, found in reads.items()
+    }
