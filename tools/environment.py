@@ -17,12 +17,19 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 
 OLDEST_PYTHON = (3, 11)
 FREE_BYTES_WANTED = 700 * 1024 * 1024
 INPUTS = ("pyproject.toml", "setup.py", "constraints.txt")
 STAMP = "rome-environment.json"
 LOG = "rome-environment.log"
+
+# What an extra of pyproject.toml needs more: packages alone in a directory of their own, .venv/sqlalchemy-2.0.52, which
+# a process that wants them puts first on its PYTHONPATH; and source distributions, unpacked in .venv/source.
+BESIDE = {"test": ("SQLAlchemy==2.0.52",)}
+SOURCES = {"test": ("SQLAlchemy==2.1.9",)}
 
 # What a line of pip's output means to the one who waits for it, most telling first.
 CAUSES = (
@@ -57,7 +64,7 @@ def say(message):
 
 def digest(root, replaced):
     """What the environment is made from, as one hexadecimal digest."""
-    found = hashlib.sha256(repr(sorted(replaced)).encode())
+    found = hashlib.sha256(repr((sorted(replaced), BESIDE, SOURCES)).encode())
     for name in INPUTS:
         with open(os.path.join(root, name), "rb") as file:
             found.update(file.read())
@@ -101,18 +108,43 @@ def constraints(root, venv, replaced):
 
 
 def install(root, venv, extras, replaced):
-    """pip install the checkout, editable, with `extras`; its progress is one line, rewritten on a terminal."""
+    """pip install the checkout, editable, with `extras`."""
     names = ",".join(sorted(extras))
-    command = [
-        os.path.join(venv, "bin", "python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check",
-        "--constraint", constraints(root, venv, replaced), "--editable", f"{root}[{names}]",
-    ]
+    with open(os.path.join(venv, LOG), "w"):
+        pass  # a log of this time only
     say(f"installing ROME with its extras {names} (the first time this takes a minute or two)")
+    pip(venv, ["install", "--constraint", constraints(root, venv, replaced), "--editable", f"{root}[{names}]"])
+
+
+def install_beside(venv, pin):
+    """One package alone, in the directory `name-version` of the environment."""
+    target = os.path.join(venv, pin.lower().replace("==", "-"))
+    shutil.rmtree(target, ignore_errors=True)
+    say(f"installing {pin} in a directory of its own")
+    pip(venv, ["install", "--no-deps", "--target", target, pin])
+
+
+def unpack_source(venv, pin):
+    """A source distribution, in the directory `source` of the environment."""
+    directory = os.path.join(venv, "source")
+    say(f"unpacking the source distribution of {pin}")
+    with tempfile.TemporaryDirectory() as downloads:
+        pip(venv, ["download", "--no-deps", "--no-binary", ":all:", "--dest", downloads, pin])
+        for name in os.listdir(downloads):
+            with tarfile.open(os.path.join(downloads, name)) as archive:
+                archive.extractall(directory, filter="data")
+
+
+def pip(venv, arguments):
+    """Run pip; its progress is one line, rewritten on a terminal."""
+    command = [
+        os.path.join(venv, "bin", "python"), "-m", "pip", "--no-input", "--disable-pip-version-check", *arguments
+    ]  # fmt: skip
     log = os.path.join(venv, LOG)
     collected = 0
-    with open(log, "w") as file:
-        pip = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
-        for line in pip.stdout:
+    with open(log, "a") as file:
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+        for line in running.stdout:
             file.write(line)
             collected += line.startswith("Collecting ")
             if sys.stdout.isatty():
@@ -121,7 +153,7 @@ def install(root, venv, extras, replaced):
                 sys.stdout.flush()
     if sys.stdout.isatty():
         sys.stdout.write("\r\x1b[K")
-    if pip.wait():
+    if running.wait():
         raise Failure(f"{cause(log)} (all of pip's output: {os.path.relpath(log)})")
 
 
@@ -161,6 +193,11 @@ def main():
             raise Failure(f"less than 700 MB are free on the disk of {venv}: free some and run it again")
         create(venv)
     install(root, venv, wanted | present, options.replace)
+    for extra in sorted(wanted | present):
+        for pin in BESIDE.get(extra, ()):
+            install_beside(venv, pin)
+        for pin in SOURCES.get(extra, ()):
+            unpack_source(venv, pin)
     with open(os.path.join(venv, STAMP), "w") as file:
         json.dump({"python": sys.version_info[:3], "digest": now, "extras": sorted(wanted | present)}, file)
     say(f"{os.path.relpath(venv)} is ready")

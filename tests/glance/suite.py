@@ -6,38 +6,15 @@ import os
 import re
 import subprocess
 import sys
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.glance.mirror import make_mirror
+from tests.junit import Outcome, read_report
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INSIDE = REPOSITORY / "tests" / "glance" / "inside"
 CLEAR = re.compile(r"^(ROME_GLANCE_|OS_|PYTEST_|GLANCE_)")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one suite. A case is named `module::class::test`, the module as in `glance.tests.<module>`."""
-
-    passed: frozenset[str]
-    failed: Mapping[str, str]  # with the end of its traceback
-    skipped: Mapping[str, str]  # with its reason
-    output: str
-
-    @property
-    def total(self) -> int:
-        return len(self.passed) + len(self.failed) + len(self.skipped)
-
-    def __str__(self) -> str:
-        lines = [f"{len(self.passed)} of {self.total} passed, {len(self.skipped)} skipped"]
-        lines += [f"FAILED {name}\n{reason}" for name, reason in sorted(self.failed.items())]
-        lines += [f"SKIPPED {name}: {reason}" for name, reason in sorted(self.skipped.items())]
-        if not self.total:
-            lines.append(self.output[-4000:])
-        return "\n".join(lines)
 
 
 def run_suite(
@@ -83,24 +60,9 @@ def run_suite(
         timeout=timeout_s,
         check=False,
     )
-    if not report.exists():
-        return Outcome(frozenset(), {}, {}, finished.stdout)
-    return _read(report, finished.stdout)
+    return read_report(report, finished.stdout, _name)
 
 
-def _read(report: Path, output: str) -> Outcome:
-    passed: set[str] = set()
-    failed: dict[str, str] = {}
-    skipped: dict[str, str] = {}
-    for case in ElementTree.parse(report).iter("testcase"):
-        module, _, class_name = case.get("classname", "").rpartition(".")
-        name = f"{module.removeprefix('glance.tests.')}::{class_name}::{case.get('name')}"
-        bad = [element for element in case if element.tag in ("failure", "error")]
-        skip = case.find("skipped")
-        if bad:
-            failed[name] = (bad[0].text or bad[0].get("message") or "").strip()[-1500:]
-        elif skip is not None:
-            skipped[name] = skip.get("message") or ""
-        else:
-            passed.add(name)
-    return Outcome(frozenset(passed - failed.keys()), failed, skipped, output)
+def _name(module: str, class_name: str, test: str) -> str:
+    """`module::class::test`, the module as in `glance.tests.<module>`."""
+    return f"{module.removeprefix('glance.tests.')}::{class_name}::{test}"

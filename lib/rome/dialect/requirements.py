@@ -1,0 +1,106 @@
+"""What ROME can do, in the words of SQLAlchemy's test suites: the class that `--requirements` names.
+
+    pytest -p sqlalchemy.testing.plugin.pytestplugin --requirements rome.dialect.requirements:Requirements \
+        --dburi rome+lmdb:////tmp/store test_suite.py
+
+A flag that no list names has the answer that SQLAlchemy's `SuiteRequirements` gives for every database, or reads off
+the dialect. Every flag that decides a test of the compliance suite and is closed is on docs/sql.md, with its reason; a
+test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.testing import exclusions
+from sqlalchemy.testing.requirements import SuiteRequirements
+
+from rome.dialect.dialect import ISOLATION_LEVELS
+
+_OPEN = """
+    autocommit
+    boolean_col_expressions
+    cast_precision_numerics_many_significant_digits
+    check_constraint_reflection
+    comment_reflection
+    comment_reflection_full_unicode
+    ctes
+    date_historic
+    datetime_historic
+    datetime_interval
+    datetime_literals
+    dbapi_lastrowid
+    delete_from
+    emulated_lastrowid
+    except_
+    expression_server_defaults
+    fetch_first
+    fetch_no_order_by
+    fk_constraint_option_reflection_ondelete_restrict
+    fk_constraint_option_reflection_onupdate_restrict
+    float_or_double_precision_behaves_generically
+    foreign_key_constraint_name_reflection
+    foreign_key_constraint_option_reflection_ondelete
+    foreign_key_constraint_option_reflection_onupdate
+    index_ddl_if_exists
+    indexes_check_column_order
+    inline_check_constraint_reflection
+    intersect
+    isolation_level
+    json_type
+    mod_operator_as_percent_sign
+    nullsordering
+    order_by_label_with_expression
+    percent_schema_names
+    precision_numerics_enotation_small
+    precision_numerics_many_significant_digits
+    precision_numerics_retains_significant_digits
+    reflects_pk_names
+    repeated_remote_col_foreign_keys
+    savepoints
+    server_defaults
+    skip_autocommit_rollback
+    supports_bitwise_and
+    supports_bitwise_not
+    supports_bitwise_or
+    supports_bitwise_shift
+    table_ddl_if_exists
+    tuple_in
+    tuple_in_w_empty
+    unicode_ddl
+    uuid_data_type
+"""
+OPEN = frozenset(_OPEN.split())
+"""Capabilities that SQLAlchemy takes for rare; ROME has them."""
+
+CLOSED: Mapping[str, str] = {
+    "date_coerces_from_datetime": "a datetime is no date: it is refused, not cut",
+    "implicitly_named_constraints": "a constraint without a name keeps none",
+    "indexes_with_ascdesc": "an index has one direction, and is read in both",
+    "reflect_indexes_with_ascdesc": "an index has one direction, and is read in both",
+    "repeated_column_foreign_keys": "a foreign key names a column once",
+    # in work
+    "json_array_indexes": "JSON is stored whole",
+    "temp_table_reflection": "there are no temporary tables",
+    "temporary_tables": "there are no temporary tables",
+}
+"""Capabilities that SQLAlchemy takes for granted, and why ROME does without."""
+
+
+class Requirements(SuiteRequirements):
+    """ROME's answers; the properties are made from the two lists above."""
+
+    def get_isolation_levels(self, config: Any) -> dict[str, Any]:
+        """The level of a new connection, and all there are."""
+        return {"default": "SERIALIZABLE", "supported": list(ISOLATION_LEVELS)}
+
+
+def _declare(flag: str, answer: Any) -> None:
+    setattr(Requirements, flag, property(lambda self: answer))
+
+
+for _flag in OPEN:
+    _declare(_flag, exclusions.open())
+for _flag, _reason in CLOSED.items():
+    _declare(_flag, exclusions.closed(_reason))
