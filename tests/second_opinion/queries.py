@@ -188,8 +188,60 @@ class QueryMaker(ExpressionMaker):
             return self._grouped(inner, f"FROM {text}{where}", wanted, depth)
         distinct = "DISTINCT " if self.random.random() < 0.15 else ""
         items = [self.expression(type_, inner, depth - 2) for type_ in wanted]
+        if self.random.random() < 0.2:
+            items = [self._window(type_, inner, depth) if self.random.random() < 0.6 else item
+                     for type_, item in zip(wanted, items, strict=True)]  # fmt: skip
         keys = () if distinct else tuple(filter(_is_no_constant, [self.expression(INTEGER, inner, 1)]))
         return Body(f"SELECT {distinct}{_named(items)} FROM {text}{where}", wanted, keys)
+
+    # ---- windows ----------------------------------------------------------------------------------------------------
+
+    def _window(self, type_: str, sight: Sight, depth: int) -> str:
+        """A function of `type_` over a window that determines its value."""
+        own = Sight(sight.own)
+        partition = [self.leaf_column(own) for _ in range(self.random.choice([0, 1, 1, 2]))]
+        over = f"PARTITION BY {', '.join(partition)} " if partition else ""
+        everything = [f"{source.alias}.{name}" for source in own.own for name, _ in source.columns]
+        self.random.shuffle(everything)
+        complete = ", ".join(f"{column}{self.random.choice(['', ' DESC'])}" for column in everything)
+        value = self.leaf(type_, own) if type_ == BOOLEAN else self.expression(type_, own, depth - 2)
+        functions = [f"first_value({value})", f"last_value({value})"]
+        functions += [f"nth_value({value}, {self.random.randint(1, 3)})"]
+        functions += [f"{name}({value}{self._distance(type_)})" for name in ("lag", "lead")]
+        if type_ == INTEGER:
+            functions += ["row_number()", "rank()", "dense_rank()", f"ntile({self.random.randint(1, 5)})"]
+            functions += ["count(*)", f"count({value})", f"sum({value})"]
+        if type_ == FLOAT:
+            functions += ["percent_rank()", "cume_dist()", f"avg({value})"]
+        if type_ != BOOLEAN:
+            functions += [f"min({value})", f"max({value})"]
+        function = self.random.choice(functions)
+        kept = ""
+        if function.startswith(("count", "sum", "avg")) and self.random.random() < 0.25:
+            kept = f" FILTER (WHERE {self.condition(own, 0)})"
+        return f"{function}{kept} OVER ({over}ORDER BY {complete}{self._frame()})"
+
+    def leaf_column(self, sight: Sight) -> str:
+        source = self.random.choice(sight.own)
+        return f"{source.alias}.{self.random.choice(source.columns)[0]}"
+
+    def _distance(self, type_: str) -> str:
+        return self.random.choice(["", f", {self.random.randint(0, 3)}", f", 1, {self.constant(type_)}"])
+
+    def _frame(self) -> str:
+        if self.random.random() < 0.4:
+            return ""
+        unit = self.random.choice(["ROWS", "ROWS", "GROUPS", "RANGE"])
+        starts = ["UNBOUNDED PRECEDING", "CURRENT ROW"]
+        ends = ["CURRENT ROW", "UNBOUNDED FOLLOWING"]
+        if unit != "RANGE":
+            starts += [f"{self.random.randint(0, 3)} PRECEDING"] * 2
+            ends += [f"{self.random.randint(0, 3)} FOLLOWING"] * 2
+            if self.random.random() < 0.2:
+                low, high = sorted(self.random.choices(range(5), k=2))
+                starts, ends = [f"{high} PRECEDING"], [f"{low} PRECEDING"]
+        exclude = self.random.choice(["", "", "", " EXCLUDE CURRENT ROW", " EXCLUDE GROUP", " EXCLUDE TIES"])
+        return f" {unit} BETWEEN {self.random.choice(starts)} AND {self.random.choice(ends)}{exclude}"
 
     def _full_join(self, depth: int) -> Body:
         """A FULL JOIN; for SQLite, which has it only of late, as the union of a left join and what that leaves out."""

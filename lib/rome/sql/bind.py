@@ -41,6 +41,7 @@ from rome.sql.functions import lookup
 from rome.sql.operands import beside, compare, constant, context_of, is_untyped
 from rome.sql.plan import Plan, Project
 from rome.sql.scope import Scope, StatementScope
+from rome.sql.window_functions import WINDOW_FUNCTIONS
 from rome.values import BOOLEAN, INTERVAL, JSON, NULL, NUMERIC_KINDS, TEXT, Kind, SqlType
 
 _UNIT_SECONDS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
@@ -311,11 +312,11 @@ class Binder:
         results = [then for _, then in node.whens]
         if node.default is not None:
             results.append(node.default)
-        bound, type_ = self._alike(results, expected)
+        bound, type_ = self.alike(results, expected)
         default = bound.pop() if node.default is not None else Const(None, type_)
         return Case(tuple(zip(conditions, bound, strict=True)), default, type_)
 
-    def _alike(self, nodes: Sequence[syntax.Expression], expected: SqlType | None) -> tuple[list[Expr], SqlType]:
+    def alike(self, nodes: Sequence[syntax.Expression], expected: SqlType | None) -> tuple[list[Expr], SqlType]:
         """Expressions that must be of one type (CASE, COALESCE …), and that type."""
         bound: list[Expr | None] = [None if is_untyped(node) else self.bind(node, expected) for node in nodes]
         known = [item.type for item in bound if item is not None]
@@ -330,12 +331,15 @@ class Binder:
     def _function(self, node: syntax.Function, expected: SqlType | None) -> Expr:
         if node.name in AGGREGATES and not (node.name in ("min", "max") and len(node.arguments) > 1):
             return self._aggregate(node)
+        if node.name in WINDOW_FUNCTIONS:
+            message = f"{node.name}() is a window function: OVER (…) must stand behind it"
+            raise ProgrammingError(self.place(node).describe(message), sqlstate="42809")
         if node.star or node.distinct or node.filter is not None:
             self.refuse(node, f"{node.name} is not an aggregate: *, DISTINCT and FILTER mean nothing to it")
         function = lookup(node.name)
         function.check_count(len(node.arguments))
         if function.common or node.name in _ALIKE:
-            arguments, _ = self._alike(node.arguments, expected)
+            arguments, _ = self.alike(node.arguments, expected)
         else:
             arguments = [self.bind(node, function.untyped(place)) for place, node in enumerate(node.arguments)]
         return Call(node.name, tuple(arguments), function.result([argument.type for argument in arguments]))
@@ -352,12 +356,21 @@ class Binder:
             condition = self.condition(node.filter) if node.filter is not None else None
         finally:
             self.stage = Stage.GROUP
-        if node.star and node.name != "count":
-            self.refuse(node, f"{node.name}(*) is not supported")
-        if not node.star and not arguments:
-            self.refuse(node, f"{node.name}() needs an argument")
+        self.check_star(node)
         result = aggregate.result([argument.type for argument in arguments])
         return Aggregate(node.name, arguments, node.distinct, result, condition)
+
+    def check_star(self, node: syntax.Function) -> None:
+        """Refuse an aggregate over nothing, and * in any but count(*)."""
+        if node.star and node.name != "count":
+            self.refuse(node, f"{node.name}(*) is not supported")
+        if not node.star and not node.arguments:
+            self.refuse(node, f"{node.name}() needs an argument")
+
+    def window(self, node: syntax.Window) -> Expr:
+        """A function over a window; only the binder of a SELECT takes it."""
+        message = "a window function cannot stand here: it belongs in SELECT or ORDER BY"
+        raise ProgrammingError(self.place(node).describe(message), sqlstate="42P20")
 
     def _misplaced(self, node: syntax.Node, expected: SqlType | None) -> Expr:
         self.refuse(node, {syntax.Star: "* cannot stand here", syntax.Row: "a row cannot stand here"}.get(
@@ -381,6 +394,7 @@ _METHODS: dict[type, Callable[[Binder, Any, SqlType | None], Expr]] = {
     syntax.Case: Binder._case,
     syntax.Cast: Binder._cast,
     syntax.Function: Binder._function,
+    syntax.Window: lambda binder, node, expected: binder.window(node),
     syntax.Star: Binder._misplaced,
     syntax.Row: Binder._misplaced,
     syntax.DefaultValue: Binder._misplaced,

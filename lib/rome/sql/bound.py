@@ -208,6 +208,36 @@ class Aggregate(Expr):
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """Which rows of its partition a row's frame has, as in `syntax.Frame`; the offsets stand in the WindowCall."""
+
+    kind: str = "RANGE"
+    start: str = "UNBOUNDED PRECEDING"
+    end: str = "CURRENT ROW"
+    exclude: str = "NO OTHERS"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowCall(Expr):
+    """A function over a window; `name` is a key of WINDOW_FUNCTIONS or of AGGREGATES; no argument means count(*).
+
+    `directions` says of each `order` expression whether it is descending and has its NULLs first. Only the planner
+    sees it, as an Aggregate: a Window operator computes it.
+    """
+
+    name: str
+    arguments: tuple[Expr, ...]
+    partition: tuple[Expr, ...]
+    order: tuple[Expr, ...]
+    directions: tuple[tuple[bool, bool], ...]
+    frame: Frame
+    start: Expr | None
+    end: Expr | None
+    type: SqlType
+    filter: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Array:
     """The value of an array slot: the distinct non-NULL values, in order, and whether a NULL was among them."""
 

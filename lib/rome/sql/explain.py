@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rome.driver.api import Patience
 from rome.sql import plan
+from rome.sql.aggregates import AGGREGATES
 from rome.sql.bound import (
     Aggregate,
     And,
@@ -17,6 +18,7 @@ from rome.sql.bound import (
     Compare,
     Const,
     Expr,
+    Frame,
     InArray,
     InList,
     IsNull,
@@ -26,6 +28,7 @@ from rome.sql.bound import (
     Or,
     OuterRef,
     Slot,
+    WindowCall,
 )
 from rome.sql.execute.joins import Lookup, LookupJoin
 from rome.sql.execute.operator import Operator, Profile
@@ -103,6 +106,8 @@ def _describe(node: plan.Plan) -> str:
             return f"Apply {node.kind}{operand} as #{node.column.column}"
         case plan.Group():
             return f"Group by ({_listed(node.keys)}) compute ({_listed(node.aggregates)})"
+        case plan.Window():
+            return "Window " + _listed(node.calls)
         case plan.StreamScan():
             return "Stream of " + _scan(node.ordered)[5:]
         case plan.FirstRows():
@@ -193,4 +198,25 @@ def show(node: Expr) -> str:
         case Aggregate():
             inner = _listed(node.arguments) or "*"
             return f"{node.name}({'DISTINCT ' * node.distinct}{inner})"
+        case WindowCall():
+            return _window(node)
     return type(node).__name__
+
+
+def _window(node: WindowCall) -> str:
+    """A call over a window; the frame only where it is not the usual one."""
+    kept = f" FILTER (WHERE {show(node.filter)})" if node.filter is not None else ""
+    parts = []
+    if node.partition:
+        parts.append(f"PARTITION BY {_listed(node.partition)}")
+    if node.order:
+        keys = [show(key) + " DESC" * down for key, (down, _) in zip(node.order, node.directions, strict=True)]
+        parts.append(f"ORDER BY {', '.join(keys)}")
+    frame = node.frame
+    if frame != Frame():
+        bounds = ((frame.start, node.start), (frame.end, node.end))
+        start, end = [f"{show(offset)} {bound}" if offset is not None else bound for bound, offset in bounds]
+        exclude = f" EXCLUDE {frame.exclude}" if frame.exclude != Frame().exclude else ""
+        parts.append(f"{frame.kind} BETWEEN {start} AND {end}{exclude}")
+    arguments = _listed(node.arguments) or "*" * (node.name in AGGREGATES)
+    return f"{node.name}({arguments}){kept} OVER ({' '.join(parts)})"

@@ -8,10 +8,10 @@ from typing import NoReturn
 from rome.driver.api import Patience
 from rome.errors import NotSupportedError, UndefinedTable
 from rome.sql import syntax
-from rome.sql.bind import Binder
 from rome.sql.bound import ColumnRef
 from rome.sql.plan import Limit, Lock, LockTarget, Plan, Project, Scan, inputs
 from rome.sql.scope import Relation, Scope, StatementScope, did_you_mean
+from rome.sql.windows import SelectBinder
 
 Locked = tuple[Scan, str]  # the scan of a base table, and its name in the query
 
@@ -22,13 +22,14 @@ def refuse_lock(statement: StatementScope, lock: syntax.Lock, what: str) -> NoRe
     raise NotSupportedError(statement.place(lock.at).describe(message))
 
 
-def check_lock(statement: StatementScope, lock: syntax.Lock, select: syntax.Select, binder: Binder) -> None:
+def check_lock(statement: StatementScope, lock: syntax.Lock, select: syntax.Select, binder: SelectBinder) -> None:
     """Refuse `lock` where a row of the answer is not made of one row of each table. Every clause is bound by now."""
     reasons = {
         "DISTINCT": select.distinct,
         "GROUP BY": bool(select.group_by),
         "HAVING": select.having is not None,
         "aggregates": binder.has_aggregates,
+        "window functions": binder.has_windows,
         "columns of the query around its own": bool(binder.scope.free),
     }
     for what, there in reasons.items():

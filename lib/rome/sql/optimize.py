@@ -45,6 +45,7 @@ from rome.sql.plan import (
     Scan,
     SetOperation,
     Sort,
+    Window,
     inputs,
     over_inputs,
 )
@@ -111,6 +112,14 @@ def _push_group(plan: Group, parts: list[Expr]) -> Plan:
     return _filtered(replace(plan, child=_push(plan.child, [_substituted(part, keys) for part in down])), stay)
 
 
+def _push_window(plan: Window, parts: list[Expr]) -> Plan:
+    """Only conditions on what every window is partitioned by: they take away whole partitions."""
+    own = [{part.column for part in call.partition if isinstance(part, ColumnRef)} for call in plan.calls]
+    shared = set.intersection(*own)
+    down, stay = _divide(parts, lambda part: bool(columns_of(part)) and columns_of(part) <= shared)
+    return _filtered(replace(plan, child=_push(plan.child, down)), stay)
+
+
 def _push_set_operation(plan: SetOperation, parts: list[Expr]) -> Plan:
     sides = []
     for side in (plan.left, plan.right):
@@ -159,6 +168,7 @@ _PUSHERS: dict[type, Callable[..., Plan]] = {
     Group: _push_group,
     SetOperation: _push_set_operation,
     Join: _push_join,
+    Window: _push_window,
 }
 
 

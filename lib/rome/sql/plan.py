@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 
 from rome.driver.api import Patience
-from rome.sql.bound import Aggregate, ColumnRef, Expr
+from rome.sql.bound import Aggregate, ColumnRef, Expr, WindowCall
 from rome.table.schema import Index, Table
 
 # ---- reading -------------------------------------------------------------------------------------------------------
@@ -173,6 +173,19 @@ class Group(Plan):
     keys: tuple[Expr, ...]
     aggregates: tuple[Aggregate, ...]
     output: tuple[ColumnRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Window(Plan):
+    """Each row of the child, with the values of `calls` beside it, in the order of the first call's window."""
+
+    child: Plan
+    calls: tuple[WindowCall, ...]
+    columns: tuple[ColumnRef, ...]
+
+    @property
+    def output(self) -> tuple[ColumnRef, ...]:  # type: ignore[override]
+        return (*self.child.output, *self.columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from rome.sql.locking import Locked, check_lock, lock_rows, locked_scans, refuse
 from rome.sql.operands import beside
 from rome.sql.plan import Distinct, Filter, Limit, Plan, Project, Rows, SetOperation, Sort, SortKey
 from rome.sql.scope import Relation, Scope, StatementScope
+from rome.sql.windows import SelectBinder, Windows, has_window
 from rome.values import BIGINT
 
 
@@ -132,7 +133,7 @@ class _SelectPlanner:
         self.query = query
         self.select = select
         self.scope = scope
-        self.binder = Binder(statement, scope, plan_query)
+        self.binder = SelectBinder(statement, scope, plan_query, select.windows)
         self.locked: list[Locked] = []
         self.bound_items: dict[int, Expr] = {}  # SELECT items that GROUP BY names by place or alias, by id()
 
@@ -146,8 +147,11 @@ class _SelectPlanner:
         where = binder.condition(select.where) if select.where is not None else None
         keys = [self._group_key(node) for node in select.group_by]
         binder.stage = Stage.GROUP
+        binder.windows_allowed = True
         items = self._items()
+        binder.windows_allowed = False
         having = binder.condition(select.having) if select.having is not None else None
+        binder.windows_allowed = True
         order = [(item, self._order_expression(item.expression, items)) for item in self.query.order_by]
 
         plan = applied(plan, binder.applies[Stage.ROW])
@@ -166,6 +170,13 @@ class _SelectPlanner:
         plan = applied(plan, group_applies)
         if having is not None:
             plan = Filter(plan, having)
+        if binder.has_windows:
+            windows = Windows(self.statement)
+            items = [(windows.rewrite(expression), name) for expression, name in items]
+            order = [(item, windows.rewrite(expression)) for item, expression in order]
+            plan = windows.plan(plan)
+            if any(has_window(pending.operand) for pending in group_applies):
+                binder.refuse(select, "a window function IN a correlated subquery is not supported")
         return self._finish(plan, items, [_sort_key(item, expression) for item, expression in order])
 
     def _finish(self, plan: Plan, items: list[tuple[Expr, str]], keys: list[SortKey]) -> Plan:

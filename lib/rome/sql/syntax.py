@@ -151,6 +151,45 @@ class Function(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class FrameBound(Node):
+    """`kind` is UNBOUNDED PRECEDING, PRECEDING, CURRENT ROW, FOLLOWING or UNBOUNDED FOLLOWING.
+
+    `offset` stands before PRECEDING and FOLLOWING alone.
+    """
+
+    kind: str
+    offset: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame(Node):
+    """`kind` is ROWS, RANGE or GROUPS; `exclude` is NO OTHERS, CURRENT ROW, GROUP or TIES."""
+
+    kind: str
+    start: FrameBound
+    end: FrameBound
+    exclude: str = "NO OTHERS"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowDefinition(Node):
+    """(base PARTITION BY … ORDER BY … frame); `base` names another one."""
+
+    base: str | None = None
+    partition_by: tuple[Expression, ...] = ()
+    order_by: tuple[OrderItem, ...] = ()
+    frame: Frame | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window(Node):
+    """function OVER name, or OVER (definition)."""
+
+    function: Function
+    over: str | WindowDefinition
+
+
+@dataclass(frozen=True, slots=True)
 class Interval(Node):
     """INTERVAL '3' DAY: `unit` is year, month, week, day, hour, minute, second, in lower case."""
 
@@ -165,7 +204,7 @@ class DefaultValue(Node):
 
 Expression = (
     Literal | Parameter | Name | Star | Unary | Binary | Row | InList | InArray | InQuery | Exists | ScalarQuery
-    | Like | Between | Case | Cast | Function | Interval | DefaultValue
+    | Like | Between | Case | Cast | Function | Window | Interval | DefaultValue
 )  # fmt: skip
 
 
@@ -223,6 +262,7 @@ class Select(Node):
     where: Expression | None = None
     group_by: tuple[Expression, ...] = ()
     having: Expression | None = None
+    windows: tuple[tuple[str, WindowDefinition], ...] = ()
     distinct: bool = False
 
 

@@ -10,14 +10,16 @@ from rome.sql import literals
 from rome.sql.aggregates import AGGREGATES
 from rome.sql.functions import FUNCTIONS, UNLIMITED, Function
 from rome.sql.functions import __doc__ as functions_doc
+from rome.sql.window_functions import WINDOW_FUNCTIONS
 
 PAGE = Path(__file__).parents[3] / "docs" / "functions.md"
 
 HEAD = """\
 # Functions
 
-Every function that ROME's SQL knows. This page is written from the tables in `rome.sql.functions` and
-`rome.sql.aggregates` (`GOLDEN=write pytest tests/sql/expr/test_functions_page.py`), and a test compares it with them.
+Every function that ROME's SQL knows. This page is written from the tables in `rome.sql.functions`,
+`rome.sql.aggregates` and `rome.sql.window_functions` (`GOLDEN=write pytest tests/sql/expr/test_functions_page.py`), and
+a test compares it with them.
 """
 
 NOTES = """\
@@ -98,6 +100,12 @@ def page() -> str:
         lines.append(f"| `{name}` | {aggregate.what} | {aggregate.doc} |")
     lines += ["", "NULLs are left out, `DISTINCT` and `FILTER (WHERE …)` are taken by all. Of no values an aggregate"]
     lines += ["is NULL, but `count` is 0 and `total` 0.0. A sum of floats does not depend on the order of the rows."]
+    lines += ["", "## Window functions", "", "| function | arguments | what it gives |", "|---|---|---|"]
+    for name, window in WINDOW_FUNCTIONS.items():
+        counted = f"{window.minimum}–{window.maximum}" if window.minimum < window.maximum else str(window.minimum)
+        lines.append(f"| `{name}` | {counted} | {window.doc} |")
+    lines += ["", "They take `OVER (…)` and neither `DISTINCT` nor `FILTER`. Every aggregate takes `OVER`, too, and"]
+    lines += ["then `FILTER` but not `DISTINCT`. See [windows](sql.md#windows)."]
     lines += ["", NOTES]
     return "\n".join(lines)
 

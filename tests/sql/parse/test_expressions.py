@@ -275,7 +275,6 @@ def test_what_is_not_sql_is_a_syntax_error(sql: str) -> None:
 @pytest.mark.parametrize(
     ("sql", "named"),
     [
-        ("sum(a) OVER (PARTITION BY b)", "a window function"),
         ("a #> 'b'", "#>"),
         ("a GLOB b", "GLOB"),
         ("a REGEXP b", "REGEXP"),

@@ -199,7 +199,6 @@ def test_what_is_not_a_query_is_a_syntax_error(sql: str) -> None:
         ("SELECT a FROM t GROUP BY ROLLUP (a)", "ROLLUP"),
         ("SELECT a FROM t GROUP BY CUBE (a)", "CUBE"),
         ("SELECT a FROM t GROUP BY GROUPING SETS ((a), (b))", "GROUPING SETS"),
-        ("SELECT a FROM t WINDOW w AS (PARTITION BY a)", "WINDOW"),
         ("SELECT a FROM t FOR UPDATE WAIT 5", "WAIT with a time"),
         ("SELECT a FROM t FOR UPDATE OF s.t", "a table name with a schema"),
         ("SELECT a FROM t FETCH FIRST 5 ROWS WITH TIES", "WITH TIES"),

@@ -23,6 +23,7 @@ from rome.sql.execute.streams import (
     Stream,
     UnionStream,
 )
+from rome.sql.execute.window import WindowRows
 from rome.sql.order import below
 from rome.table.keys import Keys
 
@@ -53,6 +54,8 @@ def _build(node: plan.Plan, keys: Keys) -> Operator:
             return ApplyQuery(node, build(node.child, keys), build(node.query, keys))
         case plan.Group():
             return GroupRows(node, build(node.child, keys))
+        case plan.Window():
+            return WindowRows(node, build(node.child, keys))
         case plan.Sort():
             return SortRows(node, build(node.child, keys))
         case plan.FirstRows():

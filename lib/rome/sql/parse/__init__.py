@@ -13,14 +13,14 @@ from sqlglot.errors import ParseError, TokenError
 
 from rome.errors import Place, SyntaxError_
 from rome.sql import syntax
-from rome.sql.parse import changes, definitions, expressions, queries
+from rome.sql.parse import changes, definitions, expressions, queries, windows
 from rome.sql.parse.allow import STATEMENTS
 from rome.sql.parse.nesting import room_for
 from rome.sql.parse.source import Source
 from rome.sql.parse.statements import DIALECT
 
 # Imported so that their readers stand on the allow-list.
-READERS = (expressions, queries, changes, definitions)
+READERS = (expressions, windows, queries, changes, definitions)
 
 STATEMENT_WORDS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES", "CREATE", "DROP", "ALTER", "COMMENT", "(")
 # Statements of SQL that ROME has not, to tell them from misspellings.

@@ -70,7 +70,6 @@ ACTIONS: Place[syntax.AlterAction] = Place("a change of a table")
 
 # What people call the nodes that are refused.
 NAMES: dict[type, str] = {
-    exp.Window: "a window function (OVER)",
     exp.WithinGroup: "WITHIN GROUP",
     exp.Glob: "GLOB",
     exp.RegexpLike: "REGEXP",
@@ -105,7 +104,6 @@ CLAUSES: dict[tuple[type, str], str] = {
     (exp.In, "field"): "IN without parentheses",
     (exp.Insert, "with_"): "WITH before INSERT (put it before the SELECT)",
     (exp.Join, "method"): "NATURAL JOIN",
-    (exp.Select, "windows"): "WINDOW",
     (exp.Table, "joins"): "more than one table",
     (exp.With, "recursive"): "WITH RECURSIVE",
 }

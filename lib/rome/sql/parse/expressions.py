@@ -50,6 +50,21 @@ def expressions(source: Source, nodes: list[exp.Expr]) -> tuple[syntax.Expressio
     return tuple(EXPRESSIONS.read(source, node) for node in nodes)
 
 
+def order_items(source: Source, node: exp.Expr | None) -> tuple[syntax.OrderItem, ...]:
+    """The items of an ORDER BY."""
+    if node is None:
+        return ()
+    only(source, node, "expressions")
+    if not node.expressions:
+        raise source.wrong(node, "ORDER BY names no expression")
+    items = []
+    for item in node.expressions:
+        only(source, item, "this", "desc")
+        made = expression(source, item.this)
+        items.append(syntax.OrderItem(made, bool(item.args.get("desc")), item.meta["nulls_first"], at=made.at))
+    return tuple(items)
+
+
 def identifier(source: Source, node: exp.Expr | None) -> str:
     """The name that an Identifier is: as written, quotes removed."""
     if not isinstance(node, exp.Identifier):

@@ -9,8 +9,9 @@ from sqlglot import exp
 from rome.driver.api import Patience
 from rome.sql import syntax
 from rome.sql.parse.allow import FROM_ITEMS, QUERIES, STATEMENTS, only
-from rome.sql.parse.expressions import expression, expressions, identifier, star
+from rome.sql.parse.expressions import expression, expressions, identifier, order_items, star
 from rome.sql.parse.source import Source
+from rome.sql.parse.windows import named_windows
 
 MODIFIERS = ("with_", "order", "limit", "offset", "locks")
 SET_OPERATIONS: dict[type[exp.Expr], str] = {exp.Union: "UNION", exp.Intersect: "INTERSECT", exp.Except: "EXCEPT"}
@@ -25,7 +26,7 @@ def query(source: Source, node: exp.Expr) -> syntax.Query:
 
 
 @QUERIES.takes(
-    exp.Select, "expressions", "distinct", "from_", "joins", "where", "group", "having", "kind", *MODIFIERS
+    exp.Select, "expressions", "distinct", "from_", "joins", "where", "group", "having", "windows", "kind", *MODIFIERS
 )
 def _select(source: Source, node: exp.Select) -> syntax.Query:
     if node.args.get("kind"):
@@ -43,6 +44,7 @@ def _select(source: Source, node: exp.Select) -> syntax.Query:
         where=_condition(source, node.args.get("where")),
         group_by=_group(source, node.args.get("group")),
         having=_condition(source, node.args.get("having")),
+        windows=named_windows(source, node.args.get("windows") or []),
         distinct=distinct is not None,
         at=at,
     )
@@ -54,6 +56,8 @@ def _check_sequence(source: Source, node: exp.Expr, *clauses: str) -> None:
     before = -1
     for name in clauses:
         clause = node.args.get(name)
+        if isinstance(clause, list):
+            clause = clause[0] if clause else None
         if clause is not None:
             start = source.start_within(clause)
             if start is None:
@@ -186,35 +190,21 @@ def _modified(
     source: Source, node: exp.Expr, body: Any, tables: tuple[syntax.CommonTable, ...]
 ) -> syntax.Query:
     """`body` with the clauses that follow it in `node`."""
-    _check_sequence(source, node, "where", "group", "having", "order", "limit")
-    _check_sequence(source, node, "where", "group", "having", "order", "offset")
+    _check_sequence(source, node, "where", "group", "having", "windows", "order", "limit")
+    _check_sequence(source, node, "where", "group", "having", "windows", "order", "offset")
     order, limit, offset = node.args.get("order"), node.args.get("limit"), node.args.get("offset")
     if offset is not None:
         only(source, offset, "expression")
         offset = expression(source, offset.expression)
     return syntax.Query(
         body=body,
-        order_by=_order(source, order),
+        order_by=order_items(source, order),
         limit=_limit(source, limit),
         offset=offset,
         common_tables=tables,
         lock=_lock(source, node),
         at=body.at,
     )
-
-
-def _order(source: Source, node: exp.Expr | None) -> tuple[syntax.OrderItem, ...]:
-    if node is None:
-        return ()
-    only(source, node, "expressions")
-    if not node.expressions:
-        raise source.wrong(node, "ORDER BY names no expression")
-    items = []
-    for item in node.expressions:
-        only(source, item, "this", "desc")
-        made = expression(source, item.this)
-        items.append(syntax.OrderItem(made, bool(item.args.get("desc")), item.meta["nulls_first"], at=made.at))
-    return tuple(items)
 
 
 def _limit(source: Source, node: exp.Expr | None) -> syntax.Expression | None:

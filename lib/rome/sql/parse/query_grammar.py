@@ -8,7 +8,10 @@ from typing import Any, ClassVar
 import sqlglot
 from sqlglot import TokenType, exp
 
-from rome.sql.parse.grammar import ExpressionParser
+from rome.sql.parse.grammar import PLAIN_NAMES, ExpressionParser
+
+_FRAMES = ("ROWS", "RANGE", "GROUPS")
+_EXCLUSIONS = (("NO", "OTHERS"), ("CURRENT", "ROW"), ("GROUP",), ("TIES",))
 
 
 class QueryParser(ExpressionParser):
@@ -71,3 +74,91 @@ class QueryParser(ExpressionParser):
             raise self._refuse("WITH TIES", self._prev)
         self._expect("ONLY")
         return self.expression(exp.Limit(expression=count), fetch)
+
+    # ---- windows ---------------------------------------------------------------------------------------------------
+
+    def _parse_window(self, this: exp.Expr | None, alias: bool = False) -> exp.Expr | None:
+        """What may stand behind a call: FILTER (WHERE …), OVER name, OVER (definition)."""
+        if self._match_text_seq("WITHIN", "GROUP"):
+            raise self._refuse("WITHIN GROUP", self._prev)
+        if self._match_pair(TokenType.FILTER, TokenType.L_PAREN):
+            if not self._match(TokenType.WHERE):
+                self.raise_error("WHERE is missing after FILTER (")
+            condition = self.expression(exp.Where(this=self._part(self._parse_disjunction())))
+            this = self.expression(exp.Filter(this=this, expression=condition))
+            self._match_r_paren()
+        for word in ("IGNORE", "RESPECT"):
+            if self._match_text_seq(word, "NULLS"):
+                raise self._refuse(f"{word} NULLS", self._prev)
+        if not self._match(TokenType.OVER):
+            return this
+        if self._curr.token_type != TokenType.L_PAREN:
+            return self.expression(exp.Window(this=this, alias=self._read_name(), over="OVER"))
+        return self._read_definition(this)
+
+    def _parse_named_window(self) -> exp.Expr | None:
+        name = self._read_name()
+        if not self._match(TokenType.ALIAS):
+            self.raise_error("a window is written WINDOW name AS (…)")
+        return self._read_definition(name)
+
+    def _read_definition(self, this: exp.Expr | None) -> exp.Window:
+        """(base PARTITION BY … ORDER BY … frame); with no base, `alias` is not set."""
+        if not self._match(TokenType.L_PAREN):
+            self.raise_error("a ( is missing before the window")
+        base = None
+        if self._curr.token_type in PLAIN_NAMES and (
+            self._curr.token_type == TokenType.IDENTIFIER or self._curr.text.upper() not in _FRAMES
+        ):
+            base = self._read_name()
+        partition = []
+        if self._match(TokenType.PARTITION_BY):
+            partition = self._parse_csv(lambda: self._part(self._parse_disjunction()))
+        order = self._parse_order()
+        frame = self._read_frame()
+        self._match_r_paren()
+        return self.expression(exp.Window(this=this, alias=base, partition_by=partition, order=order, spec=frame))
+
+    def _read_frame(self) -> exp.WindowSpec | None:
+        first = self._curr
+        if first.token_type == TokenType.IDENTIFIER or not self._match_texts(_FRAMES):
+            return None
+        words = [first.start]
+        spec = exp.WindowSpec(kind=first.text.upper())
+        between = self._match(TokenType.BETWEEN)
+        sides = ("start", "end") if between else ("start",)
+        for side in sides:
+            if side == "end" and not self._match(TokenType.AND):
+                self.raise_error("AND is missing: a frame is BETWEEN one bound AND another")
+            value, direction = self._read_bound(words)
+            spec.set(side, value)
+            spec.set(f"{side}_side", direction)
+        if self._match_text_seq("EXCLUDE"):
+            words.append(self._prev.start)
+            for exclusion in _EXCLUSIONS:
+                if self._frame_words(words, *exclusion):
+                    spec.set("exclude", " ".join(exclusion))
+                    break
+            else:
+                self.raise_error("after EXCLUDE stand CURRENT ROW, GROUP, TIES or NO OTHERS")
+        spec.meta["words"] = words
+        return self.expression(spec, first)
+
+    def _read_bound(self, words: list[int]) -> tuple[str | exp.Expr, str | None]:
+        """UNBOUNDED or an offset, with PRECEDING or FOLLOWING, or CURRENT ROW."""
+        if self._frame_words(words, "CURRENT", "ROW"):
+            return "CURRENT ROW", None
+        value: str | exp.Expr = "UNBOUNDED" if self._frame_words(words, "UNBOUNDED") else self._part(
+            self._parse_bitwise()
+        )  # fmt: skip
+        for direction in ("PRECEDING", "FOLLOWING"):
+            if self._frame_words(words, direction):
+                return value, direction
+        self.raise_error("PRECEDING or FOLLOWING is missing")
+
+    def _frame_words(self, words: list[int], *wanted: str) -> bool:
+        """Read the words `wanted` if they come next, and note where they stand: to the tokenizer they are names."""
+        if not self._match_text_seq(*wanted):
+            return False
+        words += [token.start for token in self._tokens[self._index - len(wanted) : self._index]]
+        return True
