@@ -26,6 +26,7 @@ from rome.sql.control import Act, Control, control
 from rome.sql.statement import Result
 from rome.table.schema import Catalog
 from rome.txn.leases import RowLeases
+from rome.txn.private import Private
 from rome.txn.recent import Recent
 from rome.txn.retry import Failure, Journal, Weight, weigh
 from rome.txn.transaction import Isolation, Savepoint, Transaction
@@ -99,6 +100,7 @@ class Conversation:
         self._begun: list[Transaction] = []  # the tries of the current transaction
         self._written = 0  # transactions of this connection that wrote
         self._recent = Recent(database.environment.timer, lambda: self.database.written - self._written)
+        self._private = Private(database.environment.keys.private_prefix)  # its temporary tables
         self._savepoints: list[_NamedSavepoint] = []
         self._statements = 0
         self._explicit = False  # BEGIN was said
@@ -271,7 +273,8 @@ class Conversation:
             self._row_leases = self.database.row_leases(self.lock_timeout_ms)
         isolation = self._this_transaction or _STRONGER[self._isolation]
         recent = None if self._begun else self._recent  # a replay reads for itself
-        self._transaction = self.database.begin(isolation, self._row_leases, self._this_lease or self._lease, recent)
+        lease = self._this_lease or self._lease
+        self._transaction = self.database.begin(isolation, self._row_leases, lease, recent, self._private)
         self._begun.append(self._transaction)
         self._savepoints.clear()
         return self._transaction

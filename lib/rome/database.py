@@ -31,6 +31,7 @@ from rome.table.keys import Keys
 from rome.table.schema import Catalog
 from rome.table.sequences import Sequences
 from rome.txn.leases import RowLeases
+from rome.txn.private import Private
 from rome.txn.recent import Recent
 from rome.txn.retry import Replay
 from rome.txn.transaction import Isolation, Transaction
@@ -111,14 +112,23 @@ class Database:
         leases: RowLeases | None = None,
         under: Lease | None = None,
         recent: Recent | None = None,
+        private: Private | None = None,
     ) -> Transaction:
         """A transaction that is planned on the newest catalogue seen; costs no round trip."""
         catalog, guard = self.environment.catalogs.planning
         expectation = None if under is None else under.expectation
         transaction = Transaction(
-            self.driver, isolation=isolation, guard=guard, leases=leases, under=expectation, recent=recent
+            self.driver,
+            isolation=isolation,
+            guard=guard,
+            leases=leases,
+            under=expectation,
+            recent=recent,
+            private=private,
         )
-        transaction.context = catalog
+        mine = None if private is None else private.context
+        temporary = mine.temporary if isinstance(mine, Catalog) else {}
+        transaction.context = replace(catalog, temporary=temporary) if temporary else catalog
         return transaction
 
     def row_leases(self, timeout_ms: int) -> RowLeases:
@@ -131,7 +141,9 @@ class Database:
         A catalogue taken for changed by mistake costs the next transaction a look: the guard names its version.
         """
         catalogs, catalog = self.environment.catalogs, committed.context
-        if committed.committed_at is not None and isinstance(catalog, Catalog) and catalog is not catalogs.latest:
+        if committed.committed_at is None or not isinstance(catalog, Catalog):
+            return
+        if catalog.version != catalogs.latest.version:
             catalogs.adopt(catalog, committed.committed_at)
 
     @property

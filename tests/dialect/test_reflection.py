@@ -181,3 +181,16 @@ def test_a_view_without_its_table_is_left_out_with_a_warning(engine: Engine, dec
     with pytest.warns(sa.exc.SAWarning, match="grown"):
         metadata.reflect(engine, views=True)
     assert set(metadata.tables) == {"parents"}
+
+
+def test_temporary_tables_are_reflected_on_their_connection(engine: Engine, declared: sa.MetaData) -> None:
+    own = sa.Table("own", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), prefixes=["TEMPORARY"])
+    with engine.connect() as connection:
+        own.create(connection)
+        inspector = sa.inspect(connection)
+        assert inspector.get_temp_table_names() == ["own"] and "own" not in inspector.get_table_names()
+        assert inspector.has_table("own")
+        assert [column["name"] for column in inspector.get_columns("own")] == ["id"]
+        assert inspector.get_multi_pk_constraint(scope=sa.engine.reflection.ObjectScope.TEMPORARY) == {
+            (None, "own"): {"constrained_columns": ["id"], "name": None, "comment": None}
+        }

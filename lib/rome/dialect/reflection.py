@@ -78,8 +78,9 @@ class Reflection:
             raise exc.NoSuchTableError(f"{schema}.{view_name}" if schema else view_name)
         return view.sql
 
+    @reflection.cache
     def get_temp_table_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
-        return []
+        return [] if schema else sorted(table.name for table in catalog_of(connection).temporary.values())
 
     def get_temp_view_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
         return []
@@ -107,7 +108,11 @@ class Reflection:
     @reflection.cache
     def get_pk_constraint(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> Any:
         table = table_of(connection, table_name, schema)
-        return {"constrained_columns": list(table.names(table.primary_key)), "name": table.primary_key_name}
+        return {
+            "constrained_columns": list(table.names(table.primary_key)),
+            "name": table.primary_key_name,
+            "comment": table.primary_key_comment,
+        }
 
     @reflection.cache
     def get_foreign_keys(

@@ -102,7 +102,7 @@ def _create_table(work: _Work, node: syntax.CreateTable) -> Step[Catalog]:
     if node.if_not_exists and _is_taken(work.catalog, node.name):
         return work.catalog
     columns = tuple(_column(number, part) for number, part in enumerate(node.columns, 1))
-    draft = Table(0, node.name, columns, comment=node.comment)
+    draft = Table(0, node.name, columns, comment=node.comment, temporary=node.temporary)
     tables.check_names(draft)
     for constraint in (*(one for part in node.columns for one in part.constraints), *node.constraints):
         draft = _constrained(work, draft, constraint)

@@ -41,14 +41,18 @@ def plan_from(statement: StatementScope, item: syntax.FromItem, scope: Scope, pl
 def _plan_view(
     statement: StatementScope, view: View, item: syntax.TableName, scope: Scope, plan_query: PlanQuery
 ) -> Plan:
-    """The query of a view: its text stands alone, and what is wrong with it is shown in that text."""
+    """The query of a view: its text stands alone, and what is wrong with it is shown in that text.
+
+    It sees no temporary tables: it must mean the same to everyone.
+    """
     statement.entries[view.id] = view
     if view.id in statement.expanding:
         message = f'the view "{view.name}" is defined by itself'
         raise ProgrammingError(statement.place(item.at).describe(message), sqlstate="42P17")
     query = parse(view.sql)
     assert isinstance(query, syntax.Query)
-    around, statement.sql = statement.sql, view.sql
+    around = statement.sql, statement.catalog
+    statement.sql, statement.catalog = view.sql, statement.catalog.shared_only
     statement.expanding.add(view.id)
     try:
         plan = plan_query(statement, query, Scope(view.sql))
@@ -56,7 +60,7 @@ def _plan_view(
         message = str(error).split("] ", 1)[-1]
         raise type(error)(f'in the view "{view.name}": {message}', sqlstate=error.sqlstate) from None
     finally:
-        statement.sql = around
+        statement.sql, statement.catalog = around
         statement.expanding.remove(view.id)
     return _derived(statement, plan, item.alias or view.name, view.columns, item, scope)
 

@@ -47,6 +47,8 @@ def locked_scans(statement: StatementScope, lock: syntax.Lock, scope: Scope, sou
             continue  # as SQLAlchemy writes it for joined loading of a limited query
         if relation.table is None:
             refuse_lock(statement, lock, f'the query "{relation.alias}" in FROM (OF can name the tables beside it)')
+        if relation.table.temporary:
+            continue  # no one else has its rows
         scan = scans[relation.columns[0][1].column]
         found[scan.output[0].column] = (scan, relation.alias)
     return list(found.values())

@@ -404,6 +404,7 @@ class CreateTable(Node):
     constraints: tuple[Constraint, ...] = ()
     if_not_exists: bool = False
     comment: str | None = None
+    temporary: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,8 +144,18 @@ class CatalogCache:
             known = _Known(_catalog(version, entries), cell.version)
         if cell is None or cell.version:
             self._known = known
-        tx.context = known.catalog
-        return known.catalog
+        temporary = self._temporary(tx)
+        catalog = replace(known.catalog, temporary=temporary) if temporary else known.catalog
+        tx.context = catalog
+        return catalog
+
+    def _temporary(self, tx: Transaction) -> dict[str, Table]:
+        """The temporary tables of the transaction's connection: the same objects as before, if it has seen them."""
+        cells = tx.private_cells(*self.keys.private_catalog_range)
+        mine = tx.context.temporary if isinstance(tx.context, Catalog) else {}
+        by_cell = {encode_table(table): table for table in mine.values()}
+        tables = [by_cell.get(cell) or decode_table(cell) for cell in cells]
+        return {table.name.lower(): table for table in tables}
 
     def look(self) -> Step[None]:
         """One wave that asks for nothing but the version: it opens a view, and so the guard is checked."""
@@ -154,7 +164,7 @@ class CatalogCache:
     def adopt(self, catalog: Catalog, committed_at: int) -> None:
         """After a commit that changed the catalogue, at the commit counter `committed_at`: `catalog` is the newest."""
         if committed_at > self._known.cell_version:
-            self._known = _Known(catalog, committed_at)
+            self._known = _Known(catalog.shared_only, committed_at)
 
 
 def _entries(catalog: Catalog) -> Iterator[Entry]:
@@ -262,6 +272,8 @@ def create_table(tx: Transaction, keys: Keys, catalog: Catalog, draft: Table) ->
     its indexes, its layout and the hidden indexes of its foreign keys are given here.
     """
     check_vacant(catalog, draft.name)
+    if draft.temporary and not tx.keeps_private:
+        raise InterfaceError("a temporary table needs a connection that it belongs to")
     version = yield from next_version(tx, keys, catalog)
     first_index = max((column.id for column in draft.columns), default=0) + 1
     indexes = tuple(replace(index, id=first_index + at) for at, index in enumerate(draft.indexes))

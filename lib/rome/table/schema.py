@@ -211,6 +211,11 @@ class Catalog:
         """Every table that a statement sees: a temporary one hides another of its name."""
         return {**self.shared, **self.temporary} if self.temporary else self.shared
 
+    @cached_property
+    def shared_only(self) -> Catalog:
+        """What every connection sees."""
+        return replace(self, temporary={}) if self.temporary else self
+
     def view(self, name: str) -> View | None:
         """The view called `name`; a table of the same name, which can only be a temporary one, hides it."""
         return None if name.lower() in self.tables else self.views.get(name.lower())

@@ -7,10 +7,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
-from rome.driver.api import Cell, Driver, Expectation, ExpectCell, ExpectLock, ExpectRange, Patience, Scan
+from rome.driver.api import (
+    Cell,
+    Driver,
+    Expectation,
+    ExpectCell,
+    ExpectLock,
+    ExpectRange,
+    Patience,
+    Scan,
+    after,
+)
 from rome.errors import Conflict, Deadlock, InactiveTransaction, InternalError, LockNotAvailable
 from rome.txn.commit import CommitProtocol, OneRoundTrip
 from rome.txn.leases import RowLeases
+from rome.txn.private import Private
 from rome.txn.recent import MAX_CELLS, Recent
 from rome.txn.view import Ahead, Course, Guard, GuardChanged, Overlay, Stats, View, ViewMark
 from rome.txn.wave import Step, Wave, WaveResult
@@ -145,9 +156,9 @@ class Transaction:
     """
 
     __slots__ = (
-        "_begun", "_blocks", "_commits", "_conflict", "_driver", "_hold", "_increments", "_isolation", "_leases",
-        "_locks", "_overlay", "_protocol", "_recalled", "_recent", "_statement", "_under", "_view", "active",
-        "committed_at", "context", "repeats", "tape",
+        "_begun", "_blocks", "_commits", "_conflict", "_driver", "_has_private", "_hold", "_increments", "_isolation",
+        "_leases", "_locks", "_overlay", "_private", "_protocol", "_recalled", "_recent", "_statement", "_under",
+        "_view", "active", "committed_at", "context", "repeats", "tape",
     )  # fmt: skip
 
     def __init__(
@@ -160,13 +171,14 @@ class Transaction:
         leases: RowLeases | None = None,
         under: ExpectLock | None = None,
         recent: Recent | None = None,
+        private: Private | None = None,
         protocol: CommitProtocol = _ONE_ROUND_TRIP,
     ) -> None:
         """Costs no round trip. `guard` is the key of a version cell and its expected version (0: no such cell).
 
         `leases` are those that the application's transaction has, of which this may be a replay; without them nothing
         is locked. `under` is a lease without which nothing is committed. `recent` is what the connection has read
-        lately; a replay goes without.
+        lately; a replay goes without. `private` is what it keeps to itself; without it there is nothing of the kind.
         """
         self.context: object = None
         self.repeats: object = None
@@ -190,11 +202,35 @@ class Transaction:
         self._increments = 0
         self._locks = 0
         self._commits = 0
+        self._private = private
+        self._has_private = private is not None and bool(private.cells)
+        if private is not None and private.cells:
+            self._overlay.cells.update(private.cells)
+            self._view.note_empty(private.prefix, after(private.prefix))
 
     @property
     def has_writes(self) -> bool:
         """Whether `commit` has anything to write."""
-        return bool(self._overlay.cells)
+        return bool(self._writes())
+
+    @property
+    def keeps_private(self) -> bool:
+        """Whether there is a place for what the store must not hear of."""
+        return self._private is not None
+
+    def private_cells(self, start: bytes, stop: bytes) -> list[bytes]:
+        """The values of the private cells in start <= key < stop, in the order of their keys."""
+        if not self._has_private:
+            return []
+        found = {key: value for key, value in self._overlay.cells.items() if start <= key < stop and value is not None}
+        return [found[key] for key in sorted(found)]
+
+    def _writes(self) -> Mapping[bytes, bytes | None]:
+        """What the store is to hear of."""
+        private, cells = self._private, self._overlay.cells
+        if private is None or not self._has_private:
+            return cells
+        return {key: value for key, value in cells.items() if not private.owns(key)}
 
     @property
     def guard_checked(self) -> bool:
@@ -310,7 +346,7 @@ class Transaction:
 
     def leave(self, recent: Recent) -> None:
         """Leave what this transaction knew to the connection's next one; nothing if it was rolled back or failed."""
-        done = self.committed_at is not None or not self._overlay.cells
+        done = self.committed_at is not None or not self.has_writes
         if self._conflict or not done or self._view.guard is None or not self._view.guard_checked:
             recent.clear()
             return
@@ -399,6 +435,8 @@ class Transaction:
         """Buffer a write; None deletes. Seen by this transaction at once, by others after `commit`."""
         if not self.active:
             raise InactiveTransaction("the transaction has ended; roll back and begin another")
+        if self._private is not None and self._private.owns(key):
+            self._has_private = True
         self._overlay.put(key, value)
 
     def savepoint(self) -> Savepoint:
@@ -440,6 +478,8 @@ class Transaction:
         return start
 
     def _increment(self, key: bytes, by: int, at_least: int) -> int:
+        if self._private is not None and self._private.owns(key):
+            return self._private.increment(key, by, at_least)
         self._increments += 1
         return self._driver.increment(key, by, at_least)
 
@@ -456,8 +496,10 @@ class Transaction:
         try:
             if self._conflict:
                 raise Conflict(self._conflict)
-            if self._overlay.cells or self._under is not None:
+            if self.has_writes or self._under is not None:
                 self._publish()
+            if self._private is not None and self._has_private:
+                self._private.keep(self._overlay.cells, self.context)
         finally:
             self._view.close()
             self._view.end_course()
@@ -465,7 +507,7 @@ class Transaction:
     def _publish(self) -> None:
         self.begin_statement()  # READ COMMITTED: let go of what only the last statement's answer depended on
         self._commits += 1
-        writes = list(self._overlay.cells.items())
+        writes = list(self._writes().items())
         expect = self._view.expectations() if writes else ()
         if self._under is not None:
             expect = (*expect, self._under)

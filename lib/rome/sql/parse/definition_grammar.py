@@ -30,8 +30,9 @@ class DefinitionParser(QueryParser):
             return self.expression(
                 exp.Create(this=self._read_index(), kind="INDEX", unique=unique or None, exists=exists or None), start
             )
+        temporary = not unique and self._match(TokenType.TEMPORARY)
         if unique or not self._match(TokenType.TABLE):
-            raise self._refuse(f"CREATE {self._found()}")
+            raise self._refuse(f"CREATE {'TEMPORARY ' if temporary else ''}{self._found()}")
         exists = self._parse_exists(not_=True)
         table = self._read_table()
         if self._curr.token_type in (TokenType.ALIAS, TokenType.SELECT):
@@ -41,12 +42,15 @@ class DefinitionParser(QueryParser):
         if self._match(TokenType.COMMENT):
             self._match(TokenType.EQ)
             comment = self.expression(exp.SchemaCommentProperty(this=self._part(self._parse_string())))
+        if temporary and self._match_text_seq("ON", "COMMIT") and not self._match_text_seq("PRESERVE", "ROWS"):
+            raise self._refuse(f"ON COMMIT {self._found()} (only PRESERVE ROWS)")
         if self._curr:
             raise self._refuse(f"{self._found()} after CREATE TABLE (…)")
         schema = self.expression(exp.Schema(this=table, expressions=parts))
+        properties = [part for part in (comment, exp.TemporaryProperty() if temporary else None) if part is not None]
         create = exp.Create(this=schema, kind="TABLE", exists=exists or None)
-        if comment is not None:
-            create.set("properties", exp.Properties(expressions=[comment]))
+        if properties:
+            create.set("properties", exp.Properties(expressions=properties))
         return self.expression(create, start)
 
     def _read_view(self, start: Token, replacing: bool) -> exp.Create:

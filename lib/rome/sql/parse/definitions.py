@@ -233,11 +233,14 @@ def _create(source: Source, node: exp.Create) -> syntax.Statement:
         return _create_index(source, node)
     if node.args["kind"] == "VIEW":
         return _create_view(source, node)
-    comment = None
+    comment, temporary = None, False
     properties = node.args.get("properties")
     for part in properties.expressions if properties is not None else []:
         only(source, part, "this")
-        comment = _text(source, part.this)
+        if isinstance(part, exp.TemporaryProperty):
+            temporary = True
+        else:
+            comment = _text(source, part.this)
     schema = node.this
     only(source, schema, "this", "expressions")
     columns, constraints = [], []
@@ -248,12 +251,16 @@ def _create(source: Source, node: exp.Create) -> syntax.Statement:
             constraints.append(_constraint(source, part))
     if not columns:
         raise source.wrong(schema, "a table has one column or more")
+    for constraint in (*(one for column in columns for one in column.constraints), *constraints):
+        if temporary and isinstance(constraint, syntax.ForeignKeyConstraint):
+            raise source.refuse(constraint.at, "a foreign key of a temporary table")
     return syntax.CreateTable(
         table_name(source, schema.this),
         tuple(columns),
         tuple(constraints),
         if_not_exists=bool(node.args.get("exists")),
         comment=comment,
+        temporary=temporary,
         at=source.start(schema.this),
     )
 
