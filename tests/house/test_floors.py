@@ -17,7 +17,8 @@ from rome.driver.open import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ("rome.errors", "rome.values", "rome.config")
-BESIDE = ("rome.core", "rome.testing")
+UPSTREAM = ("rome.core", "rome.conf", "rome.utils", "rome.driver.database_driver", "rome.driver.lock_driver")
+BESIDE = (*UPSTREAM, "rome.testing")
 LATE_IMPORTS = ("rome.driver.open", "import_dbapi")  # a module, and the name of a function
 NOT_STORES = {
     "rome.driver", "rome.driver.api", "rome.driver.lock_table", "rome.driver.open", "rome.driver.pool",
@@ -50,6 +51,8 @@ class House(NamedTuple):
 
     def level(self, module: str) -> int | None:
         """The row of `module`, counted from the top; None if it stands in none. `rome` alone is the package itself."""
+        if within(module, BESIDE):
+            return None
         for level, floor in enumerate(self.floors):
             if any(module == room or (room != "rome" and module.startswith(room + ".")) for room in floor.rooms):
                 return level
@@ -236,7 +239,7 @@ def test_only_the_statement_runs_the_executor_and_only_explain_reads_its_profile
 
 def driver_of(module: str) -> str | None:
     """The driver that `module` is or belongs to, a module or a package of `rome.driver`; None if it is of none."""
-    if not within(module, ("rome.driver",)) or module in NOT_STORES:
+    if not within(module, ("rome.driver",)) or module in NOT_STORES or within(module, UPSTREAM):
         return None
     return ".".join(module.split(".")[:3])
 
@@ -314,7 +317,7 @@ def test_modules_of_one_driver_may_import_each_other_and_share_its_client() -> N
 def client_libraries() -> set[str]:
     """The import names of the extras that are one store each."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    others = {"glance", "test", "bench"}
+    others = {"glance", "upstream", "test", "bench"}
     imported_as = {"protobuf": "google"}
     return {
         imported_as.get(name := re.split(r"[<>=~!\[]", requirement)[0], name)

@@ -19,7 +19,7 @@ MAX_SUITE_LINES = 800  # rome.testing: lists of independent tests, read one at a
 MAX_FUNCTION_LINES = 90
 NOT_PROSE = {".sql", ".png", ".svg", ".lock"}
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc"}
-UPSTREAM_PATHS = ("lib/rome/core/",)  # the first version's import paths, kept as they were
+UPSTREAM_PATHS = ("lib/rome/core/", "lib/rome/utils/")  # the first version's import paths, kept as they were
 NONDETERMINISTIC = {
     "time": {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep"},
     "random": None,  # every call

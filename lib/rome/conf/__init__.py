@@ -1,0 +1,1 @@
+"""The first version's path of the configuration: a re-export."""

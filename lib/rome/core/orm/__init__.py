@@ -1,0 +1,1 @@
+"""Query and its exceptions: re-exports."""

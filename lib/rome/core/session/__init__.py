@@ -1,0 +1,1 @@
+"""Session and what goes with it: re-exports."""
