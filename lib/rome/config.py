@@ -126,6 +126,8 @@ _TLS = {
 
 COMMON = {
     "lock_timeout_ms": Option(10_000, _count, _NONE_OR_MORE),  # what FOR UPDATE waits for a row; 0: without end
+    "foreign_keys": Option("enforced", _choice("enforced", "declared"), "enforced or declared"),  # of tables made by it
+    "integers": Option("strict", _choice("strict", "flexible"), "strict or flexible"),  # columns of tables made by it
     "prefetch": Option(True, _flag, "0 or 1"),  # read what a statement that repeats will need next in one round trip
 }
 """The options that every scheme has, besides `namespace`."""

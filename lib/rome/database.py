@@ -24,6 +24,7 @@ from rome.driver.open import open_store
 from rome.errors import Error
 from rome.lock import Lease
 from rome.lock.keeper import Keeper
+from rome.sql.declared import Manners
 from rome.sql.foresight import Foresight
 from rome.sql.statement import Environment
 from rome.table.catalog import CatalogCache
@@ -101,6 +102,10 @@ class Database:
             time.perf_counter,
             prefetch=prefetch,
             foresight=Foresight() if prefetch and self.driver.traits.remote else None,
+            manners=Manners(
+                enforced=self.url.option("foreign_keys") == "enforced",
+                flexible=self.url.option("integers") == "flexible",
+            ),
         )
 
     def _utc_now(self) -> datetime:

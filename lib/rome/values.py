@@ -51,6 +51,7 @@ class SqlType:
 
     `name` is the declared name in upper case ("VARCHAR", "SMALLINT"), as reflection must give it back; `length` is in
     characters (STRING) or bytes (BYTES), None for no limit of its own; `precision` and `scale` are decimal digits.
+    A `flexible` INTEGER also keeps strings that are no numbers, as they are.
     """
 
     kind: Kind
@@ -58,6 +59,7 @@ class SqlType:
     length: int | None = None
     precision: int | None = None
     scale: int | None = None
+    flexible: bool = False
 
     def __str__(self) -> str:
         if self.length is not None:

@@ -92,7 +92,7 @@ def test_a_url_is_a_value() -> None:
         ("rome+lmdb://[::1/x", "cannot be read"),
         ("rome+lmdb:////var#x", "%23"),
         ("rome+lmdb:////var%00x", "NUL"),
-        ("rome+lmdb:////var?snyc=full", "no option 'snyc' (did you mean sync?); it has lock_timeout_ms, map_size_gib"),
+        ("rome+lmdb:////var?snyc=full", "no option 'snyc' (did you mean sync?); it has foreign_keys, integers, lock_"),
         ("rome+memory:///x?sync=full", "rome+memory has no option 'sync'"),
         ("rome+lmdb:////var?sync=fast", "sync='fast' is no value: it takes full, meta or none"),
         ("rome+lmdb:////var?sync=", "it takes full, meta or none"),

@@ -36,7 +36,7 @@ REFUSED: list[tuple[str, object, str, str]] = [
     ("INSERT INTO t (f) VALUES (:p)", {"p": float("nan")}, "22003", "finite"),
     ("SELECT :p", {"p": float("inf")}, "22003", "finite"),
     ("SELECT * FROM t WHERE d > :p", {"p": "yesterday"}, "22007", "YYYY-MM-DD"),
-    ("INSERT INTO t (d) VALUES (:p)", {"p": AWARE}, "22007", "UTC"),
+    ("INSERT INTO t (d) VALUES (:p)", {"p": AWARE.isoformat()}, "22007", "UTC"),
     ("SELECT * FROM t LIMIT :p", {"p": "x"}, "22018", "integer"),
     ("SELECT * FROM t LIMIT 1.5", {}, "22023", "whole number"),
     ("SELECT * FROM t WHERE s LIKE 'a' ESCAPE 'xx'", {}, "22019", "one character"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from datetime import UTC, date, datetime, time, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -134,7 +135,7 @@ def test_a_value_is_stored_as(sql_type: SqlType, value: object, stored: object) 
         (v.TEXT, ["a"], "22018"),
         (BINARY, b"abcd", "22001"),
         (BINARY, "abc", "22018"),
-        (v.DATETIME, datetime(2026, 1, 2, tzinfo=UTC), "22007"),
+        (v.DATE, datetime(2026, 1, 2, tzinfo=UTC), "22007"),
         (v.DATETIME, "2026-01-02T03:04:05Z", "22007"),
         (v.DATETIME, "yesterday", "22007"),
         (v.DATETIME, 12, "22018"),
@@ -162,7 +163,25 @@ def test_a_value_that_does_not_fit_is_refused(sql_type: SqlType, value: object, 
 
 def test_the_message_says_what_to_do_about_a_time_zone() -> None:
     with pytest.raises(DataError, match=r"convert it to UTC and drop its tzinfo first"):
-        convert(datetime(2026, 1, 2, tzinfo=UTC), v.DATETIME)
+        convert("2026-01-02T03:04:05Z", v.DATETIME)
+
+
+@pytest.mark.parametrize("hours", [-12, 0, 2])
+def test_a_datetime_with_a_time_zone_is_stored_as_its_moment_in_utc(hours: int) -> None:
+    noon = datetime(2026, 1, 2, 12, 0, 0, 7, tzinfo=timezone(timedelta(hours=hours)))
+    assert convert(noon, v.DATETIME) == datetime(2026, 1, 2, 12, 0, 0, 7) - timedelta(hours=hours)
+
+
+def test_a_moment_before_the_calendar_of_utc_is_out_of_range() -> None:
+    with pytest.raises(DataError, match="out of range in UTC"):
+        convert(datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1))), v.DATETIME)
+
+
+def test_a_flexible_integer_keeps_a_string_that_is_no_number() -> None:
+    flexible = replace(v.INTEGER, flexible=True)
+    assert [convert(value, flexible) for value in ("one", "12", 7, None)] == ["one", 12, 7, None]
+    with pytest.raises(DataError):
+        convert(b"one", flexible)
 
 
 def test_a_long_value_is_cut_in_the_message() -> None:

@@ -185,7 +185,8 @@ class _Terms:
         ):
             if isinstance(side, ColumnRef) and side.column in self.own and self._is_value(other):
                 column = self.own[side.column]
-                if keyable(column.type, other.type):
+                # what is flexible has an order in keys, but none that `<` knows
+                if keyable(column.type, other.type) and (op == "=" or not column.type.flexible):
                     yield column, op, other
 
     def _can_be_key(self, column: Column, value: Expr) -> bool:

@@ -16,7 +16,7 @@ What `coerce_value` accepts, by the kind that the context asks for:
 | DECIMAL  | any finite number (a float as its shortest text says, so 0.1 is 0.1); a string that is a number         |
 | STRING   | str; int, as its digits; UUID, with hyphens. Length is not looked at                                    |
 | BYTES    | bytes, bytearray, memoryview                                                                            |
-| DATETIME | datetime without a time zone; date, as its midnight; an ISO string                                      |
+| DATETIME | datetime, one with a time zone as its moment in UTC; date, as its midnight; an ISO string               |
 | DATE     | date; datetime at midnight; an ISO string                                                               |
 | TIME     | time without a time zone; an ISO string                                                                 |
 | INTERVAL | timedelta                                                                                               |
@@ -35,6 +35,7 @@ from uuid import UUID as Uuid
 from rome import values
 from rome.errors import DataError, ProgrammingError, TypeMismatch
 from rome.sql import literals
+from rome.table.convert import in_utc
 from rome.values import Kind, SqlType
 
 _NUMERIC_ORDER = (Kind.BOOLEAN, Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT)
@@ -221,7 +222,9 @@ def _checked(value: object) -> object:
         return literals.checked_float(float(value))
     if isinstance(value, Decimal):
         return literals.checked_decimal(value)
-    if isinstance(value, (datetime, time)) and value.tzinfo is not None:
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return in_utc(value)
+    if isinstance(value, time) and value.tzinfo is not None:
         raise DataError(
             f"{value.isoformat()} has a time zone, which SQL values here have not: convert it to UTC and drop tzinfo",
             sqlstate=literals.INVALID_DATETIME,
@@ -302,7 +305,7 @@ def _to_bytes(value: object) -> object:
 
 def _to_datetime(value: object) -> object:
     if isinstance(value, datetime):
-        return value
+        return value if value.tzinfo is None else in_utc(value)
     if isinstance(value, date):
         return datetime.combine(value, _MIDNIGHT)
     return literals.read_datetime(value) if isinstance(value, str) else None

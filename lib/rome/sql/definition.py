@@ -248,7 +248,15 @@ def _foreign_key(work: _Work, table: Table, node: syntax.ForeignKeyConstraint) -
             sqlstate="42830",
         )
     columns = tuple(_find_column(target, name).name for name in names)
-    return ForeignKey(node.name, _ids(table, node.columns), target.name, columns, node.on_delete, node.on_update)
+    return ForeignKey(
+        node.name,
+        _ids(table, node.columns),
+        target.name,
+        columns,
+        node.on_delete,
+        node.on_update,
+        enforced=node.enforced,
+    )
 
 
 # ---- conditions ----------------------------------------------------------------------------------------------------

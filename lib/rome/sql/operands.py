@@ -53,7 +53,7 @@ def beside(operand: Expr, other: SqlType) -> Expr:
 def context_of(type_: SqlType) -> SqlType:
     """The type that `type_` gives to a parameter beside it: any length, any number for a number."""
     if type_.kind in NUMERIC_KINDS or type_.length is not None:
-        return SqlType(type_.kind, type_.name)
+        return SqlType(type_.kind, type_.name, flexible=type_.flexible)
     return type_
 
 

@@ -77,6 +77,7 @@ def _has_stored_order(keys: tuple[SortKey, ...]) -> bool:
     """Whether `keys` are columns, all in one direction; stored order has NULLs first, and last when read backwards."""
     return all(
         isinstance(key.expression, ColumnRef)
+        and not key.expression.type.flexible
         and key.descending is keys[0].descending
         and key.nulls_first is not key.descending
         for key in keys

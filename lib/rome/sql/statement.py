@@ -16,6 +16,7 @@ from functools import partial
 
 from rome.errors import (
     DatabaseError,
+    DataError,
     InternalError,
     OperationalError,
     ProgrammingError,
@@ -25,6 +26,7 @@ from rome.sql import definition, explain, syntax
 from rome.sql.bound import Array, ColumnRef, Const, Slot, array
 from rome.sql.changes import bind_over_row, default_of, plan_delete, plan_insert, plan_update
 from rome.sql.coerce import coerce_value, type_of_value
+from rome.sql.declared import USUAL, Manners, declared
 from rome.sql.execute.apply import scalar_of
 from rome.sql.execute.build import build
 from rome.sql.execute.change import Changed, ChangeOperator, InsertRows
@@ -131,7 +133,7 @@ class Environment:
     """What the statements of one opened database share.
 
     `clock` gives the time in UTC, without tzinfo; `draw` a random number from 0 to below 1; `timer` counts seconds.
-    `prefetch` says whether what a repeated statement will need next is read ahead.
+    `prefetch` says whether what a repeated statement will need next is read ahead, `manners` what new tables declare.
     """
 
     keys: Keys
@@ -143,6 +145,7 @@ class Environment:
     plans: Plans = field(default_factory=Plans)
     prefetch: bool = True
     foresight: Foresight | None = None
+    manners: Manners = USUAL
 
 
 def execute(env: Environment, tx: Transaction, sql: str, parameters: Sequence[Parameters]) -> Result:
@@ -307,6 +310,10 @@ def _run(env: Environment, tx: Transaction, compiled: Compiled, parameters: Sequ
     try:
         return _run_typed(env, tx, compiled, parameters)
     except TypeError as error:
+        tables = [entry for entry in compiled.entries if isinstance(entry, Table)]
+        if any(column.type.flexible for table in tables for column in table.columns):
+            message = f"a string in a flexible INTEGER column can be compared by = alone: {error}"
+            raise TypeMismatch(message) from error
         if not any(source.column.type.kind is Kind.NULL for source in compiled.slots):
             raise
         # The types of parameters that no context settles are known only by their values, and these do not fit.
@@ -481,7 +488,17 @@ def _converted(value: object, type_: SqlType) -> object:
         return coerce_value(Decimal(value), type_)  # it may have more than 64 bits
     if kind in NUMERIC_KINDS and isinstance(value, _NUMBERS) and not _is_inexact(value, kind):
         return coerce_value(value, type_of_value(value))  # any number may be compared with any other
+    if type_.flexible and isinstance(value, str):
+        return _flexible(value, type_)
     return coerce_value(value, type_)
+
+
+def _flexible(value: str, type_: SqlType) -> object:
+    """A string beside an INTEGER that may hold strings: the number that it means, else itself."""
+    try:
+        return coerce_value(value, type_)
+    except DataError:
+        return coerce_value(value, TEXT)
 
 
 def _is_inexact(value: object, kind: Kind) -> bool:
@@ -515,7 +532,7 @@ def _define(env: Environment, tx: Transaction, node: syntax.Definition) -> Resul
         condition=lambda table, sql: _row_condition(env, tx, current, table, sql),
         view=columns_of,
     )
-    tx.context = tx.run(definition.define(node, tx, env.keys, current, hooks))
+    tx.context = tx.run(definition.define(declared(node, env.manners), tx, env.keys, current, hooks))
     return Result(None, [], -1)
 
 

@@ -373,6 +373,7 @@ class ForeignKeyConstraint(Node):
     target_columns: tuple[str, ...]
     on_delete: str = "NO ACTION"
     on_update: str = "NO ACTION"
+    enforced: bool = True
 
 
 @dataclass(frozen=True, slots=True)

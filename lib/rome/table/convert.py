@@ -12,7 +12,7 @@ column are taken, as every SQL server takes them.
 | DECIMAL  | Decimal of the scale | int, bool, float, number as a string; rounded to the scale   | too many digits     |
 | STRING   | str                  | numbers, UUID, date and time                                 | lone surrogates     |
 | BYTES    | bytes                | bytearray, memoryview                                        | str                 |
-| DATETIME | datetime             | date, ISO 8601                                               | a time zone         |
+| DATETIME | datetime             | one with a time zone, to UTC; date, ISO 8601                 | a time zone in text |
 | DATE     | date                 | datetime at midnight, ISO 8601                               | any other datetime  |
 | TIME     | time                 | ISO 8601                                                     | a time zone         |
 | INTERVAL | timedelta            | –                                                            | all else            |
@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import TypeGuard
@@ -119,6 +119,8 @@ def _integer(sql_type: SqlType, refuse: _Refusal) -> Convert:
             number = value
         elif _is_whole(value):
             number = int(value)
+        elif sql_type.flexible and isinstance(value, str):
+            return _check_text(str.__str__(value), refuse)
         else:
             raise refuse.kind(value)
         if -limit <= number < limit:
@@ -261,13 +263,26 @@ def _datetime(sql_type: SqlType, refuse: _Refusal) -> Convert:
             moment = _parsed(datetime.fromisoformat, value, refuse)
         if isinstance(moment, datetime):
             if moment.tzinfo is not None:
-                raise refuse.zone(value)
+                if moment is not value:
+                    raise refuse.zone(value)
+                return in_utc(moment)
             return moment if type(moment) is datetime else datetime.combine(_plain_date(moment), moment.time())
         if isinstance(moment, date):
             return datetime.combine(_plain_date(moment), _MIDNIGHT)
         raise refuse.kind(value)
 
     return to_datetime
+
+
+def in_utc(moment: datetime) -> datetime:
+    """The moment of a datetime with a time zone, as DATETIME keeps moments: in UTC, without saying so.
+
+    Raises DataError when UTC's calendar has no such day.
+    """
+    try:
+        return moment.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        raise DataError(f"{moment} is out of range in UTC", sqlstate="22008") from None
 
 
 def _plain_date(value: date) -> date:

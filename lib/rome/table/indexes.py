@@ -61,7 +61,8 @@ def add_foreign_key(tx: Transaction, keys: Keys, catalog: Catalog, table: Table,
     check_names(after)
     trial = catalog.with_table(after)
     check_reference(trial, after, key)
-    yield from _check_parents(keys, table, parent_path(keys, trial, after, key))
+    if key.enforced:
+        yield from _check_parents(keys, table, parent_path(keys, trial, after, key))
     return (yield from _replace(tx, keys, catalog, table, after))
 
 

@@ -120,9 +120,9 @@ def _make_paths(keys: Keys, catalog: Catalog, table: Table) -> TablePaths:
         row=row_path(keys, table),
         not_null=tuple(place for place, column in enumerate(table.columns) if not column.nullable),
         indexes=tuple(index_path(keys, table, index) for index in table.indexes),
-        parents=tuple(parent_path(keys, catalog, table, key) for key in table.foreign_keys),
+        parents=tuple(parent_path(keys, catalog, table, key) for key in table.foreign_keys if key.enforced),
         children=tuple(
-            child_path(keys, table, child, key) for child, key in catalog.referrers(table)
+            child_path(keys, table, child, key) for child, key in catalog.referrers(table) if key.enforced
         ),
     )
 

@@ -18,7 +18,7 @@ import msgspec
 
 from rome.errors import InternalError
 from rome.table.schema import Table
-from rome.values import Kind
+from rome.values import Kind, SqlType
 
 Row = tuple[Any, ...]
 
@@ -40,6 +40,11 @@ _PYTHON_TYPES: dict[Kind, type] = {
 }
 
 _encode_values = msgspec.msgpack.Encoder(uuid_format="bytes").encode
+
+
+def _stored_as(sql_type: SqlType) -> Any:
+    """What msgspec is to expect of a column."""
+    return int | str | None if sql_type.flexible else _PYTHON_TYPES[sql_type.kind] | None
 
 
 def encode_value(value: object) -> bytes:
@@ -109,7 +114,7 @@ def _make_decoder(table: Table) -> Callable[[bytes], Row]:
 def _tuple_type(table: Table) -> Any:
     if not table.columns:
         return tuple[()]
-    return tuple.__class_getitem__(tuple(_PYTHON_TYPES[column.type.kind] | None for column in table.columns))
+    return tuple.__class_getitem__(tuple(_stored_as(column.type) for column in table.columns))
 
 
 def _older_decoder(table: Table, layout: int) -> Callable[[bytes], Row]:
@@ -121,7 +126,7 @@ def _older_decoder(table: Table, layout: int) -> Callable[[bytes], Row]:
     for column_id in ids:
         place = table.position.get(column_id)
         # A dropped column: its value is skipped, whatever its type was.
-        types.append(msgspec.Raw if place is None else _PYTHON_TYPES[table.columns[place].type.kind] | None)
+        types.append(msgspec.Raw if place is None else _stored_as(table.columns[place].type))
     written = msgspec.msgpack.Decoder(tuple.__class_getitem__(tuple(types))).decode
     place_in_layout = {column_id: place for place, column_id in enumerate(ids)}
     missing = tuple(column.missing for column in table.columns)

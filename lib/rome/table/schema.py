@@ -98,7 +98,8 @@ class Action:
 class ForeignKey:
     """`columns` (ids) of this table reference `target_columns` (names) of the table called `target`.
 
-    `deferrable` and `initially` are what the text said; the constraint is checked by each statement.
+    `deferrable` and `initially` are what the text said; the constraint is checked by each statement. One that is not
+    `enforced` is declared and reflected, and no row is looked at for it.
     """
 
     name: str | None
@@ -110,6 +111,7 @@ class ForeignKey:
     deferrable: bool | None = None
     initially: str | None = None
     comment: str | None = None
+    enforced: bool = True
 
 
 @dataclass(frozen=True)
