@@ -19,8 +19,10 @@ class ChangeMaker(QueryMaker):
 
     def change(self) -> Statement:
         table = self.random.choice(self.tables)
-        make = self.random.choice([self._insert_values, self._insert_query, self._update, self._update, self._delete])
-        return Statement(make(table), self.parameters, changes=True)
+        makers = [self._insert_values, self._insert_query, self._update, self._update, self._update_from, self._delete]
+        if table.primary_key == ("id",):
+            makers += [self._upsert, self._upsert_query]
+        return Statement(self.random.choice(makers)(table), self.parameters, changes=True)
 
     def _insert_values(self, table: Table) -> str:
         rows = some_rows(self.random, table)[: self.random.randint(1, 4)] or [self._row(table)]
@@ -32,6 +34,59 @@ class ChangeMaker(QueryMaker):
                 values[names.index("id")] = str(self.random.randint(20, 2000))
             texts.append(f"({', '.join(values)})")
         return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES {', '.join(texts)}"
+
+    def _upsert(self, table: Table) -> str:
+        """Rows of which some are there already; no two have one primary key, which SQLite would take."""
+        keys = self.random.sample(range(24), k=self.random.randint(1, 4))
+        values = [literal(value) for key in keys for value in (key, *self._row(table)[1:])]
+        width = len(table.columns)
+        rows = [f"({', '.join(values[start : start + width])})" for start in range(0, len(values), width)]
+        names = ", ".join(column.name for column in table.columns)
+        return f"INSERT INTO {table.name} ({names}) VALUES {', '.join(rows)} {self._on_conflict(table)}"
+
+    def _upsert_query(self, table: Table) -> str:
+        columns = [
+            "n.id" if column.name == "id" else literal(some_value(self.random, column.type)) for column in table.columns
+        ]
+        names = ", ".join(column.name for column in table.columns)
+        keys = f"SELECT id FROM {table.name} WHERE id % 3 = 1 UNION SELECT {self.random.randint(0, 40)}"
+        query = f"SELECT {', '.join(columns)} FROM ({keys}) AS n WHERE 1 = 1"
+        return f"INSERT INTO {table.name} ({names}) {query} {self._on_conflict(table)}"
+
+    def _on_conflict(self, table: Table) -> str:
+        free = [column for column in table.columns if column.name not in table.guarded()]
+        if not free or self.random.random() < 0.3:
+            return self.random.choice(["ON CONFLICT DO NOTHING", "ON CONFLICT (id) DO NOTHING"])
+        chosen = self.random.sample(free, k=min(len(free), self.random.randint(1, 2)))
+        assignments = []
+        for column in chosen:
+            value = self.random.choice([f"excluded.{column.name}", f"{table.name}.{column.name}"])
+            if column.type == INTEGER and self.random.random() < 0.5:
+                value = f"{table.name}.{column.name} + excluded.{column.name}"
+            if not column.nullable:
+                value = f"coalesce({value}, {literal(some_value(self.random, column.type))})"
+            assignments.append(f"{column.name} = {value}")
+        where = ""
+        if self.random.random() < 0.4:
+            own = Source(self.random.choice([table.name, "excluded"]), tuple((c.name, c.type) for c in table.columns))
+            where = f" WHERE {self.condition(Sight([own]), 0)}"
+        return f"ON CONFLICT (id) DO UPDATE SET {', '.join(assignments)}{where}"
+
+    def _update_from(self, table: Table) -> str:
+        """From a query that has one row for each value of the column that it is found by."""
+        free = [column for column in table.columns if column.name not in table.guarded()]
+        keys = [column for column in table.columns if column.type == INTEGER]
+        other = self.random.choice(self.tables)
+        found_by = [column for column in other.columns if column.type == INTEGER]
+        if not (free and keys and found_by):
+            return self._update(table)
+        column, key = self.random.choice(free), self.random.choice(keys)
+        by, alias = self.random.choice(found_by), self._alias()
+        source = Source(alias, tuple((each.name, each.type) for each in other.columns))
+        value = f"min({self.leaf(column.type, Sight([source]))})"
+        query = f"SELECT {alias}.{by.name} AS k, {value} AS v FROM {other.name} AS {alias} GROUP BY {alias}.{by.name}"
+        new = "q.v" if column.nullable else f"coalesce(q.v, {literal(some_value(self.random, column.type))})"
+        return f"UPDATE {table.name} SET {column.name} = {new} FROM ({query}) AS q WHERE q.k = {table.name}.{key.name}"
 
     def _row(self, table: Table) -> tuple[object, ...]:
         return tuple(some_value(self.random, column.type) for column in table.columns)

@@ -96,6 +96,7 @@ def test_the_statements_use_the_whole_language_that_is_promised() -> None:
         " GROUP BY ", " HAVING ", " ORDER BY ", " LIMIT ", " OFFSET ", " LIKE ", " ESCAPE ", "coalesce(", "CAST(",
         "nullif(", " IS NULL", " BETWEEN ", " IS DISTINCT FROM ", "NULLS LAST", "FILTER (WHERE", "WITH q", ":p0",
         "json_object(", "json_array_length(", " -> '$", " ->> '$", "json_type(",
+        "ON CONFLICT DO NOTHING", "ON CONFLICT (id) DO UPDATE SET", "excluded.", ") AS q WHERE q.k = ",
         "INSERT INTO", "UPDATE ", "DELETE FROM", "VALUES (",
     ):  # fmt: skip
         assert any(words in text for text in texts), words

@@ -3,6 +3,8 @@
     dialect      what SQLAlchemy may expect, connections, isolation
     compiler     statements as text
     ddl          definitions as text
+    dml          INSERT … ON CONFLICT
+    json         what stands in JSON columns
     types        types as text, and the few values that need converting
     reflection   the Inspector's questions, answered from the catalogue
     alembic      migrations, registered when alembic is installed
@@ -21,8 +23,10 @@ from rome.dialect.dialect import (
     RomeRedisDialect,
     RomeRedissDialect,
 )
+from rome.dialect.dml import Insert, insert
 
 __all__ = [
+    "Insert",
     "RomeDialect",
     "RomeEtcdDialect",
     "RomeEtcdsDialect",
@@ -31,5 +35,6 @@ __all__ = [
     "RomeRedisDialect",
     "RomeRedissDialect",
     "alembic",
+    "insert",
     "oslo",
 ]

@@ -21,6 +21,8 @@ from sqlalchemy.sql.elements import BindParameter
 from sqlalchemy.sql.util import surface_selectables_only
 from sqlalchemy.util import OrderedSet
 
+from rome.dialect.dml import OnConflict
+
 _MORE_RESERVED_WORDS = """
     add alter apply begin by case collate comment commit constraint copy cube current_schema database delete describe
     div drop escape exists explain fetch filter format function grouping if index insert intersects interval into key
@@ -137,6 +139,39 @@ class RomeCompiler(compiler.SQLCompiler):
             tables = OrderedSet(table for each in asked.of for table in surface_selectables_only(each))
             text += " OF " + ", ".join(self.process(table, ashint=True, use_schema=False, **kw) for table in tables)
         return f"{text}{' NOWAIT' if asked.nowait else ''}{' SKIP LOCKED' if asked.skip_locked else ''}"
+
+    def visit_rome_on_conflict(self, conflict: OnConflict, **kw: Any) -> str:
+        text = "ON CONFLICT"
+        if conflict.constraint is not None:
+            text += f" ON CONSTRAINT {self.preparer.quote(conflict.constraint)}"
+        elif conflict.columns:
+            text += f" ({', '.join(map(self.preparer.quote, conflict.columns))})"
+        if conflict.predicate is not None:
+            text += " WHERE " + self.process(conflict.predicate, **{**kw, "include_table": False})
+        if not conflict.set_names:
+            return text + " DO NOTHING"
+        assignments = [
+            f"{self.preparer.quote(name)} = {self.process(value.self_group(), **{**kw, 'is_upsert_set': True})}"
+            for name, value in zip(conflict.set_names, conflict.set_values, strict=True)
+        ]
+        text += f" DO UPDATE SET {', '.join(assignments)}"
+        if conflict.where is not None:
+            text += " WHERE " + self.process(conflict.where, **{**kw, "include_table": True})
+        return text
+
+    def update_from_clause(
+        self, update_stmt: Any, from_table: Any, extra_froms: Any, from_hints: Any, **kw: Any
+    ) -> str:
+        return "FROM " + self._tables(extra_froms, from_hints, **kw)
+
+    def delete_extra_from_clause(
+        self, delete_stmt: Any, from_table: Any, extra_froms: Any, from_hints: Any, **kw: Any
+    ) -> str:
+        return "USING " + self._tables(extra_froms, from_hints, **kw)
+
+    def _tables(self, tables: Sequence[Any], hints: Any, **kw: Any) -> str:
+        kw["asfrom"] = True
+        return ", ".join(table._compiler_dispatch(self, fromhints=hints, **kw) for table in tables)
 
     def visit_empty_set_expr(self, element_types: Sequence[Any], **kw: Any) -> str:
         columns = ", ".join(

@@ -88,6 +88,8 @@ class RomeDialect(Reflection, DefaultDialect):
     insert_returning = True
     update_returning = True
     delete_returning = True
+    update_returning_multifrom = True
+    delete_returning_multifrom = True
     use_insertmanyvalues = False
     insert_executemany_returning = True
     insert_executemany_returning_sort_by_parameter_order = True

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from rome.errors import Place, ProgrammingError, UndefinedColumn
+from collections.abc import Sequence
+
+from rome.errors import Place, ProgrammingError, UndefinedColumn, UndefinedObject
 from rome.sql import syntax
 from rome.sql.bind import Binder, Stage
 from rome.sql.bound import ColumnRef, Compare, Const, Expr
-from rome.sql.from_clause import find_table, plan_table
+from rome.sql.from_clause import find_table, plan_from, plan_table
 from rome.sql.grouping import applied
 from rome.sql.parse import parse
-from rome.sql.plan import Condition, Delete, Filter, Insert, Plan, Returning, Rows, Update
+from rome.sql.plan import Condition, Delete, Filter, Insert, Join, OnConflict, Plan, Project, Returning, Rows, Update
 from rome.sql.planner import plan_query
 from rome.sql.scope import Relation, Scope, StatementScope, did_you_mean
-from rome.table.schema import Catalog, Column, Table
+from rome.table.schema import Catalog, Column, Index, Table
 from rome.values import BIGINT, NULL, NUMERIC_KINDS, Kind
 
 
 def plan_insert(statement: StatementScope, node: syntax.Insert) -> Insert:
     """The plan of an INSERT."""
     table = find_table(statement, node.table.name, node.table.at)
-    named = [_column(statement, table, name) for name in node.columns] or list(table.columns)
-    _refuse_repeated(statement, node.columns)
+    named = [column_of(statement, table, name) for name in node.columns] or list(table.columns)
+    refuse_repeated(statement, node.columns)
     source, given = _insert_source(statement, node, named)
     places: list[int | None] = [None] * len(table.columns)
     for place, column in enumerate(named):
@@ -28,10 +30,58 @@ def plan_insert(statement: StatementScope, node: syntax.Insert) -> Insert:
             places[table.position[column.id]] = place
     defaults = tuple(default_of(statement, column) for column in table.columns)
     row = _row_columns(statement, table)
-    returning = _returning(statement, table, node.table, row, node.returning)
+    conflict = _conflict(statement, table, node.table, node.conflict) if node.conflict is not None else None
+    returning = _returning(statement, [_changed(table, node.table, row)], row, node.returning)
     output = returning.output if returning else ()
     checks = conditions(statement, table, row)
-    return Insert(table, source, tuple(places), defaults, row, checks, returning, output)
+    return Insert(table, source, tuple(places), defaults, row, checks, conflict, returning, output)
+
+
+def _conflict(
+    statement: StatementScope, table: Table, target: syntax.TableName, node: syntax.OnConflict
+) -> OnConflict:
+    """ON CONFLICT: in SET and WHERE a bare name is a column of the stored row, `excluded.name` of the one left out."""
+    old = _row_columns(statement, table)
+    new = tuple(statement.column(column.type, f"excluded.{column.name}") for column in table.columns)
+    scope = Scope(statement.sql)
+    scope.relations.append(_changed(table, target, old))
+    named = [(column.name.lower(), made) for column, made in zip(table.columns, new, strict=True)]
+    scope.add(Relation("excluded", named, merged={name for name, _ in named}), node.at)
+    binder = Binder(statement, scope, plan_query)
+    if node.predicate is not None:
+        binder.condition(node.predicate)  # every index here has all rows, so whatever it says holds of them
+    keys = _arbiters(statement, table, node)
+    places, expressions = assignments(statement, table, node.assignments, binder)
+    condition = binder.condition(node.where) if node.where is not None else None
+    if binder.applies[Stage.ROW]:
+        binder.refuse(node, "a correlated subquery in ON CONFLICT is not supported")
+    return OnConflict(keys, old, new, places, expressions, condition)
+
+
+def _arbiters(statement: StatementScope, table: Table, node: syntax.OnConflict) -> tuple[Index | None, ...]:
+    """The keys that ON CONFLICT is about: those on just its columns, the one it names, or all."""
+    unique: list[Index | None] = [index for index in table.indexes if index.unique]
+    if table.primary_key:
+        unique.insert(0, None)
+    if node.constraint is not None:
+        name = node.constraint.lower()
+        found = [key for key in unique if ((key.name if key else table.primary_key_name) or "").lower() == name]
+        if not found:
+            message = f'table "{table.name}" has no primary key and no unique constraint "{node.constraint}"'
+            raise UndefinedObject(statement.place(node.at).describe(message))
+        return tuple(found)
+    if not node.columns:
+        if node.assignments:
+            message = "ON CONFLICT DO UPDATE needs the columns of a key, or ON CONSTRAINT and its name"
+            raise ProgrammingError(statement.place(node.at).describe(message), sqlstate="42601")
+        return tuple(unique)
+    columns = {column_of(statement, table, name).id for name in node.columns}
+    matching = tuple(key for key in unique if set(key.columns if key else table.primary_key) == columns)
+    if not matching:
+        names = ", ".join(name.parts[0] for name in node.columns)
+        message = f'table "{table.name}" has no primary key and no unique constraint on just ({names})'
+        raise ProgrammingError(statement.place(node.columns[0].at).describe(message), sqlstate="42P10")
+    return matching
 
 
 def _insert_source(statement: StatementScope, node: syntax.Insert, named: list[Column]) -> tuple[Plan, set[int]]:
@@ -48,7 +98,7 @@ def _insert_source(statement: StatementScope, node: syntax.Insert, named: list[C
     rows: list[tuple[Expr, ...]] = []
     for row in body.rows:
         _check_width(statement, node, len(row), len(named))
-        rows.append(tuple(_assigned(statement, binder, item, column) for item, column in zip(row, named, strict=True)))
+        rows.append(tuple(assigned(statement, binder, item, column) for item, column in zip(row, named, strict=True)))
     if binder.applies[Stage.ROW]:
         binder.refuse(node, "a correlated subquery in VALUES is not supported")
     given = set(range(len(named)))
@@ -64,7 +114,7 @@ def _check_width(statement: StatementScope, node: syntax.Insert, given: int, wan
         raise ProgrammingError(statement.place(node.at).describe(message), sqlstate="42601")
 
 
-def _assigned(statement: StatementScope, binder: Binder, item: syntax.Expression, column: Column) -> Expr:
+def assigned(statement: StatementScope, binder: Binder, item: syntax.Expression, column: Column) -> Expr:
     """The value of a column in VALUES or SET; parameters stay as they are given: storing converts them."""
     if isinstance(item, syntax.DefaultValue):
         if column.autoincrement:
@@ -119,75 +169,92 @@ def plan_update(statement: StatementScope, node: syntax.Update) -> Update:
     table = find_table(statement, node.table.name, node.table.at)
     scope = Scope(statement.sql)
     binder = Binder(statement, scope, plan_query)
-    child = _changed_rows(statement, node.table, scope, binder, node.where)
+    child, beside = _changed_rows(statement, node, scope, binder)
     already = len(binder.applies[Stage.ROW])
-    _refuse_repeated(statement, tuple(name for name, _ in node.assignments))
-    places, expressions = [], []
-    for name, value in node.assignments:
-        if len(name.parts) > 1:
-            scope.relation(name.parts[0], name.at)  # there is no other
-        column = _column(statement, table, name)
-        places.append(table.position[column.id])
-        expressions.append(_assigned(statement, binder, value, column))
-    child = applied(child, binder.applies[Stage.ROW][already:])
+    places, expressions = assignments(statement, table, node.assignments, binder)
+    child = _in_order(node, applied(child, binder.applies[Stage.ROW][already:]))
     after = _row_columns(statement, table)
-    returning = _returning(statement, table, node.table, after, node.returning)
+    relations = [_changed(table, node.table, after), *scope.relations[1:]]
+    returning = _returning(statement, relations, (*after, *beside), node.returning)
     checks = conditions(statement, table, after)
     output = returning.output if returning else ()
-    return Update(table, child, after, tuple(places), tuple(expressions), checks, returning, output)
+    return Update(table, child, after, places, expressions, checks, returning, output)
+
+
+def assignments(
+    statement: StatementScope, table: Table, nodes: Sequence[tuple[syntax.Name, syntax.Expression]], binder: Binder
+) -> tuple[tuple[int, ...], tuple[Expr, ...]]:
+    """SET: the places of the columns in the row of `table`, and what they become."""
+    refuse_repeated(statement, tuple(name for name, _ in nodes))
+    places, expressions = [], []
+    for name, value in nodes:
+        if len(name.parts) > 1 and binder.scope.relation(name.parts[0], name.at) is not binder.scope.relations[0]:
+            binder.refuse(name, "SET can only change columns of the table that the statement begins with")
+        column = column_of(statement, table, name)
+        places.append(table.position[column.id])
+        expressions.append(assigned(statement, binder, value, column))
+    return tuple(places), tuple(expressions)
 
 
 def plan_delete(statement: StatementScope, node: syntax.Delete) -> Delete:
     """The plan of a DELETE."""
     table = find_table(statement, node.table.name, node.table.at)
     scope = Scope(statement.sql)
-    binder = Binder(statement, scope, plan_query)
-    child = _changed_rows(statement, node.table, scope, binder, node.where)
-    row = child.output[: len(table.columns)]
-    returning = _returning(statement, table, node.table, row, node.returning)
-    return Delete(table, child, row, returning, returning.output if returning else ())
+    child, _ = _changed_rows(statement, node, scope, Binder(statement, scope, plan_query))
+    child = _in_order(node, child)
+    returning = _returning(statement, scope.relations, child.output, node.returning)
+    return Delete(table, child, returning, returning.output if returning else ())
 
 
 def _changed_rows(
-    statement: StatementScope,
-    target: syntax.TableName,
-    scope: Scope,
-    binder: Binder,
-    where: syntax.Expression | None,
-) -> Plan:
-    """The rows of `target` that satisfy `where`: each begins with the stored row."""
-    plan: Plan = plan_table(statement, target, scope)
-    if where is not None:
-        condition = binder.condition(where)
+    statement: StatementScope, node: syntax.Update | syntax.Delete, scope: Scope, binder: Binder
+) -> tuple[Plan, tuple[ColumnRef, ...]]:
+    """The rows of the target that the statement is about, each beside a row of its FROM; and the columns of that."""
+    plan: Plan = plan_table(statement, node.table, scope)
+    beside: tuple[ColumnRef, ...] = ()
+    if node.source is not None:
+        others = plan_from(statement, node.source, scope, plan_query)
+        plan, beside = Join("INNER", plan, others), others.output
+    if node.where is not None:
+        condition = binder.condition(node.where)
         plan = Filter(applied(plan, binder.applies[Stage.ROW]), condition)
-    return plan
+    return plan, beside
+
+
+def _in_order(node: syntax.Update | syntax.Delete, child: Plan) -> Plan:
+    """`child` with its columns where they are, in whatever order its tables will be joined."""
+    return child if node.source is None else Project(child, child.output, child.output)
 
 
 def _row_columns(statement: StatementScope, table: Table) -> tuple[ColumnRef, ...]:
     return tuple(statement.column(column.type, column.name) for column in table.columns)
 
 
+def _changed(table: Table, target: syntax.TableName, row: tuple[ColumnRef, ...]) -> Relation:
+    """The row after the change, under the name that the statement gives it."""
+    return Relation(target.alias or table.name, [(column.name.lower(), column) for column in row], table)
+
+
 def _returning(
     statement: StatementScope,
-    table: Table,
-    target: syntax.TableName,
+    relations: Sequence[Relation],
     row: tuple[ColumnRef, ...],
     items: tuple[syntax.SelectItem, ...],
 ) -> Returning | None:
     if not items:
         return None
     scope = Scope(statement.sql)
-    alias = target.alias or table.name
-    scope.relations.append(Relation(alias, [(column.name.lower(), column) for column in row], table))
+    scope.relations.extend(relations)
     binder = Binder(statement, scope, plan_query)
     expressions: list[Expr] = []
     names: list[str] = []
     for item in items:
         if isinstance(item.expression, syntax.Star):
-            if item.expression.table is not None:
-                scope.relation(item.expression.table, item.expression.at)  # there is no other
-            expressions.extend(row)
-            names.extend(column.name for column in row)
+            alias = item.expression.table
+            shown = relations if alias is None else [scope.relation(alias, item.expression.at)]
+            columns = [column for relation in shown for _, column in relation.columns]
+            expressions.extend(columns)
+            names.extend(column.name for column in columns)
             continue
         expressions.append(binder.bind(item.expression))
         own = item.expression.parts[-1] if isinstance(item.expression, syntax.Name) else "?column?"
@@ -200,7 +267,7 @@ def _returning(
     return Returning(row, tuple(expressions), output)
 
 
-def _column(statement: StatementScope, table: Table, name: syntax.Name) -> Column:
+def column_of(statement: StatementScope, table: Table, name: syntax.Name) -> Column:
     column = table.by_name.get(name.parts[-1].lower())
     if column is None:
         hint = did_you_mean(name.parts[-1], [known.name for known in table.columns])
@@ -209,7 +276,7 @@ def _column(statement: StatementScope, table: Table, name: syntax.Name) -> Colum
     return column
 
 
-def _refuse_repeated(statement: StatementScope, names: tuple[syntax.Name, ...]) -> None:
+def refuse_repeated(statement: StatementScope, names: tuple[syntax.Name, ...]) -> None:
     seen: set[str] = set()
     for name in names:
         if name.parts[-1].lower() in seen:

@@ -122,6 +122,10 @@ def _describe(node: plan.Plan) -> str:
             return "Lock " + ", ".join(target.alias for target in node.targets) + patience
         case plan.SetOperation():
             return node.kind.capitalize() + (" ALL" if node.all else "")
+        case plan.Insert(conflict=plan.OnConflict() as conflict):
+            names = ", ".join((key.name or "-") if key else "the primary key" for key in conflict.keys)
+            where = f" where {show(conflict.condition)}" if conflict.condition is not None else ""
+            return f"Insert {node.table.name}, {'update' if conflict.places else 'skip'} on conflict in {names}{where}"
         case plan.Insert() | plan.Update() | plan.Delete():
             return f"{type(node).__name__} {node.table.name}"
     return type(node).__name__

@@ -303,7 +303,7 @@ class SetOperation(Plan):
 
 @dataclass(frozen=True, slots=True)
 class Returning:
-    """`expressions` over the columns of a changed row."""
+    """`expressions` over `row`: a changed row, then what of the rows beside it the change was made from."""
 
     row: tuple[ColumnRef, ...]
     expressions: tuple[Expr, ...]
@@ -320,6 +320,23 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class OnConflict:
+    """What becomes of a row to insert when another one has a key of it.
+
+    `keys` are the unique indexes looked at, None for the primary key. The row stays out; with `places` the stored one,
+    whose columns are `old`, changes if `condition` holds: `expressions[i]` becomes its value at `places[i]`. `new` are
+    the columns of the row that stayed out.
+    """
+
+    keys: tuple[Index | None, ...]
+    old: tuple[ColumnRef, ...] = ()
+    new: tuple[ColumnRef, ...] = ()
+    places: tuple[int, ...] = ()
+    expressions: tuple[Expr, ...] = ()
+    condition: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Insert(Plan):
     """Rows of `source` put into `table`.
 
@@ -333,6 +350,7 @@ class Insert(Plan):
     defaults: tuple[Expr | None, ...]
     row: tuple[ColumnRef, ...]
     checks: tuple[Condition, ...]
+    conflict: OnConflict | None = None
     returning: Returning | None = None
     output: tuple[ColumnRef, ...] = ()
 
@@ -341,7 +359,8 @@ class Insert(Plan):
 class Update(Plan):
     """`expressions[i]` becomes the value of the table column at `places[i]` in each row of `child`.
 
-    The child's rows begin with the stored row; `row` are the columns after the change, for checks and RETURNING.
+    The child's rows begin with the stored row, of those that begin with the same one the first counts; `row` are the
+    columns after the change, for checks and RETURNING.
     """
 
     table: Table
@@ -356,11 +375,10 @@ class Update(Plan):
 
 @dataclass(frozen=True, slots=True)
 class Delete(Plan):
-    """The rows of `child`, each beginning with the stored row, go."""
+    """The rows of `child`, each beginning with the stored row, go; of those that begin alike the first counts."""
 
     table: Table
     child: Plan
-    row: tuple[ColumnRef, ...]
     returning: Returning | None = None
     output: tuple[ColumnRef, ...] = ()
 

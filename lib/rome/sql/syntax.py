@@ -316,26 +316,44 @@ class Query(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class OnConflict(Node):
+    """ON CONFLICT (columns) [WHERE predicate] or ON CONSTRAINT, and what then: `assignments` is () for DO NOTHING."""
+
+    columns: tuple[Name, ...]
+    predicate: Expression | None
+    constraint: str | None
+    assignments: tuple[tuple[Name, Expression], ...] = ()
+    where: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Insert(Node):
     """`columns` is () when none are named; `source` is None for DEFAULT VALUES."""
 
     table: TableName
     columns: tuple[Name, ...]
     source: Query | None
+    conflict: OnConflict | None = None
     returning: tuple[SelectItem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Update(Node):
+    """`source` is what stands in FROM."""
+
     table: TableName
     assignments: tuple[tuple[Name, Expression], ...]
+    source: FromItem | None = None
     where: Expression | None = None
     returning: tuple[SelectItem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Delete(Node):
+    """`source` is what stands behind USING."""
+
     table: TableName
+    source: FromItem | None = None
     where: Expression | None = None
     returning: tuple[SelectItem, ...] = ()
 

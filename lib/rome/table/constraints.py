@@ -151,6 +151,16 @@ def apply(
         tx.note_empty(start, stop)
 
 
+def reads_of_insert(
+    keys: Keys, catalog: Catalog, table: Table, rows: Sequence[Row], vacant: frozenset[bytes]
+) -> tuple[list[bytes], list[bytes]]:
+    """What `apply` would read first to insert `rows`, and which of `vacant` they bring. Raises NotNullViolation."""
+    statement = _Statement(keys, catalog, no_default, vacant)
+    states = [statement.admit(Change(table, None, row)) for row in rows]
+    level = statement.reads([state for state in states if state is not None])
+    return list(level.gets), level.vacant
+
+
 class _Statement:
     def __init__(self, keys: Keys, catalog: Catalog, default_of: DefaultOf, vacant: frozenset[bytes]) -> None:
         self.keys = keys

@@ -40,13 +40,37 @@ def insert(
 
     Raises NotNullViolation, UniqueViolation, ForeignKeyViolation, or DataError for a row or a key that is too large.
     """
-    if not table.primary_key and rows:
-        last = tx.increment(keys.row_number_key(table), len(rows))
-        rows = [(*row[: len(table.columns)], last - len(rows) + 1 + at) for at, row in enumerate(rows)]
-        vacant = frozenset(row_key_of(keys, table, row) for row in rows)
+    rows, vacant = with_row_numbers(tx, keys, table, rows, vacant)
     changes = [Change(table, None, row) for row in rows]
     yield from apply(tx, keys, catalog, changes, no_default, vacant)
     return [keys.row_key(table, keys.primary_values(table, row)) for row in rows]
+
+
+def with_row_numbers(
+    tx: Transaction, keys: Keys, table: Table, rows: Sequence[Row], vacant: frozenset[bytes]
+) -> tuple[list[Row], frozenset[bytes]]:
+    """New rows as they will be stored, and which of their keys no one else can have: without a primary key, all."""
+    if table.primary_key or not rows:
+        return list(rows), vacant
+    last = tx.increment(keys.row_number_key(table), len(rows))
+    stored = [(*row[: len(table.columns)], last - len(rows) + 1 + at) for at, row in enumerate(rows)]
+    return stored, frozenset(row_key_of(keys, table, row) for row in stored)
+
+
+def put(
+    tx: Transaction,
+    keys: Keys,
+    catalog: Catalog,
+    table: Table,
+    rows: Sequence[Row],
+    changes: Sequence[tuple[Row, Row]],
+    default_of: DefaultOf,
+    vacant: frozenset[bytes],
+) -> Step[None]:
+    """Insert `rows`, which have their row numbers, and replace rows as `update` does, all as one statement."""
+    inserted = [Change(table, None, row) for row in rows]
+    updated = [Change(table, old, new) for old, new in changes]
+    yield from apply(tx, keys, catalog, inserted + updated, default_of, vacant)
 
 
 def update(

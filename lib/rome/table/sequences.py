@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 from rome.errors import DataError, UniqueViolation
 from rome.table import rows as table_rows
@@ -27,6 +27,8 @@ from rome.table.rowcode import Row
 from rome.table.schema import Catalog, Table
 from rome.txn.transaction import Transaction
 from rome.txn.wave import Step
+
+T = TypeVar("T")
 
 BLOCK_NUMBERS = 64
 MOST_BLOCK_NUMBERS = 1024
@@ -109,9 +111,26 @@ class Sequences:
 def insert_numbered(
     tx: Transaction, keys: Keys, catalog: Catalog, sequences: Sequences, table: Table, rows: Sequence[Row]
 ) -> Step[list[Row]]:
-    """`rows.insert` for a table with an AUTOINCREMENT column: the rows as they were stored.
+    """`rows.insert` for a table with an AUTOINCREMENT column: the rows as they were stored."""
 
-    A row with None in that column gets the next number; any other value is kept and raises the sequence.
+    def insert(rows: list[Row], vacant: frozenset[bytes]) -> Step[list[Row]]:
+        yield from table_rows.insert(tx, keys, catalog, table, rows, vacant)
+        return rows
+
+    return (yield from numbered(tx, keys, sequences, table, rows, insert))
+
+
+def numbered(
+    tx: Transaction,
+    keys: Keys,
+    sequences: Sequences,
+    table: Table,
+    rows: Sequence[Row],
+    write: Callable[[list[Row], frozenset[bytes]], Step[T]],
+) -> Step[T]:
+    """What `write` gives for `rows` with their numbers and for the keys that these make, which no one else can have.
+
+    A row with None in the AUTOINCREMENT column gets the next number; any other value is kept and raises the sequence.
     """
     place = next(at for at, column in enumerate(table.columns) if column.autoincrement)
     explicit = [row[place] for row in rows if row[place] is not None]
@@ -122,18 +141,14 @@ def insert_numbered(
         replaying = tx.tape.replaying
         numbers = sequences.take(tx, table, automatic) if automatic else []
         ahead = iter(numbers)
-        numbered = [
-            row if row[place] is not None else (*row[:place], next(ahead), *row[place + 1 :]) for row in rows
-        ]
+        complete = [row if row[place] is not None else (*row[:place], next(ahead), *row[place + 1 :]) for row in rows]
         try:
             vacant = frozenset[bytes]()
             if not replaying and table.primary_positions == (place,):
                 vacant = frozenset(keys.row_key(table, (number,)) for number in numbers)
-            yield from table_rows.insert(tx, keys, catalog, table, numbered, vacant)
+            return (yield from write(complete, vacant))
         except UniqueViolation as error:
             column = table.columns[place].name
             if column not in error.columns or error.values[error.columns.index(column)] not in numbers:
                 raise
             sequences.discard(table)
-            continue
-        return numbered

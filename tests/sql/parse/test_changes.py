@@ -38,6 +38,21 @@ ONE_ROW = "Query(Values([[Literal(1)]]))"
         ("DELETE FROM t", f"Delete({T})"),
         ("DELETE FROM t x WHERE x.a RETURNING *",
          "Delete(TableName('t', alias='x'), where=Name(['x', 'a']), returning=[SelectItem(Star())])"),
+        ("INSERT INTO t (a) SELECT 1 ON CONFLICT DO NOTHING",
+         f"Insert({T}, [Name(['a'])], Query(Select([SelectItem(Literal(1))])), conflict=OnConflict([], None, None))"),
+        ("INSERT INTO t VALUES (1) ON CONFLICT ON CONSTRAINT c DO UPDATE SET a = DEFAULT",
+         f"Insert({T}, [], {ONE_ROW}, "
+         "conflict=OnConflict([], None, 'c', assignments=[[Name(['a']), DefaultValue()]]))"),
+        ("INSERT INTO t VALUES (1) ON CONFLICT (a, b) WHERE c DO UPDATE SET a = excluded.b, b = 1 WHERE d RETURNING a",
+         f"Insert({T}, [], {ONE_ROW}, conflict=OnConflict([Name(['a']), Name(['b'])], Name(['c']), None, "
+         "assignments=[[Name(['a']), Name(['excluded', 'b'])], [Name(['b']), Literal(1)]], where=Name(['d'])), "
+         "returning=[SelectItem(Name(['a']))])"),
+        ("UPDATE t SET a = u.b FROM u, v AS x WHERE x.a",
+         f"Update({T}, [[Name(['a']), Name(['u', 'b'])]], "
+         "source=Join('CROSS', TableName('u'), TableName('v', alias='x')), where=Name(['x', 'a']))"),
+        ("DELETE FROM t USING u JOIN v ON a WHERE b RETURNING u.c",
+         f"Delete({T}, source=Join('INNER', TableName('u'), TableName('v'), on=Name(['a'])), "
+         "where=Name(['b']), returning=[SelectItem(Name(['u', 'c']))])"),
         ("EXPLAIN DELETE FROM t", f"Explain(Delete({T}))"),
         ("EXPLAIN ANALYZE SELECT 1", "Explain(Query(Select([SelectItem(Literal(1))])), analyze=True)"),
     ],
@@ -57,6 +72,13 @@ def test_changes(sql: str, expected: str) -> None:
      "UPDATE t SET a = 1 SET b = 2", "UPDATE t WHERE b SET a = 1", "UPDATE t SET a = 1 WHERE TRUE WHERE b",
      "UPDATE t SET a = 1 RETURNING a WHERE b", "UPDATE t SET (a, b) = (1, 2)", "DELETE t", "DELETE t FROM t",
      "DELETE FROM", "DELETE FROM t WHERE", "DELETE FROM t RETURNING a WHERE b", "DELETE FROM t WHERE a WHERE b",
+     "INSERT INTO t VALUES (1) ON CONFLICT", "INSERT INTO t VALUES (1) ON CONFLICT (a) DO",
+     "INSERT INTO t VALUES (1) ON CONFLICT () DO NOTHING", "INSERT INTO t VALUES (1) ON CONFLICT (a + 1) DO NOTHING",
+     "INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE", "INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET",
+     "INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING WHERE a", "INSERT INTO t ON CONFLICT DO NOTHING VALUES (1)",
+     "INSERT INTO t VALUES (1) ON CONFLICT ON CONSTRAINT DO NOTHING",
+     "UPDATE t SET a = 1 FROM", "UPDATE t SET a = 1 WHERE b FROM u", "DELETE FROM t USING",
+     "DELETE FROM t WHERE a USING u",
      "EXPLAIN", "EXPLAIN ANALYZE", "SELCT 1", "xyz", "1", "(1)", ")"],
 )  # fmt: skip
 def test_what_is_not_a_statement_is_a_syntax_error(sql: str) -> None:
@@ -69,14 +91,14 @@ def test_what_is_not_a_statement_is_a_syntax_error(sql: str) -> None:
     [
         ("INSERT OR REPLACE INTO t VALUES (1)", "INSERT OR"),
         ("INSERT IGNORE INTO t VALUES (1)", "INSERT IGNORE"),
-        ("INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING", "ON CONFLICT"),
-        ("INSERT INTO t VALUES (1) ON DUPLICATE KEY UPDATE a = 1", "ON CONFLICT"),
+        ("INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING ON CONFLICT DO NOTHING", "a second ON CONFLICT"),
+        ("INSERT INTO t VALUES (1) ON DUPLICATE KEY UPDATE a = 1", "ON DUPLICATE"),
         ("WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x", "WITH before INSERT"),
         ("INSERT INTO s.t VALUES (1)", "a table name with a schema"),
-        ("UPDATE t SET a = 1 FROM u", "UPDATE … FROM"),
         ("UPDATE t, u SET a = 1", "UPDATE of several tables"),
         ("UPDATE t SET a = 1 LIMIT 1", "LIMIT in UPDATE"),
-        ("DELETE FROM t USING u", "DELETE with several tables"),
+        ("UPDATE t SET a = 1 FROM u ORDER BY b", "ORDER BY in UPDATE"),
+        ("DELETE FROM t, u USING v", "DELETE from several tables"),
         ("DELETE FROM t ORDER BY a LIMIT 1", "ORDER BY in DELETE"),
         ("REPLACE INTO t VALUES (1)", "the statement REPLACE"),
         ("TRUNCATE TABLE t", "the statement TRUNCATE"),

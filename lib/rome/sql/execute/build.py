@@ -23,6 +23,7 @@ from rome.sql.execute.streams import (
     Stream,
     UnionStream,
 )
+from rome.sql.execute.upsert import Upsert
 from rome.sql.execute.window import WindowRows
 from rome.sql.order import below
 from rome.table.keys import Keys
@@ -68,6 +69,8 @@ def _build(node: plan.Plan, keys: Keys) -> Operator:
             return DistinctRows(node, build(node.child, keys))
         case plan.SetOperation():
             return SetOperationRows(node, build(node.left, keys), build(node.right, keys))
+        case plan.Insert(conflict=plan.OnConflict() as conflict):
+            return Upsert(node, conflict, build(node.source, keys))
         case plan.Insert():
             return InsertRows(node, build(node.source, keys))
         case plan.Update():

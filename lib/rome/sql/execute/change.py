@@ -49,33 +49,41 @@ class InsertRows(ChangeOperator):
         self.output = node.output
         self.children = (source,)
         self._source = source
-        self._table = node.table
+        self.table = node.table
         self.batches = isinstance(node.source, plan.Rows)
         self._values = [
             _value_maker(node.table, place, default, column)
             for place, default, column in zip(node.places, node.defaults, node.table.columns, strict=True)
         ]
-        self._checks = _Checks(node.table, node.checks, node.row)
-        self._returning = _returning(node.returning)
-        self._numbered = any(column.autoincrement for column in node.table.columns)
+        self.checks = Checks(node.table, node.checks, node.row)
+        self._returning = returning_of(node.returning)
+        self.numbered = any(column.autoincrement for column in node.table.columns)
         self._number_place = _number_place(node.table)
+
+    def proposed(self, contexts: Sequence[Context]) -> Step[list[list[Row]]]:
+        """The rows to insert, for every set of parameters."""
+        given = yield from together([self._source.rows(each) for each in contexts])
+        return [
+            [tuple([make(row, each.bindings) for make in self._values]) for row in rows]
+            for each, rows in zip(contexts, given, strict=True)
+        ]
 
     def change(self, contexts: Sequence[Context]) -> Step[Changed]:
         context, bindings = contexts[0], contexts[0].bindings
-        given: list[Row] = []
-        for found in (yield from together([self._source.rows(each) for each in contexts])):
-            given += found
-        rows: list[Row] = [tuple([make(row, bindings) for make in self._values]) for row in given]
-        if self._numbered:
+        rows = [row for proposed in (yield from self.proposed(contexts)) for row in proposed]
+        if self.numbered:
             rows = yield from insert_numbered(
-                context.tx, context.keys, context.catalog, context.sequences, self._table, rows
+                context.tx, context.keys, context.catalog, context.sequences, self.table, rows
             )
         else:
-            yield from table_rows.insert(context.tx, context.keys, context.catalog, self._table, rows)
-        self._checks.judge(rows, bindings)  # a refused statement is undone as a whole
+            yield from table_rows.insert(context.tx, context.keys, context.catalog, self.table, rows)
+        self.checks.judge(rows, bindings)  # a refused statement is undone as a whole
+        return self.outcome(rows, bindings)
+
+    def outcome(self, rows: list[Row], bindings: Bindings) -> Changed:
+        """What the statement did, of the rows as they are stored now."""
         number = rows[-1][self._number_place] if rows and self._number_place is not None else None
-        returned = self._returning(rows, bindings)
-        return Changed(len(rows), returned, number if isinstance(number, int) else None)
+        return Changed(len(rows), self._returning(rows, bindings), number if isinstance(number, int) else None)
 
 
 def _number_place(table: Table) -> int | None:
@@ -111,27 +119,38 @@ class UpdateRows(ChangeOperator):
         columns = [node.table.columns[place] for place in node.places]
         self._converters = [converter(column.type, f"{node.table.name}.{column.name}") for column in columns]
         self._projection = projection(node.expressions, layout_of(child.output))
-        self._checks = _Checks(node.table, node.checks, node.row)
-        self._returning = _returning(node.returning)
+        self._checks = Checks(node.table, node.checks, node.row)
+        self._returning = returning_of(node.returning)
         self._width = _stored_width(node.table)
+        self._beside = len(child.output) > self._width
 
     def change(self, contexts: Sequence[Context]) -> Step[Changed]:
         founds = yield from together([self._child.rows(each) for each in contexts])
-        width = self._width
+        width, columns = self._width, len(self._table.columns)
         changes: list[tuple[Row, Row]] = []
+        shown: list[Row] = []
         for each, found in zip(contexts, founds, strict=True):
-            for row, values in zip(found, self._projection(found, each.bindings), strict=True):
+            rows = _first_of_each(found, width) if self._beside else found
+            for row, values in zip(rows, self._projection(rows, each.bindings), strict=True):
                 new = list(row[:width])
                 for place, convert, value in zip(self._places, self._converters, values, strict=True):
                     new[place] = convert(value)
                 changes.append((row[:width], tuple(new)))
-        after = [new for _, new in changes]
+                shown.append((*new[:columns], *row[width:]))
         context = contexts[0]
-        self._checks.judge(after, context.bindings)
+        self._checks.judge([new for _, new in changes], context.bindings)
         count = yield from table_rows.update(
-            context.tx, context.keys, context.catalog, self._table, changes, _defaults(context)
+            context.tx, context.keys, context.catalog, self._table, changes, defaults_of(context)
         )
-        return Changed(count, self._returning(after, context.bindings))
+        return Changed(count, self._returning(shown, context.bindings))
+
+
+def _first_of_each(rows: list[Row], width: int) -> list[Row]:
+    """Of the rows that begin with the same stored row, the first: a row changes once in a statement."""
+    first: dict[Row, Row] = {}
+    for row in rows:
+        first.setdefault(row[:width], row)
+    return list(first.values())
 
 
 class DeleteRows(ChangeOperator):
@@ -141,15 +160,19 @@ class DeleteRows(ChangeOperator):
         self._child = child
         self.batches, self.key_slots = _by_primary_key(node)
         self._table = node.table
-        self._returning = _returning(node.returning)
+        self._returning = returning_of(node.returning)
         self._width = _stored_width(node.table)
+        self._beside = len(child.output) > self._width
 
     def change(self, contexts: Sequence[Context]) -> Step[Changed]:
         context = contexts[0]
         founds = yield from together([self._child.rows(each) for each in contexts])
-        found = [row[: self._width] for rows in founds for row in rows]
+        found = [row for rows in founds for row in rows]
+        if self._beside:
+            found = _first_of_each(found, self._width)
+        stored = [row[: self._width] for row in found]
         count = yield from table_rows.delete(
-            context.tx, context.keys, context.catalog, self._table, found, _defaults(context)
+            context.tx, context.keys, context.catalog, self._table, stored, defaults_of(context)
         )
         return Changed(count, self._returning(found, context.bindings))
 
@@ -172,7 +195,7 @@ def _stored_width(table: Table) -> int:
     return len(table.columns) + (not table.primary_key)
 
 
-def _defaults(context: Context) -> Callable[[Table, Column], object]:
+def defaults_of(context: Context) -> Callable[[Table, Column], object]:
     """SET DEFAULT: the value of a column's default, worked out only when a referential action needs it."""
 
     def value_of(table: Table, column: Column) -> object:
@@ -185,13 +208,13 @@ def _defaults(context: Context) -> Callable[[Table, Column], object]:
     return value_of
 
 
-def _returning(returning: plan.Returning | None) -> Callable[[list[Row], Bindings], list[Row]]:
+def returning_of(returning: plan.Returning | None) -> Callable[[list[Row], Bindings], list[Row]]:
     if returning is None:
         return lambda rows, bindings: []
     return projection(returning.expressions, layout_of(returning.row))
 
 
-class _Checks:
+class Checks:
     """The CHECK constraints of a table: a row passes unless a condition is plainly false."""
 
     def __init__(self, table: Table, conditions: Sequence[plan.Condition], row: Sequence[object]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from rome.sql import syntax
-from rome.sql.parse.allow import STATEMENTS, only
+from rome.sql.parse.allow import FROM_ITEMS, STATEMENTS, only
 from rome.sql.parse.expressions import expression, identifier
 from rome.sql.parse.queries import query, select_items, table_name, value_or_default, where
 from rome.sql.parse.source import Source
@@ -31,31 +31,57 @@ def _returning(source: Source, node: exp.Expr) -> tuple[syntax.SelectItem, ...]:
     return select_items(source, clause.expressions)
 
 
-@STATEMENTS.takes(exp.Insert, "this", "expression", "default", "returning")
+@STATEMENTS.takes(exp.Insert, "this", "expression", "default", "conflict", "returning")
 def _insert(source: Source, node: exp.Insert) -> syntax.Insert:
     target = node.this
     columns: tuple[syntax.Name, ...] = ()
     if isinstance(target, exp.Schema):
         only(source, target, "this", "expressions")
-        columns = tuple(syntax.Name((identifier(source, c),), at=source.start(c)) for c in target.expressions)
+        columns = _names(source, target.expressions)
         target = target.this
     table = _target(source, target)
-    rows = node.expression
-    if node.args.get("default"):
-        if columns:
-            raise source.wrong(columns[0].at, "DEFAULT VALUES takes no columns")
-        return syntax.Insert(table, (), None, _returning(source, node), at=table.at)
-    return syntax.Insert(table, columns, query(source, rows), _returning(source, node), at=table.at)
+    rows = None
+    if not node.args.get("default"):
+        rows = query(source, node.expression)
+    elif columns:
+        raise source.wrong(columns[0].at, "DEFAULT VALUES takes no columns")
+    conflict = _conflict(source, node.args.get("conflict"))
+    return syntax.Insert(table, columns, rows, conflict, _returning(source, node), at=table.at)
 
 
-@STATEMENTS.takes(exp.Update, "this", "expressions", "where", "returning")
+def _names(source: Source, nodes: list[exp.Expr]) -> tuple[syntax.Name, ...]:
+    return tuple(syntax.Name((identifier(source, node),), at=source.start(node)) for node in nodes)
+
+
+def _conflict(source: Source, node: exp.Expr | None) -> syntax.OnConflict | None:
+    if node is None:
+        return None
+    only(source, node, "constraint", "conflict_keys", "index_predicate", "expressions", "where")
+    constraint = node.args.get("constraint")
+    return syntax.OnConflict(
+        _names(source, node.args.get("conflict_keys") or []),
+        where(source, node.args.get("index_predicate")),
+        None if constraint is None else identifier(source, constraint),
+        tuple(_assignment(source, part) for part in node.expressions),
+        where(source, node.args.get("where")),
+        at=source.take(node),
+    )
+
+
+@STATEMENTS.takes(exp.Update, "this", "expressions", "from_", "where", "returning")
 def _update(source: Source, node: exp.Update) -> syntax.Update:
     table = _target(source, node.this)
     assignments = tuple(_assignment(source, part) for part in node.expressions)
     if not assignments:
         raise source.wrong(node, "SET names no column")
+    others = _others(source, node.args.get("from_"))
     condition = where(source, node.args.get("where"))
-    return syntax.Update(table, assignments, condition, _returning(source, node), at=table.at)
+    return syntax.Update(table, assignments, others, condition, _returning(source, node), at=table.at)
+
+
+def _others(source: Source, node: exp.Expr | None) -> syntax.FromItem | None:
+    """What stands in the FROM of an UPDATE, or behind the USING of a DELETE."""
+    return None if node is None else FROM_ITEMS.read(source, node)
 
 
 def _assignment(source: Source, node: exp.Expr) -> tuple[syntax.Name, syntax.Expression]:
@@ -68,7 +94,9 @@ def _assignment(source: Source, node: exp.Expr) -> tuple[syntax.Name, syntax.Exp
     return column, value_or_default(source, node.expression)
 
 
-@STATEMENTS.takes(exp.Delete, "this", "where", "returning")
+@STATEMENTS.takes(exp.Delete, "this", "using", "where", "returning")
 def _delete(source: Source, node: exp.Delete) -> syntax.Delete:
     table = _target(source, node.this)
-    return syntax.Delete(table, where(source, node.args.get("where")), _returning(source, node), at=table.at)
+    others = _others(source, node.args.get("using"))
+    condition = where(source, node.args.get("where"))
+    return syntax.Delete(table, others, condition, _returning(source, node), at=table.at)

@@ -52,10 +52,29 @@ class Parser(DefinitionParser):
             if self._curr.token_type not in _QUERY_BEGINS:
                 self.raise_error("VALUES, DEFAULT VALUES or a query is missing")
             rows = self._part(self._parse_derived_table_values() or self._parse_ddl_select())
-        if self._match_text_seq("ON"):
-            raise self._refuse("ON CONFLICT", self._prev)
-        insert = exp.Insert(this=this, expression=rows, default=default or None, returning=self._parse_returning())
+        conflict = self._read_conflict() if self._match_text_seq("ON") else None
+        insert = exp.Insert(this=this, expression=rows, default=default or None, conflict=conflict)
+        insert.set("returning", self._parse_returning())
         return self.expression(insert, start)
+
+    def _read_conflict(self) -> exp.OnConflict:
+        start = self._prev
+        if not self._match_text_seq("CONFLICT"):
+            raise self._refuse(f"INSERT … ON {self._found()}", start)
+        conflict = exp.OnConflict()
+        if self._match_text_seq("ON", "CONSTRAINT"):
+            conflict.set("constraint", self._read_name())
+        elif self._curr.token_type == TokenType.L_PAREN:
+            conflict.set("conflict_keys", self._parse_wrapped_csv(self._read_name))
+            conflict.set("index_predicate", self._parse_where())
+        self._expect("DO")
+        if not self._match_text_seq("NOTHING"):
+            self._expect("UPDATE", "SET")
+            conflict.set("expressions", self._parse_csv(self._read_assignment))
+            conflict.set("where", self._parse_where())
+        if self._curr.token_type == TokenType.ON:
+            raise self._refuse("a second ON CONFLICT")
+        return self.expression(conflict, start)
 
     def _read_update(self) -> exp.Update:
         start = self._prev
@@ -65,12 +84,13 @@ class Parser(DefinitionParser):
         if not self._match(TokenType.SET):
             self.raise_error("SET is missing")
         assignments = self._parse_csv(self._read_assignment)
-        if self._curr.token_type == TokenType.FROM:
-            raise self._refuse("UPDATE … FROM")
-        where = self._parse_where()
-        returning = self._parse_returning()
+        update = exp.Update(this=this, expressions=assignments)
+        if self._match(TokenType.FROM):
+            update.set("from_", self._part(self._parse_table(joins=True)))
+        update.set("where", self._parse_where())
+        update.set("returning", self._parse_returning())
         self._refuse_order("UPDATE")
-        return self.expression(exp.Update(this=this, expressions=assignments, where=where, returning=returning), start)
+        return self.expression(update, start)
 
     def _read_assignment(self) -> exp.EQ:
         column = self._part(self._parse_column())
@@ -83,12 +103,15 @@ class Parser(DefinitionParser):
         if not self._match(TokenType.FROM):
             self.raise_error("FROM is missing after DELETE")
         this = self._read_target(bare_alias=True)
-        if self._curr.token_type in (TokenType.USING, TokenType.COMMA):
-            raise self._refuse("DELETE with several tables")
-        where = self._parse_where()
-        returning = self._parse_returning()
+        if self._curr.token_type == TokenType.COMMA:
+            raise self._refuse("DELETE from several tables")
+        delete = exp.Delete(this=this)
+        if self._match(TokenType.USING):
+            delete.set("using", self._part(self._parse_table(joins=True)))
+        delete.set("where", self._parse_where())
+        delete.set("returning", self._parse_returning())
         self._refuse_order("DELETE")
-        return self.expression(exp.Delete(this=this, where=where, returning=returning), start)
+        return self.expression(delete, start)
 
     def _refuse_order(self, statement: str) -> None:
         if self._curr.token_type in (TokenType.ORDER_BY, TokenType.LIMIT):
