@@ -165,7 +165,10 @@ class Conversation:
         self._statements += 1
         if self._isolation == "AUTOCOMMIT" and not self._explicit:
             return self._perform_alone(run)
-        transaction = self._transaction or self._begin()
+        transaction = self._transaction
+        if transaction is None:
+            transaction = self._begin()
+            self.database.replay.queue_again(self._journal, transaction, run)
         try:
             return self._journal.perform(transaction, run)
         except Conflict as conflict:

@@ -21,7 +21,7 @@ from glance_compat.state import finish, prepare
 TENANT = "contest"
 OCTETS = "application/octet-stream"
 PATCH = "application/openstack-images-v2.1-json-patch"
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0  # without turns Glance itself tries 50 times, half a second apart
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,10 @@ def test_sixteen_threads_increment_one_cell_and_none_is_refused(driver: Driver) 
     replay = Replay(Policy(max_time_s=60))  # a slow disk is no refusal; the tries are bounded as ever
     keeper = Keeper(driver)
     refused: list[str] = []
+    start = threading.Barrier(16)
 
     def work() -> None:
+        start.wait()
         for _ in range(50):
             leases = RowLeases(driver, keeper, timeout_ms=60_000)
             begin = partial(Transaction, driver, leases=leases)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -13,7 +14,7 @@ from rome.driver.open import open_store
 from rome.errors import Conflict
 from rome.lock.keeper import Keeper
 from rome.testing.anomalies import ONE, THREE, TWO, cells, scanned
-from rome.txn.contention import HOT_S, MAX_PLACES, HotPlaces, changed, places
+from rome.txn.contention import AGAIN_S, HOT_S, MAX_NAMES, MAX_PLACES, HotPlaces, Refusals, changed, places
 from rome.txn.leases import RowLeases
 from rome.txn.retry import Journal, Policy, Replay
 from rome.txn.transaction import GuardChanged, Isolation, Transaction
@@ -188,6 +189,90 @@ def test_a_replay_whose_answers_differ_is_refused_with_its_turn_too(driver: Driv
     with pytest.raises(Conflict, match="answers would now be different"):
         application.commit(replay)
     assert Transaction(driver).run(cells(THREE)) == [None]
+
+
+def read_one(transaction: Transaction) -> object:
+    return transaction.run(cells(ONE))
+
+
+def write_three(transaction: Transaction) -> None:
+    transaction.write(THREE, b"3")
+
+
+def refused(driver: Driver, keeper: Keeper, replay: Replay) -> None:
+    """An application reads ONE, hears what is there, and is refused, because another has changed it meanwhile."""
+    application = Application(driver, keeper, read_one)
+    application.journal.perform(application.transaction, write_three)
+    driver.commit((), [(ONE, b"other")])
+    with pytest.raises(Conflict, match="answers would now be different"):
+        application.commit(replay)
+    application.leases.release()
+
+
+def again(driver: Driver, keeper: Keeper, replay: Replay, run: Run = read_one) -> set[bytes]:
+    """What is held after the first statement of the next transaction, which is `run`."""
+    leases = RowLeases(driver, keeper, timeout_ms=60_000)
+    begin = partial(Transaction, driver, leases=leases)
+    journal, transaction = Journal(), begin()
+    replay.queue_again(journal, transaction, run)
+    journal.perform(transaction, run)
+    journal.perform(transaction, write_three)
+    taken = held(driver)
+    replay.commit(journal, transaction, begin)
+    leases.release()
+    return taken
+
+
+def test_who_was_refused_and_runs_the_same_again_queues_before_it_reads_once(driver: Driver, keeper: Keeper) -> None:
+    replay = Replay()
+    assert again(driver, keeper, replay) == set()
+    refused(driver, keeper, replay)
+    assert again(driver, keeper, replay) == {ONE}
+    assert again(driver, keeper, replay) == set()
+
+
+def test_who_runs_something_else_or_much_later_or_in_another_thread_does_not_queue(
+    driver: Driver, keeper: Keeper
+) -> None:
+    clock = Clock()
+    replay = Replay(clock=clock, sleep=clock.sleep)
+    refused(driver, keeper, replay)
+    assert again(driver, keeper, replay, lambda transaction: transaction.run(cells(ONE))) == set()
+    told: list[set[bytes]] = []
+    other = threading.Thread(target=lambda: told.append(again(driver, keeper, replay)))
+    other.start()
+    other.join()
+    assert told == [set()]
+    clock.now_s += AGAIN_S
+    assert again(driver, keeper, replay) == set()
+
+
+def test_who_waits_too_long_before_it_reads_reads_without_its_turn(driver: Driver, keeper: Keeper) -> None:
+    replay = Replay(Policy(max_time_s=0.05))
+    refused(driver, keeper, replay)
+    driver.lock(STRANGER, [ONE], 60_000, Patience.WAIT)
+    assert again(driver, keeper, replay) == {ONE}  # the stranger's
+    assert [holding.waiting for holding in driver.locks()] == [0]
+
+
+def test_refusals_that_are_remembered_are_bounded() -> None:
+    clock, current = Clock(), [0]
+    refusals = Refusals(clock, lambda: current[0])
+    for number in range(MAX_PLACES + 1):
+        current[0] = number
+        refusals.add("first", [b"%d" % each for each in range(2 * MAX_NAMES)])
+    assert refusals.take("first") == []  # one too many
+    current[0] = 7
+    assert refusals.take("another") == []
+    assert refusals.take("first") == [b"%d" % each for each in range(MAX_NAMES)]
+    clock.now_s += AGAIN_S
+    current[0] = 8
+    refusals.add("first", [b"a"])
+    assert refusals.take("first") == [b"a"]
+    current[0] = MAX_PLACES + 1
+    for _ in range(2):  # what is too old makes room
+        refusals.add("first", [b"b"])
+    assert refusals.take("first") == [b"b"]
 
 
 def test_replay_turned_off_takes_no_lease(driver: Driver, keeper: Keeper) -> None:

@@ -16,6 +16,7 @@ from rome.driver.api import Expectation, ExpectCell, ExpectRange
 HOT_S: Final = 1.0  # so long after its transactions had to queue somewhere, a process's next ones queue there at once
 MAX_NAMES: Final = 8  # that one transaction queues for: who meets others in more places gets by without
 MAX_PLACES: Final = 1024  # of a transaction that is looked at; and that a process remembers
+AGAIN_S: Final = 15.0  # within which an application runs again what was refused; oslo.db waits 10 s at most
 
 Places = dict[bytes, tuple[object, ...]]
 """What was read, by the name of its lease: a cell's version, a range's end and keys."""
@@ -75,3 +76,33 @@ class HotPlaces:
         with self._lock:
             hot = [name for name in found.keys() & self._until_s.keys() if self._until_s[name] > now_s]
         return sorted(hot)[:MAX_NAMES]
+
+
+class Refusals:
+    """Where the transaction that was last refused in each thread had met others, and what it began with."""
+
+    def __init__(self, clock: Callable[[], float], thread: Callable[[], int] = threading.get_ident) -> None:
+        """`clock` is monotonic, in seconds; `thread` tells the present one."""
+        self._clock = clock
+        self._thread = thread
+        self._latest: dict[int, tuple[object, list[bytes], float]] = {}
+
+    def __bool__(self) -> bool:
+        """Whether there is any; every transaction asks."""
+        return bool(self._latest)
+
+    def add(self, first: object, names: Iterable[bytes]) -> None:
+        """One that began with `first` was refused for what others had changed at `names`."""
+        now_s = self._clock()
+        if len(self._latest) >= MAX_PLACES:
+            self._latest = {thread: each for thread, each in self._latest.items() if each[2] > now_s}
+        if len(self._latest) < MAX_PLACES:
+            self._latest[self._thread()] = (first, list(names)[:MAX_NAMES], now_s + AGAIN_S)
+
+    def take(self, first: object) -> list[bytes]:
+        """The names, if the present thread begins again what was refused; once."""
+        began_with, names, until_s = self._latest.get(self._thread(), (None, [], 0.0))
+        if not names or began_with != first:
+            return []
+        self._latest.pop(self._thread(), None)
+        return names if self._clock() < until_s else []

@@ -13,11 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
 from rome.driver.api import Expectation
 from rome.errors import Conflict, Error, OperationalError
-from rome.txn.contention import HotPlaces, changed, places
+from rome.txn.contention import HotPlaces, Refusals, changed, places
 from rome.txn.transaction import Diverged, GuardChanged, Transaction
 
 T = TypeVar("T")
@@ -160,6 +161,10 @@ class Replay:
     as for a row that is locked FOR UPDATE, whatever process the others are in, and keeps its place until it has
     committed. Newcomers of a process that had to queue lately queue before their first commit, so whoever is first in
     the queue meets few.
+
+    A transaction that was refused, because its answers would have been others, is run again by the application. That
+    queues before its first read: what it reads is then changed by no one else who queues, as with the row locks of an
+    SQL server. Without this, whoever takes longest would be refused by all the others, however often he tries.
     """
 
     def __init__(
@@ -179,7 +184,15 @@ class Replay:
         self._sleep = sleep
         self._jitter = jitter
         self._hot = HotPlaces(clock)
+        self._refusals = Refusals(clock)
         self._counting = threading.Lock()
+
+    def queue_again(self, journal: Journal, tx: Transaction, run: Run) -> None:
+        """Before `run`, the first that `tx` does: queue, if the same was refused in this thread a short while ago."""
+        if self._refusals and self.policy.enabled:
+            names = self._refusals.take(_what(run))
+            if names and tx.take_turn(names, max(1, int(self.policy.max_time_s * 1000))):
+                journal.contended.update(dict.fromkeys(names))
 
     def commit(self, journal: Journal, tx: Transaction, begin: Callable[[], Transaction]) -> Transaction:
         """Commit `tx`; after a conflict replay it and commit that. The transaction that committed.
@@ -238,10 +251,11 @@ class Replay:
                 finally:
                     slot_s = max(slot_s, self._clock() - tried)
                 return fresh
-            except _Different as different:
-                raise self._refuse(str(different), conflict) from conflict
-            except Diverged:
-                raise self._refuse(ANOTHER_COURSE, conflict) from conflict
+            except (_Different, Diverged) as different:
+                met = journal.contended | dict.fromkeys(changed(places(expected), places(fresh.expectations())))
+                self._refusals.add(_what(journal.entries[0].run), met)
+                why = str(different) if isinstance(different, _Different) else ANOTHER_COURSE
+                raise self._refuse(why, conflict) from conflict
             except Conflict as again:
                 conflict = again
                 before, expected = expected, fresh.expectations()
@@ -323,6 +337,11 @@ def _commit_whole(fresh: Transaction) -> None:
     if fresh.tape.position != len(fresh.tape.values):
         raise _Different(ANOTHER_COURSE)
     fresh.commit()
+
+
+def _what(run: Run) -> object:
+    """What tells `run` from others: the same statement with the same parameters is the same."""
+    return (run.func, run.args) if isinstance(run, partial) else run
 
 
 class _Different(Exception):
