@@ -48,10 +48,14 @@ class QueryMaker(ExpressionMaker):
     def query(self) -> Statement:
         """A whole statement."""
         prefix, extra = "", []
-        if self.random.random() < 0.08:
+        if self.random.random() < 0.05:
+            source, item = self._recursion()
+            prefix, extra = f"WITH RECURSIVE {item} ", [source]
+        elif self.random.random() < 0.08:
             body = self._body(Sight([]), 1, None)
             source = self._source_of(body)
-            prefix = f"WITH {source.alias} ({', '.join(name for name, _ in source.columns)}) AS ({body.sql}) "
+            how = either(self.random.choice(["", "", "", "MATERIALIZED ", "NOT MATERIALIZED "]), "")
+            prefix = f"WITH {source.alias} ({', '.join(name for name, _ in source.columns)}) AS {how}({body.sql}) "
             extra = [source]
         if self.random.random() < 0.18:
             body = self._set_operation(Sight([]), 2)
@@ -59,6 +63,26 @@ class QueryMaker(ExpressionMaker):
             body = self._body(Sight([]), 3, None, extra)
         order, ordered = self._order(body)
         return Statement(f"{prefix}{body.sql}{order}", self.parameters, ordered)
+
+    def _recursion(self) -> tuple[Source, str]:
+        """A recursive WITH item that ends: c0 grows to a bound."""
+        types = (INTEGER, *self.random.choices(ALL_TYPES, k=self.random.randint(0, 2)))
+        source = Source(self._alias(), tuple((f"c{place}", type_) for place, type_ in enumerate(types)))
+        start, table = Source(self._alias(), source.columns), self.random.choice(self.tables)
+        other = Source(self._alias(), tuple((column.name, column.type) for column in table.columns))
+        first, inner = Sight([other]), Sight([start, other])
+        names = ", ".join(name for name, _ in source.columns)
+        base = ", ".join([str(self.random.randint(0, 3)), *[self.leaf(type_, first) for type_ in types[1:]]])
+        items = [f"{start.alias}.c0 + {self.random.randint(1, 2)}", *[self.leaf(type_, inner) for type_ in types[1:]]]
+        joined = self.random.choice(["JOIN", "LEFT JOIN"])
+        on = self._equality([start], [other]) or "1 = 1"
+        union = self.random.choice(["UNION", "UNION", "UNION ALL"])
+        where = f"{start.alias}.c0 < {self.random.randint(2, 4)}"
+        return source, (
+            f"{source.alias} ({names}) AS (SELECT {base} FROM {table.name} AS {other.alias} {union} "
+            f"SELECT {', '.join(items)} FROM {source.alias} AS {start.alias} {joined} {table.name} AS {other.alias} "
+            f"ON {on} WHERE {where})"
+        )
 
     # ---- subqueries in expressions ----------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from rome.errors import Place, ProgrammingError, UndefinedColumn, UndefinedObjec
 from rome.sql import syntax
 from rome.sql.bind import Binder, Stage
 from rome.sql.bound import ColumnRef, Compare, Const, Expr
+from rome.sql.common_tables import declare
 from rome.sql.from_clause import find_table, plan_from, plan_table
 from rome.sql.grouping import applied
 from rome.sql.parse import parse
@@ -23,7 +24,9 @@ def plan_insert(statement: StatementScope, node: syntax.Insert) -> Insert:
     table = find_table(statement, node.table.name, node.table.at)
     named = [column_of(statement, table, name) for name in node.columns] or list(table.columns)
     refuse_repeated(statement, node.columns)
-    source, given = _insert_source(statement, node, named)
+    scope = Scope(statement.sql)
+    declare(node.common_tables, node, scope)
+    source, given = _insert_source(statement, node, named, scope)
     places: list[int | None] = [None] * len(table.columns)
     for place, column in enumerate(named):
         if place in given:
@@ -84,9 +87,10 @@ def _arbiters(statement: StatementScope, table: Table, node: syntax.OnConflict) 
     return matching
 
 
-def _insert_source(statement: StatementScope, node: syntax.Insert, named: list[Column]) -> tuple[Plan, set[int]]:
+def _insert_source(
+    statement: StatementScope, node: syntax.Insert, named: list[Column], scope: Scope
+) -> tuple[Plan, set[int]]:
     """The rows to insert, and the places of `named` for which they give a value (the others say DEFAULT)."""
-    scope = Scope(statement.sql)
     if node.source is None:
         return Rows(((),), ()), set()
     body = node.source.body
@@ -168,6 +172,7 @@ def plan_update(statement: StatementScope, node: syntax.Update) -> Update:
     """The plan of an UPDATE."""
     table = find_table(statement, node.table.name, node.table.at)
     scope = Scope(statement.sql)
+    declare(node.common_tables, node, scope)
     binder = Binder(statement, scope, plan_query)
     child, beside = _changed_rows(statement, node, scope, binder)
     already = len(binder.applies[Stage.ROW])
@@ -200,6 +205,7 @@ def plan_delete(statement: StatementScope, node: syntax.Delete) -> Delete:
     """The plan of a DELETE."""
     table = find_table(statement, node.table.name, node.table.at)
     scope = Scope(statement.sql)
+    declare(node.common_tables, node, scope)
     child, _ = _changed_rows(statement, node, scope, Binder(statement, scope, plan_query))
     child = _in_order(node, child)
     returning = _returning(statement, scope.relations, child.output, node.returning)

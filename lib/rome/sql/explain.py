@@ -126,6 +126,12 @@ def _describe(node: plan.Plan) -> str:
             names = ", ".join((key.name or "-") if key else "the primary key" for key in conflict.keys)
             where = f" where {show(conflict.condition)}" if conflict.condition is not None else ""
             return f"Insert {node.table.name}, {'update' if conflict.places else 'skip'} on conflict in {names}{where}"
+        case plan.Recursive():
+            return f"Recursive {node.name}, UNION" + " ALL" * node.all
+        case plan.WorkingTable():
+            return f"Rows of {node.name} that came last"
+        case plan.Shared():
+            return f"Rows of {node.name}, run first as {show(node.slot)}"
         case plan.Insert() | plan.Update() | plan.Delete():
             return f"{type(node).__name__} {node.table.name}"
     return type(node).__name__

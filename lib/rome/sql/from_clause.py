@@ -9,6 +9,7 @@ from rome.errors import DatabaseError, NotSupportedError, ProgrammingError, Unde
 from rome.sql import syntax
 from rome.sql.bind import Binder, PendingApply, PlanQuery, Stage
 from rome.sql.bound import ColumnRef, Expr, conjunction, walk
+from rome.sql.common_tables import plan_common
 from rome.sql.grouping import applied
 from rome.sql.operands import compare
 from rome.sql.parse import parse
@@ -27,11 +28,8 @@ def plan_from(statement: StatementScope, item: syntax.FromItem, scope: Scope, pl
             if view is None:
                 return plan_table(statement, item, scope)
             return _plan_view(statement, view, item, scope, plan_query)
-        declared, around = common
-        inner = Scope(around.sql, around.parent, common=dict(around.common))
-        plan = plan_query(statement, declared.query, inner)
-        scope.use_common(item.name, inner.free)
-        return _derived(statement, plan, item.alias or item.name, declared.columns, item, scope)
+        plan = plan_common(statement, item, common, scope, plan_query)
+        return _derived(statement, plan, item.alias or item.name, common.item.columns, item, scope)
     if isinstance(item, syntax.Derived):
         plan = nested(statement, item.query, scope, plan_query)
         return _derived(statement, plan, item.alias or "", item.columns, item, scope)

@@ -44,8 +44,10 @@ from rome.sql.plan import (
     Rows,
     Scan,
     SetOperation,
+    Shared,
     Sort,
     Window,
+    WorkingTable,
     inputs,
     over_inputs,
 )
@@ -340,6 +342,8 @@ def _width(plan: Plan) -> int:
         return _width_of(best(plan, conjuncts(plan.condition)))
     if isinstance(plan, Rows):
         return 0
+    if isinstance(plan, (WorkingTable, Shared)):
+        return 1 if isinstance(plan, WorkingTable) else 2  # who has rows at hand looks up what belongs to them
     if isinstance(plan, Group):
         return 0 if not plan.keys else _width(plan.child)
     if isinstance(plan, Limit):

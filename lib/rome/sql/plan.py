@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 
 from rome.driver.api import Patience
-from rome.sql.bound import Aggregate, ColumnRef, Expr, WindowCall
+from rome.sql.bound import Aggregate, ColumnRef, Expr, Slot, WindowCall
 from rome.table.schema import Index, Table
 
 # ---- reading -------------------------------------------------------------------------------------------------------
@@ -298,6 +298,39 @@ class SetOperation(Plan):
     output: tuple[ColumnRef, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Shared(Plan):
+    """The rows of a WITH item that has run first: `slot` holds them."""
+
+    name: str
+    slot: Slot
+    output: tuple[ColumnRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingTable(Plan):
+    """In the step of the Recursive called `number`: the rows that came last."""
+
+    name: str
+    number: int
+    output: tuple[ColumnRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recursive(Plan):
+    """The rows of `base` and those that `step` makes of the ones that came last, until it makes none.
+
+    Without `all`, rows that have come before are left out.
+    """
+
+    name: str
+    number: int
+    base: Plan
+    step: Plan
+    all: bool
+    output: tuple[ColumnRef, ...]
+
+
 # ---- changing ------------------------------------------------------------------------------------------------------
 
 
@@ -390,7 +423,7 @@ class Delete(Plan):
 class SlotSource:
     """Where a slot's value comes from: a parameter (`name`), or the rows of `queries[query]`.
 
-    `array` slots hold a `bound.Array`; `exists` ones a bool; the others one value.
+    `array` slots hold a `bound.Array`; `exists` ones a bool; `rows` ones all rows; the others one value.
     """
 
     index: int
@@ -399,6 +432,7 @@ class SlotSource:
     query: int | None = None
     array: bool = False
     exists: bool = False
+    rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from rome.sql import syntax
 from rome.sql.bind import Binder, Stage
 from rome.sql.bound import ColumnRef, Expr, columns_of
 from rome.sql.coerce import common_type, comparable
+from rome.sql.common_tables import declare
 from rome.sql.from_clause import nested, plan_from
 from rome.sql.grouping import Grouping, applied, nullable
 from rome.sql.locking import Locked, check_lock, lock_rows, locked_scans, refuse_lock
@@ -25,9 +26,7 @@ from rome.values import BIGINT
 
 def plan_query(statement: StatementScope, query: syntax.Query, scope: Scope) -> Plan:
     """The plan of `query`, whose names are resolved in `scope` (new and empty) and the scopes around it."""
-    for item in query.common_tables:
-        declared = Scope(scope.sql, scope.parent, common=dict(scope.common))
-        scope.common[item.name.lower()] = (item, declared)
+    declare(query.common_tables, query, scope)
     if isinstance(query.body, syntax.Select):
         return _SelectPlanner(statement, query, query.body, scope).plan()
     if query.lock is not None:

@@ -33,20 +33,35 @@ class Relation:
 
 
 @dataclass(slots=True)
+class CommonItem:
+    """A WITH item in sight, and the scope it was written in; `uses` counts the places that name it.
+
+    `shared` are the slot of its rows and their columns, once it is known to run first. In the recursive part of its own
+    query `working` are the number and the columns of the table that it is there.
+    """
+
+    item: CommonTable
+    around: Scope
+    uses: int
+    shared: tuple[Slot, tuple[ColumnRef, ...]] | None = None
+    working: tuple[int, tuple[ColumnRef, ...]] | None = None
+
+
+@dataclass(slots=True)
 class Scope:
     """The relations a query sees; `parent` is the scope of the query around it.
 
     `free` gathers the columns of enclosing queries that this one (or one inside it) uses: what makes it correlated.
-    `common` holds the WITH items that this query declares, by lower-case name, each with the scope it was written in.
+    `common` holds the WITH items that this query declares, by lower-case name.
     """
 
     sql: str
     parent: Scope | None = None
     relations: list[Relation] = field(default_factory=list)
     free: set[int] = field(default_factory=set)
-    common: dict[str, tuple[CommonTable, Scope]] = field(default_factory=dict)
+    common: dict[str, CommonItem] = field(default_factory=dict)
 
-    def common_table(self, name: str) -> tuple[CommonTable, Scope] | None:
+    def common_table(self, name: str) -> CommonItem | None:
         """The WITH item called `name` that this query sees."""
         scope: Scope | None = self
         while scope is not None:
@@ -168,6 +183,7 @@ class StatementScope:
         query: int | None = None,
         array: bool = False,
         exists: bool = False,
+        rows: bool = False,
     ) -> Slot:
         """The slot that the parameter `name` fills as a `type_`, or a new one for the rows of query number `query`.
 
@@ -176,7 +192,7 @@ class StatementScope:
         if name is not None and (name, type_, array) in self.named:
             return self.named[name, type_, array]
         slot = Slot(len(self.slots), type_)
-        self.slots.append(SlotSource(slot.index, ColumnRef(slot.index, type_), name, query, array, exists))
+        self.slots.append(SlotSource(slot.index, ColumnRef(slot.index, type_), name, query, array, exists, rows))
         if name is not None:
             self.named[name, type_, array] = slot
         return slot

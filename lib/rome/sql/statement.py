@@ -434,6 +434,8 @@ def _one(compiled: Compiled, context: Context) -> Step[Result]:
 
 
 def _slot_value(source: SlotSource, rows: list[Row]) -> object:
+    if source.rows:
+        return rows
     if source.array:
         return array([row[0] for row in rows])
     return bool(rows) if source.exists else scalar_of(rows)

@@ -285,11 +285,13 @@ class SetOperation(Node):
 
 @dataclass(frozen=True, slots=True)
 class CommonTable(Node):
-    """One WITH item."""
+    """One WITH item; `recursive` says that it stands behind WITH RECURSIVE, `materialized` whether it says so."""
 
     name: str
     query: Query
     columns: tuple[str, ...] = ()
+    recursive: bool = False
+    materialized: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +337,7 @@ class Insert(Node):
     source: Query | None
     conflict: OnConflict | None = None
     returning: tuple[SelectItem, ...] = ()
+    common_tables: tuple[CommonTable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +349,7 @@ class Update(Node):
     source: FromItem | None = None
     where: Expression | None = None
     returning: tuple[SelectItem, ...] = ()
+    common_tables: tuple[CommonTable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +360,7 @@ class Delete(Node):
     source: FromItem | None = None
     where: Expression | None = None
     returning: tuple[SelectItem, ...] = ()
+    common_tables: tuple[CommonTable, ...] = ()
 
 
 # ---- definitions ---------------------------------------------------------------------------------------------------

@@ -71,9 +71,9 @@ def concat_with_separator(separator: str | None, *items: object) -> str | None:
 def joined(*items: object) -> str | bytes:
     """All items together: bytes when all are bytes, else their texts."""
     parts = [item for item in items if isinstance(item, bytes)]
-    if len(parts) == len(items):
-        return b"".join(parts)
-    return "".join(map(literals.write, items))
+    whole = b"".join(parts) if len(parts) == len(items) else "".join(map(literals.write, items))
+    _bounded("||", len(whole))
+    return whole
 
 
 def place_of(value: str, part: str) -> int:

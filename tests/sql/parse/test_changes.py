@@ -53,6 +53,15 @@ ONE_ROW = "Query(Values([[Literal(1)]]))"
         ("DELETE FROM t USING u JOIN v ON a WHERE b RETURNING u.c",
          f"Delete({T}, source=Join('INNER', TableName('u'), TableName('v'), on=Name(['a'])), "
          "where=Name(['b']), returning=[SelectItem(Name(['u', 'c']))])"),
+        ("WITH x AS (SELECT 1) INSERT INTO t SELECT 2",
+         f"Insert({T}, [], Query(Select([SelectItem(Literal(2))])), "
+         "common_tables=[CommonTable('x', Query(Select([SelectItem(Literal(1))])))])"),
+        ("WITH RECURSIVE x AS MATERIALIZED (SELECT 1) DELETE FROM t",
+         f"Delete({T}, common_tables=[CommonTable('x', Query(Select([SelectItem(Literal(1))])), recursive=True, "
+         "materialized=True)])"),
+        ("WITH x AS NOT MATERIALIZED (SELECT 1) UPDATE t SET a = 1",
+         f"Update({T}, [[Name(['a']), Literal(1)]], common_tables=[CommonTable('x', "
+         "Query(Select([SelectItem(Literal(1))])), materialized=False)])"),
         ("EXPLAIN DELETE FROM t", f"Explain(Delete({T}))"),
         ("EXPLAIN ANALYZE SELECT 1", "Explain(Query(Select([SelectItem(Literal(1))])), analyze=True)"),
     ],
@@ -94,6 +103,8 @@ def test_what_is_not_a_statement_is_a_syntax_error(sql: str) -> None:
         ("INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING ON CONFLICT DO NOTHING", "a second ON CONFLICT"),
         ("INSERT INTO t VALUES (1) ON DUPLICATE KEY UPDATE a = 1", "ON DUPLICATE"),
         ("WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x", "WITH before INSERT"),
+        ("INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING", "ON CONFLICT"),
+        ("INSERT INTO t VALUES (1) ON DUPLICATE KEY UPDATE a = 1", "ON CONFLICT"),
         ("INSERT INTO s.t VALUES (1)", "a table name with a schema"),
         ("UPDATE t, u SET a = 1", "UPDATE of several tables"),
         ("UPDATE t SET a = 1 LIMIT 1", "LIMIT in UPDATE"),

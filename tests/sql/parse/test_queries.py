@@ -209,8 +209,6 @@ def test_what_is_not_a_query_is_a_syntax_error(sql: str) -> None:
         ("SELECT * FROM s.t", "a table name with a schema"),
         ("SELECT * FROM t AS x (a, b)", "a table alias with column names"),
         ("SELECT * FROM (a JOIN b ON c) AS x", "as a query"),
-        ("WITH RECURSIVE a AS (SELECT 1) SELECT * FROM a", "WITH RECURSIVE"),
-        ("WITH a AS MATERIALIZED (SELECT 1) SELECT * FROM a", "MATERIALIZED"),
         ("WITH a AS (INSERT INTO t VALUES (1) RETURNING b) SELECT * FROM a", "INSERT as a query"),
         ("SELECT * EXCEPT (a) FROM t", "EXCEPT in STAR"),
         ("SELECT 1 UNION BY NAME SELECT 2", "BY NAME in UNION"),

@@ -11,6 +11,7 @@ from rome.sql.execute.first_rows import FirstRows
 from rome.sql.execute.joins import HashJoin, LookupJoin, base_of
 from rome.sql.execute.lock import LockRows
 from rome.sql.execute.operator import Operator
+from rome.sql.execute.recursive import RecursiveRows, SharedRows, WorkingRows
 from rome.sql.execute.scan import ScanRows
 from rome.sql.execute.simple import DistinctRows, FilterRows, LimitRows, ProjectRows, SortRows, Values
 from rome.sql.execute.streams import (
@@ -71,6 +72,12 @@ def _build(node: plan.Plan, keys: Keys) -> Operator:
             return SetOperationRows(node, build(node.left, keys), build(node.right, keys))
         case plan.Insert(conflict=plan.OnConflict() as conflict):
             return Upsert(node, conflict, build(node.source, keys))
+        case plan.Recursive():
+            return RecursiveRows(node, build(node.base, keys), build(node.step, keys))
+        case plan.WorkingTable():
+            return WorkingRows(node)
+        case plan.Shared():
+            return SharedRows(node)
         case plan.Insert():
             return InsertRows(node, build(node.source, keys))
         case plan.Update():

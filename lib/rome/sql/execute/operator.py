@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from rome.sql.bound import ColumnRef
@@ -17,6 +18,7 @@ from rome.txn.wave import Step, Wave, WaveResult
 
 Row = tuple[object, ...]
 T = TypeVar("T")
+_NO_WORKING_TABLE: Mapping[int, list[Row]] = MappingProxyType({})
 
 
 class Belonging(NamedTuple):
@@ -57,7 +59,7 @@ class Locking(NamedTuple):
 
 
 class Context(NamedTuple):
-    """One run of a statement; `catalog` is the transaction's."""
+    """One run of a statement; `catalog` is the transaction's. `working` are the rows that recursions made last."""
 
     tx: Transaction
     keys: Keys
@@ -66,6 +68,7 @@ class Context(NamedTuple):
     bindings: Bindings
     profile: Profile | None = None
     locking: Locking | None = None
+    working: Mapping[int, list[Row]] = _NO_WORKING_TABLE
 
 
 class Operator:

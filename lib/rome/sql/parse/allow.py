@@ -98,12 +98,9 @@ NAMES: dict[type, str] = {
 
 # And the clauses, where the name that sqlglot gives an argument does not say it.
 CLAUSES: dict[tuple[type, str], str] = {
-    (exp.CTE, "materialized"): "MATERIALIZED",
     (exp.Distinct, "on"): "DISTINCT ON",
     (exp.Group, "all"): "GROUP BY ALL",
     (exp.In, "field"): "IN without parentheses",
-    (exp.Insert, "with_"): "WITH before INSERT (put it before the SELECT)",
     (exp.Join, "method"): "NATURAL JOIN",
     (exp.Table, "joins"): "more than one table",
-    (exp.With, "recursive"): "WITH RECURSIVE",
 }

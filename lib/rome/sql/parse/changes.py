@@ -7,7 +7,7 @@ from sqlglot import exp
 from rome.sql import syntax
 from rome.sql.parse.allow import FROM_ITEMS, STATEMENTS, only
 from rome.sql.parse.expressions import expression, identifier
-from rome.sql.parse.queries import query, select_items, table_name, value_or_default, where
+from rome.sql.parse.queries import common_tables, query, select_items, table_name, value_or_default, where
 from rome.sql.parse.source import Source
 
 
@@ -31,8 +31,9 @@ def _returning(source: Source, node: exp.Expr) -> tuple[syntax.SelectItem, ...]:
     return select_items(source, clause.expressions)
 
 
-@STATEMENTS.takes(exp.Insert, "this", "expression", "default", "conflict", "returning")
+@STATEMENTS.takes(exp.Insert, "this", "expression", "default", "conflict", "returning", "with_")
 def _insert(source: Source, node: exp.Insert) -> syntax.Insert:
+    tables = common_tables(source, node)
     target = node.this
     columns: tuple[syntax.Name, ...] = ()
     if isinstance(target, exp.Schema):
@@ -46,7 +47,7 @@ def _insert(source: Source, node: exp.Insert) -> syntax.Insert:
     elif columns:
         raise source.wrong(columns[0].at, "DEFAULT VALUES takes no columns")
     conflict = _conflict(source, node.args.get("conflict"))
-    return syntax.Insert(table, columns, rows, conflict, _returning(source, node), at=table.at)
+    return syntax.Insert(table, columns, rows, conflict, _returning(source, node), tables, at=table.at)
 
 
 def _names(source: Source, nodes: list[exp.Expr]) -> tuple[syntax.Name, ...]:
@@ -68,15 +69,16 @@ def _conflict(source: Source, node: exp.Expr | None) -> syntax.OnConflict | None
     )
 
 
-@STATEMENTS.takes(exp.Update, "this", "expressions", "from_", "where", "returning")
+@STATEMENTS.takes(exp.Update, "this", "expressions", "from_", "where", "returning", "with_")
 def _update(source: Source, node: exp.Update) -> syntax.Update:
+    tables = common_tables(source, node)
     table = _target(source, node.this)
     assignments = tuple(_assignment(source, part) for part in node.expressions)
     if not assignments:
         raise source.wrong(node, "SET names no column")
     others = _others(source, node.args.get("from_"))
     condition = where(source, node.args.get("where"))
-    return syntax.Update(table, assignments, others, condition, _returning(source, node), at=table.at)
+    return syntax.Update(table, assignments, others, condition, _returning(source, node), tables, at=table.at)
 
 
 def _others(source: Source, node: exp.Expr | None) -> syntax.FromItem | None:
@@ -94,9 +96,10 @@ def _assignment(source: Source, node: exp.Expr) -> tuple[syntax.Name, syntax.Exp
     return column, value_or_default(source, node.expression)
 
 
-@STATEMENTS.takes(exp.Delete, "this", "using", "where", "returning")
+@STATEMENTS.takes(exp.Delete, "this", "using", "where", "returning", "with_")
 def _delete(source: Source, node: exp.Delete) -> syntax.Delete:
+    tables = common_tables(source, node)
     table = _target(source, node.this)
     others = _others(source, node.args.get("using"))
     condition = where(source, node.args.get("where"))
-    return syntax.Delete(table, others, condition, _returning(source, node), at=table.at)
+    return syntax.Delete(table, others, condition, _returning(source, node), tables, at=table.at)

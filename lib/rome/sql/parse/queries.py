@@ -153,18 +153,22 @@ def common_tables(source: Source, node: exp.Expr) -> tuple[syntax.CommonTable, .
     clause = node.args.get("with_")
     if clause is None:
         return ()
-    only(source, clause, "expressions")
-    made = []
+    only(source, clause, "expressions", "recursive")
+    made: dict[str, syntax.CommonTable] = {}
     for table in clause.expressions:
-        if table.args.get("materialized") is not None:
-            raise source.refuse(table, "MATERIALIZED")
-        only(source, table, "this", "alias")
+        only(source, table, "this", "alias", "materialized")
         name, columns = _alias(source, table.args.get("alias"))
         if name is None:
             raise source.wrong(table, "a WITH item has no name")
-        body = table.this
-        made.append(syntax.CommonTable(name, query(source, body), columns, at=source.start(table.args["alias"])))
-    return tuple(made)
+        at = source.start(table.args["alias"])
+        if name.lower() in made:
+            raise source.wrong(at, f"{name!r} stands twice in this WITH")
+        # sqlglot makes MATERIALIZED True and NOT MATERIALIZED False; neither is a name of the text
+        materialized = table.args.get("materialized")
+        made[name.lower()] = syntax.CommonTable(
+            name, query(source, table.this), columns, bool(clause.args.get("recursive")), materialized, at=at
+        )
+    return tuple(made.values())
 
 
 def _condition(source: Source, node: exp.Expr | None) -> syntax.Expression | None:

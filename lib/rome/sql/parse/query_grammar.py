@@ -26,6 +26,14 @@ class QueryParser(ExpressionParser):
     } | {TokenType.FETCH: lambda self: ("limit", self._read_fetch())}
     QUERY_MODIFIER_TOKENS: ClassVar[Any] = set(QUERY_MODIFIER_PARSERS)
 
+    def _parse_with(self, skip_with_token: bool = False) -> exp.With | None:
+        if not skip_with_token and not self._match(TokenType.WITH):
+            return None
+        start = self._prev
+        recursive = self._match(TokenType.RECURSIVE)
+        items = self._parse_csv(lambda: self._part(self._parse_cte()))
+        return self.expression(exp.With(expressions=items, recursive=recursive or None), start)
+
     def _parse_from(
         self, joins: bool = False, skip_from_token: bool = False, consume_pipe: bool = False
     ) -> exp.From | None:
