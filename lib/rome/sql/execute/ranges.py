@@ -138,6 +138,10 @@ def _exact(value: object, kind: Kind) -> object:
         if isinstance(value, (float, Decimal)):
             return int(value) if value == int(value) else None
         return value
+    if kind is Kind.FLOAT and isinstance(value, int):
+        return float(value) if float(value) == value else None
+    if kind is Kind.FLOAT and isinstance(value, Decimal):
+        return float(value)  # beside a FLOAT a DECIMAL counts as one
     if kind is Kind.DECIMAL and not isinstance(value, Decimal):
         return None if value is None else Decimal(value)  # type: ignore[arg-type]
     return value if fits(value) else None
