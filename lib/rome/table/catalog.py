@@ -137,11 +137,14 @@ class CatalogCache:
             known = _Known(EMPTY, 0)
         elif cell.version == 0 or cell.version != known.cell_version:
             version = _read_version(cell.value)  # before any table, which a newer ROME may describe otherwise
-            cells = first.scans[0] if first.scans else (yield Wave((), (scan,))).scans[0]
             mine = tx.context if isinstance(tx.context, Catalog) else EMPTY
-            by_cell = {encode_entry(entry): entry for each in (known.catalog, mine) for entry in _entries(each)}
-            entries = [by_cell.get(each.value) or decode_entry(each.value) for each in cells]
-            known = _Known(_catalog(version, entries), cell.version)
+            if mine.version == version:  # its own change, most often: catalogues of one version are equal
+                known = _Known(mine.shared_only, cell.version)
+            else:
+                cells = first.scans[0] if first.scans else (yield Wave((), (scan,))).scans[0]
+                by_cell = {encode_entry(entry): entry for each in (known.catalog, mine) for entry in _entries(each)}
+                entries = [by_cell.get(each.value) or decode_entry(each.value) for each in cells]
+                known = _Known(_catalog(version, entries), cell.version)
         if cell is None or cell.version:
             self._known = known
         temporary = self._temporary(tx)
@@ -229,25 +232,24 @@ def save(
         _changed(catalog.sequences, [s for s in changed if isinstance(s, Sequence)], dropped),
         _changed(catalog.temporary, [t for t in changed if isinstance(t, Table) and t.temporary], dropped),
     )
+    if catalog.is_plain and all(isinstance(entry, Table) and entry.is_plain for entry in changed):
+        new.__dict__["is_plain"] = True  # known without a look at every table
     if version != catalog.version:
-        tx.write(keys.catalog_version, keycode.encode((version,) if _is_plain(new) else (version, FORMAT)))
+        tx.write(keys.catalog_version, keycode.encode((version,) if new.is_plain else (version, FORMAT)))
     tx.context = new
     return new
 
 
-def _changed(entries: dict[str, _E], changed: Iterable[_E], dropped: Iterable[Entry]) -> dict[str, _E]:
+def _changed(entries: dict[str, _E], changed: list[_E], dropped: list[Entry]) -> dict[str, _E]:
     """`entries` by name, with those of one id replaced; ids are never used twice, whatever they are of."""
+    if not changed and (not dropped or not entries):
+        return entries
     by_id = {entry.id: entry for entry in entries.values()}
     for gone in dropped:
         by_id.pop(gone.id, None)
     for entry in changed:
         by_id[entry.id] = entry
     return {entry.name.lower(): entry for entry in by_id.values()}
-
-
-def _is_plain(catalog: Catalog) -> bool:
-    """Whether a ROME of the first format may work on the namespace."""
-    return not catalog.views and not catalog.sequences and all(table.is_plain for table in catalog.shared.values())
 
 
 def find_table(catalog: Catalog, name: str) -> Table:

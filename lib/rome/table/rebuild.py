@@ -79,10 +79,10 @@ def reindex(tx: Transaction, keys: Keys, before: Table, after: Table) -> Step[No
 
 def _fill(tx: Transaction, keys: Keys, table: Table, indexes: Iterable[Index]) -> Step[None]:
     paths = [index_path(keys, table, index) for index in indexes]
-    read = reader(keys, table)
     entries: dict[bytes, bytes] = {}
 
     def visit(cells: list[Cell]) -> None:
+        read = reader(keys, table)  # made when there is a row: most indexes are made with their table
         for cell in cells:
             row = read(cell)
             for path in paths:

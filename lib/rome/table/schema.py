@@ -209,6 +209,11 @@ class Catalog:
     temporary: dict[str, Table] = field(default_factory=dict)
 
     @cached_property
+    def is_plain(self) -> bool:
+        """Whether a ROME of the first format may work on the namespace."""
+        return not self.views and not self.sequences and all(table.is_plain for table in self.shared.values())
+
+    @cached_property
     def tables(self) -> dict[str, Table]:
         """Every table that a statement sees: a temporary one hides another of its name."""
         return {**self.shared, **self.temporary} if self.temporary else self.shared

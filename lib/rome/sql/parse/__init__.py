@@ -7,6 +7,7 @@ through the allow-list in `allow` and make ours. What is not on the list is refu
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from sqlglot import Token, TokenType
 from sqlglot.errors import ParseError, TokenError
@@ -31,13 +32,21 @@ OTHER_STATEMENTS = frozenset(
 )
 
 
+KEPT = 1024  # trees, of all databases of the process
+LONGEST_KEPT = 16384  # characters: an INSERT of a thousand rows is sent once
+
+
 def parse(sql: str) -> syntax.Statement:
     """The syntax tree of the one statement in `sql`; a semicolon may end it.
 
     Raises SyntaxError_ when the text is not SQL, NotSupportedError when it is SQL that ROME does not take, and
     UndefinedObject for an unknown type, each with the place and a caret; ProgrammingError (54001) for a text nested
-    too deeply.
+    too deeply. Trees are immutable, and kept: those who make and drop databases all day send each the same texts.
     """
+    return _kept(sql) if len(sql) <= LONGEST_KEPT else _parse(sql)
+
+
+def _parse(sql: str) -> syntax.Statement:
     source = Source(sql, _tokens(sql))
     tokens = source.tokens
     if not tokens:
@@ -58,6 +67,9 @@ def parse(sql: str) -> syntax.Statement:
         statement = _statement(source, tokens)
     source.check_all_taken()
     return syntax.Explain(statement, analyze) if explain else statement
+
+
+_kept = lru_cache(maxsize=KEPT)(_parse)
 
 
 def _tokens(sql: str) -> list[Token]:
