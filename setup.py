@@ -9,5 +9,8 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages("lib"), *find_packages(".", include=["glance_compat", "glance_compat.*"])],
     package_dir={"": "lib", "glance_compat": "glance_compat"},
-    package_data={"rome": ["py.typed", "**/*.lua"], "glance_compat": ["**/*.ini", "**/*.conf", "**/*.yaml"]},
+    package_data={
+        "rome": ["py.typed", "**/*.lua", "**/*.golden"],
+        "glance_compat": ["**/*.ini", "**/*.conf", "**/*.yaml"],
+    },
 )

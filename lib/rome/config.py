@@ -24,6 +24,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
@@ -180,11 +181,12 @@ class StoreURL:
     server: Server | None = None
 
     def option(self, name: str) -> OptionValue:
-        """The value of the option `name`, its default if the URL gave none."""
+        """The value of the option `name`, its default if the URL gave none; "" for another package's own option."""
         for given, value in self.options:
             if given == name:
                 return value
-        return {**COMMON, **SCHEMES[self.scheme]}[name].default
+        known = {**COMMON, **SCHEMES.get(self.scheme, {})}
+        return known[name].default if name in known or self.scheme in SCHEMES else ""
 
     def __str__(self) -> str:
         if self.private:
@@ -194,6 +196,11 @@ class StoreURL:
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in pairs)
         place = "" if self.server is None else str(self.server)
         return f"{_PREFIX}{self.scheme}://{place}/{quote(self.path)}" + (f"?{query}" if query else "")
+
+
+def foreign() -> dict[str, str]:
+    """The schemes that other packages bring, each with the module that drives it: entry points of `rome.drivers`."""
+    return {found.name: found.value for found in entry_points(group="rome.drivers")}
 
 
 def parse(text: str) -> StoreURL:
@@ -209,6 +216,8 @@ def parse(text: str) -> StoreURL:
         raise InterfaceError("a URL has no part after '#'; write '#' as %23 in a path")
     if scheme in _DEFAULT_PORTS:
         return _on_server(scheme, parts)
+    if scheme not in SCHEMES:
+        return _foreign(scheme, parts)
     if parts.netloc:
         raise InterfaceError(
             f"{_PREFIX}{scheme} takes no host, user or password: write {_PREFIX}{scheme}:/// and then the path "
@@ -276,6 +285,19 @@ def _on_server(scheme: str, parts: SplitResult) -> StoreURL:
     return StoreURL(scheme, store, namespace, options, server=server)
 
 
+def _foreign(scheme: str, parts: SplitResult) -> StoreURL:
+    """The store that `parts` mean to another package's driver, which judges them when it opens the store."""
+    namespace, options = _query(scheme, parts.query)
+    server = None
+    if parts.netloc:
+        try:
+            port = parts.port or 0
+        except ValueError:
+            raise InterfaceError("the port is no number from 0 to 65535") from None
+        server = Server(parts.hostname or "", port, unquote(parts.username or ""), unquote(parts.password or ""))
+    return StoreURL(scheme, unquote(parts.path[1:]), namespace, options, server=server)
+
+
 def _with_ports(scheme: str, hosts: str) -> str:
     """`hosts`, each with its port: one without has that of the last, which may be the default."""
     tail = re.search(r":([0-9]{1,5})$", hosts)
@@ -298,14 +320,14 @@ def _scheme(text: str) -> str:
     if not name.startswith(_PREFIX):
         raise InterfaceError(f"a store URL begins with one of {known}")
     scheme = name[len(_PREFIX) :]
-    if scheme not in SCHEMES:
+    if scheme not in SCHEMES and scheme not in foreign():
         raise InterfaceError(f"unknown store {name!r}{_meant(scheme, SCHEMES, _PREFIX)}; there are {known}")
     return scheme
 
 
 def _query(scheme: str, query: str) -> tuple[str, tuple[tuple[str, OptionValue], ...]]:
     """The namespace and the typed options, sorted by name."""
-    known = {**COMMON, **SCHEMES[scheme]}
+    known = {**COMMON, **SCHEMES.get(scheme, {})}
     namespace = ""
     options: dict[str, OptionValue] = {}
     seen: set[str] = set()
@@ -322,6 +344,8 @@ def _query(scheme: str, query: str) -> tuple[str, tuple[tuple[str, OptionValue],
                 options[name] = known[name].read(value)
             except ValueError:
                 raise InterfaceError(f"{name}={value!r} is no value: it takes {known[name].takes}") from None
+        elif scheme not in SCHEMES:
+            options[name] = value
         else:
             names = sorted(("namespace", *known))
             raise InterfaceError(

@@ -1,6 +1,7 @@
 """The registry of stores: from a URL's scheme to the module that drives it.
 
-Modules are imported when first needed, so that ROME runs with only the client libraries that it uses. Every call of
+Modules are imported when first needed, so that ROME runs with only the client libraries that it uses. Packages bring
+drivers of their own by entry points (`rome.config.foreign`; docs/own-driver.md builds one). Every call of
 `open_store` gives a driver of its own, closed on its own; drivers on one store of one process share what must be
 shared (an LMDB environment, the data of a memory store).
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import importlib
 from typing import NamedTuple
 
-from rome.config import StoreURL
+from rome.config import StoreURL, foreign
 from rome.driver.api import Driver
 from rome.errors import InterfaceError
 
@@ -39,7 +40,7 @@ def open_store(url: StoreURL) -> Driver:
     Raises InterfaceError when the URL leads to no usable store or a client library is missing, and the errors of
     `rome.driver.api` when the store is there but out of reach.
     """
-    registration = REGISTRY[url.scheme]
+    registration = REGISTRY.get(url.scheme) or Registration(foreign()[url.scheme])
     try:
         module = importlib.import_module(registration.module)
     except ModuleNotFoundError as error:

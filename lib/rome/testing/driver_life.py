@@ -88,6 +88,8 @@ def in_threads(works: Sequence[Callable[[], None]]) -> None:
 class DriverLifeSuite:
     """Derive from `rome.testing.driver_suite.DriverSuite`, which has these tests and the others."""
 
+    capability = "driver: views, threads, processes"
+
     @pytest.fixture
     def open_driver(self) -> OpenDriver:
         """What opens one more driver on this test's store; see the module."""

@@ -41,6 +41,8 @@ _keys = st.one_of(
 class DriverSuite(DriverLifeSuite):
     """Derive, give an `open_driver` fixture, and pytest collects the contract."""
 
+    capability = "driver: cells, scans, commits, counters"
+
     # Cells
 
     def test_an_empty_store_holds_nothing_and_its_counter_is_no_version_of_a_cell(self, driver: Driver) -> None:

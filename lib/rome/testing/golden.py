@@ -19,12 +19,15 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from rome import config, dbapi
+from rome.config import StoreURL
 from rome.database import Database, open_database
 
 REWRITE_VARIABLE = "GOLDEN"
+SCRIPTS = sorted(Path(__file__).with_name("scripts").glob("*.golden"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Case:
     parameters: dict[str, object]
 
 
-def check(path: Path, url: str) -> None:
+def check(path: Path, url: str | StoreURL) -> None:
     """Run the script at `path` on a fresh store at `url`; AssertionError when it no longer says what happens.
 
     With GOLDEN=write in the environment the file is rewritten instead, for a reviewer to read the difference.
@@ -46,13 +49,23 @@ def check(path: Path, url: str) -> None:
     if os.environ.get(REWRITE_VARIABLE) == "write":
         path.write_text(happened, encoding="utf-8")
         return
-    assert recorded == happened, f"{path.name} on {url}: run with {REWRITE_VARIABLE}=write and read the difference"
+    assert recorded == happened, first_difference(recorded, happened)
 
 
-def replay(script: str, url: str) -> str:
+def first_difference(recorded: str, happened: str) -> str:
+    """Where two scripts part, in words; "" if they do not."""
+    title = "the set-up"
+    for number, (was, now) in enumerate(zip_longest(recorded.splitlines(), happened.splitlines()), 1):
+        if was != now:
+            return f"line {number}, {title}: recorded {was!r}, but now it is {now!r}"
+        title = now.removeprefix("== ") if now.startswith("== ") else title
+    return ""
+
+
+def replay(script: str, url: str | StoreURL) -> str:
     """The script as it would be recorded now, on the store at `url`."""
     setup, cases = parse(script)
-    store = config.parse(url)
+    store = url if isinstance(url, StoreURL) else config.parse(url)
     database = open_database(store)
     connection = dbapi.connect(store, isolation_level="AUTOCOMMIT")
     try:

@@ -75,6 +75,8 @@ def in_children(works: list[Callable[[], None]]) -> None:
 class LeaseSuite:
     """Derive from `rome.testing.lock_suite.LockSuite`, which has these tests and the others."""
 
+    capability = "leases and fencing"
+
     @pytest.fixture
     def open_driver(self) -> OpenDriver:
         """What opens one more driver on this test's store; see `rome.testing.lock_suite`."""

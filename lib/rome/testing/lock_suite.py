@@ -44,6 +44,8 @@ def take(driver: Driver, session: bytes, name: bytes, ttl_ms: int = LONG_MS) -> 
 class LockSuite(LeaseSuite):
     """Derive, give an `open_driver` fixture, and pytest collects the contract."""
 
+    capability = "locks"
+
     # Taking
 
     def test_a_free_lock_is_given_with_a_token_and_a_held_one_refused_with_its_holder(self, driver: Driver) -> None:

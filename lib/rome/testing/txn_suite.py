@@ -147,6 +147,8 @@ def _tells(contents: Contents, stories: Sequence[Story]) -> bool:
 class TransactionSuite:
     """The promises of docs/transactions.md over the fixture `driver`."""
 
+    capability = "transactions"
+
     @pytest.fixture
     def driver(self) -> Iterator[Driver]:
         """An open, empty store."""

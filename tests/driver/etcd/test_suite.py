@@ -22,8 +22,6 @@ from tests.servers.etcd import EtcdServer
 
 pytestmark = pytest.mark.servers
 
-SCRIPTS = sorted((Path(__file__).parents[2] / "sql" / "golden").glob("*.golden"))
-
 _numbers = itertools.count(1)
 
 
@@ -70,7 +68,7 @@ class TestTransactionsOnEtcdWithFaults(TransactionSuite):
         driver.close()
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("script", golden.SCRIPTS, ids=lambda path: path.stem)
 def test_a_golden_script_says_on_etcd_what_it_says_elsewhere(script: Path, server: EtcdServer) -> None:
     golden.check(script, fresh_url(server))
 
