@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import pytest
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.engine import make_url
 
@@ -133,7 +134,7 @@ class Outcomes:
         if self.differences:
             differences = Table("capability", "test", "first difference", title="failures", title_justify="left")
             for difference in self.differences:
-                differences.add_row(*difference)
+                differences.add_row(*map(escape, difference))
             yield differences
 
 
