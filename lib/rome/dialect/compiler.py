@@ -173,6 +173,9 @@ class RomeCompiler(compiler.SQLCompiler):
         kw["asfrom"] = True
         return ", ".join(table._compiler_dispatch(self, fromhints=hints, **kw) for table in tables)
 
+    def visit_sequence(self, sequence: Any, **kw: Any) -> str:
+        return f"NEXT VALUE FOR {self.preparer.format_sequence(sequence)}"
+
     def visit_empty_set_expr(self, element_types: Sequence[Any], **kw: Any) -> str:
         columns = ", ".join(
             f"CAST(NULL AS {self.dialect.type_compiler_instance.process(type_)})" if not type_._isnull else "NULL"

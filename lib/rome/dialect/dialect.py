@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection
 from sqlalchemy.engine.characteristics import ConnectionCharacteristic
-from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.engine.default import DefaultDialect, DefaultExecutionContext
 from sqlalchemy.engine.interfaces import BindTyping
 
 import rome
@@ -37,6 +37,14 @@ class LeaseCharacteristic(ConnectionCharacteristic):
         dbapi_conn.lease = None
 
 
+class RomeExecutionContext(DefaultExecutionContext):
+    """Runs statements."""
+
+    def fire_sequence(self, seq: Any, type_: Any) -> Any:
+        """The next number of a sequence that an INSERT needs before it is sent."""
+        return self._execute_scalar(f"SELECT NEXT VALUE FOR {self.identifier_preparer.format_sequence(seq)}", type_)
+
+
 class RomeDialect(Reflection, DefaultDialect):
     """ROME on any store: the URL's scheme says which.
 
@@ -48,6 +56,7 @@ class RomeDialect(Reflection, DefaultDialect):
     driver = "rome"
     supports_statement_cache = True
 
+    execution_ctx_cls = RomeExecutionContext
     statement_compiler = RomeCompiler
     ddl_compiler = RomeDDLCompiler
     type_compiler_cls = RomeTypeCompiler
@@ -63,7 +72,9 @@ class RomeDialect(Reflection, DefaultDialect):
     inline_comments = True
     supports_schemas = False
     supports_views = True
-    supports_sequences = False
+    supports_sequences = True
+    sequences_optional = True
+    supports_identity_columns = True
     supports_native_boolean = True
     supports_native_decimal = True
     supports_native_uuid = True

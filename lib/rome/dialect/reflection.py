@@ -92,18 +92,16 @@ class Reflection:
         return not schema and (key in catalog.tables or key in catalog.views)
 
     @reflection.cache
+    def get_sequence_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
+        return [] if schema else sorted(sequence.name for sequence in catalog_of(connection).sequences.values())
+
+    @reflection.cache
+    def has_sequence(self, connection: Connection, sequence_name: str, schema: str | None = None, **kw: Any) -> bool:
+        return not schema and _key(sequence_name) in catalog_of(connection).sequences
+
+    @reflection.cache
     def get_columns(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> list[Any]:
-        return [
-            {
-                "name": column.name,
-                "type": reflected(column.type),
-                "nullable": column.nullable,
-                "default": column.default,
-                "autoincrement": column.autoincrement,
-                "comment": column.comment,
-            }
-            for column in table_of(connection, table_name, schema).columns
-        ]
+        return [_column(column) for column in table_of(connection, table_name, schema).columns]
 
     @reflection.cache
     def get_pk_constraint(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> Any:
@@ -166,6 +164,32 @@ class Reflection:
     @reflection.cache
     def get_table_comment(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> Any:
         return {"text": table_of(connection, table_name, schema).comment}
+
+
+def _column(column: Column) -> dict[str, Any]:
+    """A column as the Inspector shows it; what it has no word for is left out."""
+    found = {
+        "name": column.name,
+        "type": reflected(column.type),
+        "nullable": column.nullable,
+        "default": column.default,
+        "autoincrement": column.autoincrement,
+        "comment": column.comment,
+    }
+    if column.computed is not None:
+        found["computed"] = {"sqltext": column.computed.sql, "persisted": column.computed.stored}
+    if column.identity is not None:
+        numbers = column.identity.numbers
+        found["identity"] = {
+            "always": column.identity.always,
+            "start": numbers.start,
+            "increment": numbers.increment,
+            "minvalue": numbers.minimum,
+            "maxvalue": numbers.maximum,
+            "cycle": numbers.cycle,
+            "cache": numbers.cache or 1,
+        }
+    return found
 
 
 def _by_name(named: tuple[_Named, ...]) -> list[_Named]:

@@ -13,7 +13,15 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from rome.errors import DatabaseError, DataError, NotSupportedError, Place, ProgrammingError, TypeMismatch
+from rome.errors import (
+    DatabaseError,
+    DataError,
+    NotSupportedError,
+    Place,
+    ProgrammingError,
+    TypeMismatch,
+    UndefinedObject,
+)
 from rome.sql import syntax
 from rome.sql.aggregates import AGGREGATES
 from rome.sql.bound import (
@@ -40,9 +48,9 @@ from rome.sql.coerce import arithmetic_type, common_type, comparable
 from rome.sql.functions import lookup
 from rome.sql.operands import beside, compare, constant, context_of, is_untyped
 from rome.sql.plan import Plan, Project
-from rome.sql.scope import Scope, StatementScope
+from rome.sql.scope import Scope, StatementScope, did_you_mean
 from rome.sql.window_functions import WINDOW_FUNCTIONS
-from rome.values import BOOLEAN, INTERVAL, JSON, NULL, NUMERIC_KINDS, TEXT, Kind, SqlType
+from rome.values import BIGINT, BOOLEAN, INTERVAL, JSON, NULL, NUMERIC_KINDS, TEXT, Kind, SqlType
 
 _UNIT_SECONDS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
 _ALIKE = frozenset({"coalesce", "ifnull", "nullif"})  # arguments of one type, computed only as far as needed
@@ -344,6 +352,14 @@ class Binder:
             arguments = [self.bind(node, function.untyped(place)) for place, node in enumerate(node.arguments)]
         return Call(node.name, tuple(arguments), function.result([argument.type for argument in arguments]))
 
+    def _next_value(self, node: syntax.NextValue, expected: SqlType | None) -> Expr:
+        sequence = self.statement.catalog.sequences.get(node.sequence.lower())
+        if sequence is None:
+            hint = did_you_mean(node.sequence, [known.name for known in self.statement.catalog.sequences.values()])
+            raise UndefinedObject(self.place(node).describe(f'sequence "{node.sequence}" does not exist{hint}'))
+        self.statement.entries[sequence.id] = sequence
+        return Call("next value", (Const(sequence.name, TEXT),), BIGINT)
+
     def _aggregate(self, node: syntax.Function) -> Expr:
         aggregate = AGGREGATES[node.name]
         if self.stage is not Stage.GROUP:
@@ -394,6 +410,7 @@ _METHODS: dict[type, Callable[[Binder, Any, SqlType | None], Expr]] = {
     syntax.Case: Binder._case,
     syntax.Cast: Binder._cast,
     syntax.Function: Binder._function,
+    syntax.NextValue: Binder._next_value,
     syntax.Window: lambda binder, node, expected: binder.window(node),
     syntax.Star: Binder._misplaced,
     syntax.Row: Binder._misplaced,

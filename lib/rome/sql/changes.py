@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rome.errors import Place, ProgrammingError, UndefinedColumn, UndefinedObject
 from rome.sql import syntax
+from rome.sql.access import is_changing
 from rome.sql.bind import Binder, Stage
 from rome.sql.bound import ColumnRef, Compare, Const, Expr
 from rome.sql.common_tables import declare
@@ -22,7 +23,8 @@ from rome.values import BIGINT, NULL, NUMERIC_KINDS, Kind
 def plan_insert(statement: StatementScope, node: syntax.Insert) -> Insert:
     """The plan of an INSERT."""
     table = find_table(statement, node.table.name, node.table.at)
-    named = [column_of(statement, table, name) for name in node.columns] or list(table.columns)
+    named = [column_of(statement, table, name) for name in node.columns]
+    named = named or [column for column in table.columns if column.computed is None]
     refuse_repeated(statement, node.columns)
     scope = Scope(statement.sql)
     declare(node.common_tables, node, scope)
@@ -30,6 +32,7 @@ def plan_insert(statement: StatementScope, node: syntax.Insert) -> Insert:
     places: list[int | None] = [None] * len(table.columns)
     for place, column in enumerate(named):
         if place in given:
+            check_assignable(statement, table, column, node.at, node.overriding)
             places[table.position[column.id]] = place
     defaults = tuple(default_of(statement, column) for column in table.columns)
     row = _row_columns(statement, table)
@@ -37,7 +40,8 @@ def plan_insert(statement: StatementScope, node: syntax.Insert) -> Insert:
     returning = _returning(statement, [_changed(table, node.table, row)], row, node.returning)
     output = returning.output if returning else ()
     checks = conditions(statement, table, row)
-    return Insert(table, source, tuple(places), defaults, row, checks, conflict, returning, output)
+    computed = computed_of(statement, table, row)
+    return Insert(table, source, tuple(places), defaults, row, checks, conflict, returning, output, computed)
 
 
 def _conflict(
@@ -135,9 +139,50 @@ def default_of(statement: StatementScope, column: Column) -> Expr | None:
         return None
     nested, expression = _kept_text(statement.catalog, column.default)
     bound = Binder(nested, Scope(nested.sql), plan_query).bind(expression, column.type)
+    statement.entries.update(nested.entries)
     if nested.slots:
         raise ProgrammingError(f'the default of "{column.name}" cannot have parameters: {column.default}')
     return bound
+
+
+def computed_of(
+    statement: StatementScope, table: Table, row: tuple[ColumnRef, ...]
+) -> tuple[tuple[int, Expr], ...]:
+    """The computed columns of `table`: where each stands, and its expression over `row`."""
+    return tuple(
+        (place, compute(statement, table, row, column))
+        for place, column in enumerate(table.columns)
+        if column.computed is not None
+    )
+
+
+def compute(statement: StatementScope, table: Table, row: tuple[ColumnRef, ...], column: Column) -> Expr:
+    """The expression of a computed column over `row`, which is without the columns that are computed themselves."""
+    assert column.computed is not None
+    sql = column.computed.sql
+    nested, expression = _kept_text(statement.catalog, sql)
+    scope = Scope(nested.sql)
+    plain = [(c.name.lower(), ref) for c, ref in zip(table.columns, row, strict=True) if c.computed is None]
+    scope.relations.append(Relation(table.name, plain))
+    bound = Binder(nested, scope, plan_query).bind(expression, column.type)
+    if nested.slots or nested.queries or is_changing(bound):
+        message = "a computed column has no parameters, no subqueries and no functions whose answers change"
+        raise ProgrammingError(Place.at(sql, 0).describe(message), sqlstate="42P17")
+    return bound
+
+
+def check_assignable(
+    statement: StatementScope, table: Table, column: Column, at: int, overriding: bool = False
+) -> None:
+    """Refuse to write to a column that is computed, or numbered ALWAYS."""
+    what = None
+    if column.computed is not None:
+        what = "is computed"
+    elif column.identity is not None and column.identity.always and not overriding:
+        what = "is GENERATED ALWAYS AS IDENTITY"
+    if what is not None:
+        message = f'column "{column.name}" of table "{table.name}" {what}: leave it out'
+        raise ProgrammingError(statement.place(at).describe(message), sqlstate="428C9")
 
 
 def _kept_text(catalog: Catalog, sql: str) -> tuple[StatementScope, syntax.Expression]:
@@ -183,7 +228,8 @@ def plan_update(statement: StatementScope, node: syntax.Update) -> Update:
     returning = _returning(statement, relations, (*after, *beside), node.returning)
     checks = conditions(statement, table, after)
     output = returning.output if returning else ()
-    return Update(table, child, after, places, expressions, checks, returning, output)
+    computed = computed_of(statement, table, after)
+    return Update(table, child, after, places, expressions, checks, returning, output, computed)
 
 
 def assignments(
@@ -196,6 +242,7 @@ def assignments(
         if len(name.parts) > 1 and binder.scope.relation(name.parts[0], name.at) is not binder.scope.relations[0]:
             binder.refuse(name, "SET can only change columns of the table that the statement begins with")
         column = column_of(statement, table, name)
+        check_assignable(statement, table, column, name.at)
         places.append(table.position[column.id])
         expressions.append(assigned(statement, binder, value, column))
     return tuple(places), tuple(expressions)

@@ -12,6 +12,7 @@ from functools import partial
 
 from rome.errors import (
     DuplicateColumn,
+    NotSupportedError,
     ProgrammingError,
     UndefinedColumn,
     UndefinedObject,
@@ -23,12 +24,29 @@ from rome.sql.scope import did_you_mean
 from rome.table import alter, indexes, objects, rebuild
 from rome.table import catalog as tables
 from rome.table.constraints import check_violation
+from rome.table.convert import integer_range
 from rome.table.keys import Keys
+from rome.table.numbering import numbering
 from rome.table.rowcode import Row
-from rome.table.schema import Catalog, Check, Column, ForeignKey, Index, Table, View
+from rome.table.schema import (
+    Action,
+    Catalog,
+    Check,
+    Column,
+    Computed,
+    ForeignKey,
+    Identity,
+    Index,
+    Numbering,
+    Sequence,
+    Table,
+    View,
+)
 from rome.txn.transaction import Transaction
 from rome.txn.wave import Step
 from rome.values import Kind
+
+_LEAVES_ROWS = (Action.NO_ACTION, Action.RESTRICT)
 
 RowCondition = Callable[[Row], object]
 
@@ -38,12 +56,13 @@ class Hooks:
     """What needs expressions to be evaluated.
 
     `constant` gives the value of a column's default, converted to the column's type; `condition` makes of a CHECK's
-    text a function from a row of the table to True, False or None (unknown). `view` reads a view of a catalogue as a
-    query would. All raise when the text does not fit.
+    text a function from a row of the table to True, False or None (unknown), `computed` of a computed column one to its
+    value. `view` reads a view of a catalogue as a query would. All raise when the text does not fit.
     """
 
     constant: Callable[[Table, Column], object]
     condition: Callable[[Table, str], RowCondition]
+    computed: Callable[[Table, Column], Callable[[Row], object]]
     view: Callable[[Catalog, View], object]
 
 
@@ -83,6 +102,10 @@ def define(
             return (yield from _create_view(work, statement))
         case syntax.DropView():
             return (yield from _drop_views(work, statement))
+        case syntax.CreateSequence():
+            return (yield from _create_sequence(work, statement))
+        case syntax.DropSequence():
+            return (yield from _drop_sequences(work, statement))
         case syntax.DropTable():
             return (yield from _drop_tables(work, statement))
         case syntax.CreateIndex():
@@ -109,15 +132,54 @@ def _create_table(work: _Work, node: syntax.CreateTable) -> Step[Catalog]:
     draft = _numbered(draft)
     for column in draft.columns:
         work.hooks.constant(draft, column)
+    _check_computed(work, draft)
     for check in draft.checks:
         _condition(work, draft, check)
     return (yield from tables.create_table(work.tx, work.keys, work.catalog, draft))
 
 
 def _column(number: int, node: syntax.ColumnDefinition) -> Column:
+    identity = computed = None
+    if node.identity is not None:
+        identity = Identity(node.identity.always, _numbering(node.identity.options, integer_range(node.type)))
+    if node.computed is not None:
+        computed = Computed(node.computed.text.sql, node.computed.stored)
     return Column(
-        number, node.name, node.type, node.nullable, _default(node.default), None, node.autoincrement, node.comment
+        number,
+        node.name,
+        node.type,
+        node.nullable,
+        _default(node.default),
+        None,
+        node.autoincrement,
+        node.comment,
+        identity,
+        computed,
     )
+
+
+def _numbering(node: syntax.NumberOptions, most: int) -> Numbering:
+    return numbering(most, node.start, node.increment, node.minimum, node.maximum, node.cycle, node.cache)
+
+
+def _check_computed(work: _Work, table: Table) -> None:
+    """Refuse computed columns that do not make sense, or that a foreign key would change behind a statement's back."""
+    for column in table.columns:
+        if column.computed is None:
+            continue
+        sql = column.computed.sql
+        if kept.has_qualified_names(sql):
+            message = f"write the columns of a computed column without a table name: {sql}"
+            raise ProgrammingError(message, sqlstate="42P17")
+        work.hooks.computed(table, column)
+        used = {table.by_name[name].id for name in kept.columns_of(sql) if name in table.by_name} | {column.id}
+        for key in table.foreign_keys:
+            harmless = key.on_update in _LEAVES_ROWS and key.on_delete in (*_LEAVES_ROWS, Action.CASCADE)
+            if used & set(key.columns) and not harmless:
+                raise NotSupportedError(
+                    f'the computed column "{column.name}" of table "{table.name}" and the foreign key '
+                    f'{key.name or "-"}, whose actions change what it is computed from, cannot both be'
+                )
 
 
 def _default(node: syntax.TextExpression | None) -> str | None:
@@ -151,17 +213,18 @@ def _numbered(table: Table) -> Table:
     declared = [column for column in table.columns if column.autoincrement]
     if len(declared) > 1:
         raise ProgrammingError(f'table "{table.name}" has two AUTOINCREMENT columns')
-    if declared:
+    if declared and declared[0].identity is None:
         keyed = {*table.primary_key, *(column for index in table.indexes if index.unique for column in index.columns)}
         if declared[0].id not in keyed:
             raise ProgrammingError(f'the AUTOINCREMENT column "{declared[0].name}" must be in a key of "{table.name}"')
+    if declared:
         return table
     if len(table.primary_key) != 1:
         return table
     [key] = table.primary_key
     column = table.columns[table.position[key]]
     references = any(key in foreign_key.columns for foreign_key in table.foreign_keys)
-    if column.type.kind is not Kind.INTEGER or column.default is not None or references:
+    if column.type.kind is not Kind.INTEGER or column.default is not None or column.computed or references:
         return table
     return _with_column(table, replace(column, autoincrement=True))
 
@@ -219,6 +282,30 @@ def _drop_views(work: _Work, node: syntax.DropView) -> Step[Catalog]:
     return (yield from objects.drop(work.tx, work.keys, work.catalog, dropped.values()))
 
 
+# ---- sequences -----------------------------------------------------------------------------------------------------
+
+
+def _create_sequence(work: _Work, node: syntax.CreateSequence) -> Step[Catalog]:
+    if node.if_not_exists and node.name.lower() in work.catalog.sequences:
+        return work.catalog
+    draft = Sequence(0, node.name, _numbering(node.options, 1 << 63))
+    return (yield from objects.create_sequence(work.tx, work.keys, work.catalog, draft))
+
+
+def _drop_sequences(work: _Work, node: syntax.DropSequence) -> Step[Catalog]:
+    dropped: dict[str, Sequence] = {}
+    for name in node.names:
+        sequence = work.catalog.sequences.get(name.lower())
+        if sequence is not None:
+            dropped[name.lower()] = sequence
+        elif not node.if_exists:
+            hint = did_you_mean(name, [known.name for known in work.catalog.sequences.values()])
+            raise UndefinedObject(f'sequence "{name}" does not exist{hint}')
+    if not dropped:
+        return work.catalog
+    return (yield from objects.drop(work.tx, work.keys, work.catalog, dropped.values()))
+
+
 # ---- names ---------------------------------------------------------------------------------------------------------
 
 
@@ -267,10 +354,6 @@ def _condition(work: _Work, table: Table, check: Check) -> RowCondition:
     if kept.has_qualified_names(check.sql):
         raise ProgrammingError(f"write the columns of a CHECK without a table name: {check.sql}", sqlstate="42P10")
     return work.hooks.condition(table, check.sql)
-
-
-def _rewritten(check: Check, name: str, new_name: str) -> Check:
-    return replace(check, sql=kept.rename_column(check.sql, name, new_name))
 
 
 # ---- indexes -------------------------------------------------------------------------------------------------------
@@ -330,11 +413,11 @@ def _alter(work: _Work, table: Table, action: syntax.AlterAction) -> Step[Catalo
                 return catalog
             name = _find_column(table, action.name).name
             return (
-                yield from alter.drop_column(tx, keys, catalog, table, name, lambda check: kept.columns_of(check.sql))
+                yield from alter.drop_column(tx, keys, catalog, table, name, kept.columns_of)
             )
         case syntax.RenameColumn():
             name = _find_column(table, action.name).name
-            rewrite = partial(_rewritten, name=name, new_name=action.new_name)
+            rewrite = partial(kept.rename_column, name=name, new_name=action.new_name)
             return (yield from alter.rename_column(tx, keys, catalog, table, name, action.new_name, rewrite))
         case syntax.AlterColumn():
             return (yield from _alter_column(work, table, action))
@@ -353,8 +436,17 @@ def _add_column(work: _Work, table: Table, node: syntax.ColumnDefinition) -> Ste
         raise ProgrammingError(f'table "{table.name}" has an AUTOINCREMENT column already')
     with_it = replace(table, columns=(*table.columns, column))
     tables.check_names(with_it)
+    if column.default is not None and kept.takes_numbers(column.default):
+        empty = yield from rebuild.is_empty(work.keys, table)
+        if not empty:
+            raise NotSupportedError(
+                f'column "{column.name}" takes the numbers of a sequence and cannot be added to "{table.name}", which '
+                "has rows: add it without a default, give it values, then SET DEFAULT"
+            )
     column = replace(column, missing=work.hooks.constant(with_it, column))
-    catalog = yield from alter.add_column(work.tx, work.keys, work.catalog, table, column)
+    _check_computed(work, with_it)
+    compute = None if column.computed is None else work.hooks.computed(with_it, column)
+    catalog = yield from alter.add_column(work.tx, work.keys, work.catalog, table, column, compute)
     for constraint in node.constraints:
         now = replace(work, catalog=catalog)
         catalog = yield from _add_constraint(now, now.table(table.name), constraint)
@@ -363,10 +455,20 @@ def _add_column(work: _Work, table: Table, node: syntax.ColumnDefinition) -> Ste
 
 def _alter_column(work: _Work, table: Table, action: syntax.AlterColumn) -> Step[Catalog]:
     column = _find_column(table, action.name)
+    if column.computed is not None and (action.type is not None or action.default is not None):
+        raise NotSupportedError(f'"{column.name}" of "{table.name}" is computed: drop it and add it anew')
+    for other in table.columns if action.type is not None else ():
+        if other.computed is not None and column.name.lower() in kept.columns_of(other.computed.sql):
+            raise ProgrammingError(
+                f'cannot change the type of "{table.name}.{column.name}": the computed column {other.name} uses it',
+                sqlstate="2BP01",
+            )
+    if column.identity is not None and action.default is not None:
+        raise ProgrammingError(f'"{column.name}" of "{table.name}" is an identity column: it has no default')
     if action.type is not None:
         column = replace(column, type=action.type)
         if column.autoincrement and column.type.kind is not Kind.INTEGER:
-            column = replace(column, autoincrement=False)
+            column = replace(column, autoincrement=False, identity=None)
     if action.nullable is not None:
         column = replace(column, nullable=action.nullable)
     if action.drop_default or action.default is not None:
@@ -401,6 +503,7 @@ def _add_constraint(work: _Work, table: Table, node: syntax.Constraint) -> Step[
             return (yield from indexes.create_index(tx, keys, catalog, table, index))
         case syntax.ForeignKeyConstraint():
             key = _foreign_key(work, table, node)
+            _check_computed(work, replace(table, foreign_keys=(*table.foreign_keys, key)))
             return (yield from indexes.add_foreign_key(tx, keys, catalog, table, key))
         case syntax.CheckConstraint():
             check = Check(node.name, node.condition.sql)

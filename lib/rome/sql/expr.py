@@ -13,12 +13,17 @@ from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from rome.errors import InternalError
 from rome.sql.bound import ColumnRef, Expr
 from rome.sql.codegen import Generator
 
 Row = tuple[Any, ...]
 Layout = Mapping[int, int]
 _NO_OUTER_ROW: Mapping[int, Any] = MappingProxyType({})
+
+
+def _no_sequence(name: str) -> int:
+    raise InternalError(f'no number of the sequence "{name}" can be taken here')
 
 
 class Bindings(NamedTuple):
@@ -28,12 +33,14 @@ class Bindings(NamedTuple):
     outer   the values of OuterRef nodes by column
     now     the statement's timestamp: one for all its rows
     draw    a random number from 0 to below 1, a new one at each call
+    next_value  the next number of the sequence of a name, likewise
     """
 
     slots: Sequence[Any]
     now: datetime
     draw: Callable[[], float]
     outer: Mapping[int, Any] = _NO_OUTER_ROW
+    next_value: Callable[[str], int] = _no_sequence
 
 
 def predicate(expr: Expr, layout: Layout) -> Callable[[list[Row], Bindings], list[Row]]:

@@ -374,7 +374,7 @@ class Insert(Plan):
     """Rows of `source` put into `table`.
 
     `places[i]` is where the i-th table column stands in a source row, or None when `defaults[i]` (or the sequence, or
-    NULL) gives its value.
+    NULL) gives its value. `computed` are the columns that are computed from the others of `row`: place and expression.
     """
 
     table: Table
@@ -386,6 +386,7 @@ class Insert(Plan):
     conflict: OnConflict | None = None
     returning: Returning | None = None
     output: tuple[ColumnRef, ...] = ()
+    computed: tuple[tuple[int, Expr], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +405,7 @@ class Update(Plan):
     checks: tuple[Condition, ...]
     returning: Returning | None = None
     output: tuple[ColumnRef, ...] = ()
+    computed: tuple[tuple[int, Expr], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,9 @@ from rome.errors import (
     TypeMismatch,
 )
 from rome.sql import definition, explain, syntax
+from rome.sql.access import takes_numbers
 from rome.sql.bound import Array, ColumnRef, Const, Slot, array
-from rome.sql.changes import bind_over_row, default_of, plan_delete, plan_insert, plan_update
+from rome.sql.changes import bind_over_row, compute, default_of, plan_delete, plan_insert, plan_update
 from rome.sql.coerce import coerce_value, type_of_value
 from rome.sql.declared import USUAL, Manners, declared
 from rome.sql.execute.apply import scalar_of
@@ -42,7 +43,7 @@ from rome.sql.scope import Scope, StatementScope
 from rome.sql.siblings import Habit, Repeats
 from rome.sql.views import columns_of
 from rome.table.catalog import CatalogCache
-from rome.table.convert import convert
+from rome.table.convert import convert, converter
 from rome.table.keys import Keys
 from rome.table.schema import Catalog, Column, Table, View
 from rome.table.schema import Sequence as Sequence_
@@ -256,13 +257,15 @@ def _compile(
     entries = tuple(scope.entries.values())
     positional = sum(name.startswith("?") for name in scope.parameters)
     slots = tuple(scope.slots)
-    habit = None if isinstance(operator, ChangeOperator) or scope.locks or not _can_repeat(slots) else Habit()
+    habit = None if isinstance(operator, ChangeOperator) or scope.locks or not _can_repeat(slots, entries) else Habit()
     locks, text = scope.locks, scope.sql
     return Compiled(operator, operators, levels, slots, columns, entries, positional, locks, text, habit, explained)
 
 
-def _can_repeat(slots: Sequence[SlotSource]) -> bool:
-    """Whether a statement has parameters, and the types of all are known before their values."""
+def _can_repeat(slots: Sequence[SlotSource], entries: Iterable[Table | View | Sequence_]) -> bool:
+    """Whether a statement has parameters, the types of all known before their values, and takes no numbers."""
+    if any(isinstance(entry, Sequence_) for entry in entries):
+        return False
     given = [source for source in slots if source.name is not None]
     return bool(given) and all(source.column.type.kind is not Kind.NULL for source in given)
 
@@ -388,7 +391,7 @@ def _first_reads(compiled: Compiled, context: Context, changed: Parameters) -> W
     for place, source in enumerate(compiled.slots):
         if source.name in changed:
             slots[place] = _parameter(source, changed)
-    bindings = context.bindings._replace(slots=slots, draw=_no_draw)
+    bindings = context.bindings._replace(slots=slots, draw=_no_draw, next_value=_no_number)
     step = _one(compiled, context._replace(bindings=bindings, profile=None))
     try:
         return next(step)
@@ -400,6 +403,10 @@ def _first_reads(compiled: Compiled, context: Context, changed: Parameters) -> W
 
 def _no_draw() -> float:
     raise InternalError("what is read ahead draws no random numbers")
+
+
+def _no_number(name: str) -> int:
+    raise InternalError(f'what is read ahead takes no number of the sequence "{name}"')
 
 
 def _batches(compiled: Compiled, contexts: Sequence[Context]) -> bool:
@@ -454,8 +461,17 @@ def _context(
         message = f"the statement has {compiled.positional} ? but {len(parameters)} parameters were given"
         raise ProgrammingError(message, sqlstate="07001")
     slots = [_parameter(source, parameters) for source in compiled.slots]
-    bindings = Bindings(slots, tx.draw(env.clock), lambda: tx.draw(env.draw))
+    bindings = _bindings(env, tx, tx.context, slots)
     return Context(tx, env.keys, tx.context, env.sequences, bindings, profile, locking)
+
+
+def _bindings(env: Environment, tx: Transaction, catalog: Catalog, slots: list[object]) -> Bindings:
+    return Bindings(
+        slots,
+        tx.draw(env.clock),
+        lambda: tx.draw(env.draw),
+        next_value=lambda name: env.sequences.next_value(tx, catalog.sequences[name.lower()]),
+    )
 
 
 def _parameter(source: SlotSource, parameters: Parameters) -> object:
@@ -532,6 +548,7 @@ def _define(env: Environment, tx: Transaction, node: syntax.Definition) -> Resul
     hooks = definition.Hooks(
         constant=lambda table, column: _default_value(env, tx, current, table, column),
         condition=lambda table, sql: _row_condition(env, tx, current, table, sql),
+        computed=lambda table, column: _row_value(env, tx, current, table, column),
         view=columns_of,
     )
     tx.context = tx.run(definition.define(declared(node, env.manners), tx, env.keys, current, hooks))
@@ -541,9 +558,9 @@ def _define(env: Environment, tx: Transaction, node: syntax.Definition) -> Resul
 def _default_value(env: Environment, tx: Transaction, catalog: Catalog, table: Table, column: Column) -> object:
     """The value of a column's default for rows that exist already."""
     default = default_of(StatementScope("", catalog), column)
-    if default is None:
+    if default is None or takes_numbers(default):
         return None
-    bindings = Bindings([], tx.draw(env.clock), lambda: tx.draw(env.draw))
+    bindings = _bindings(env, tx, catalog, [])
     return convert(scalar(default, {})((), bindings), column.type, f"{table.name}.{column.name}")
 
 
@@ -554,6 +571,17 @@ def _row_condition(
     scope = StatementScope(sql, catalog)
     row = tuple(scope.column(column.type, column.name) for column in table.columns)
     truth = scalar(bind_over_row(scope, table, row, sql), {column.column: at for at, column in enumerate(row)})
-    bindings = Bindings([], tx.draw(env.clock), lambda: tx.draw(env.draw))
+    bindings = _bindings(env, tx, catalog, [])
     return lambda values: truth(values, bindings)
 
+
+def _row_value(
+    env: Environment, tx: Transaction, catalog: Catalog, table: Table, column: Column
+) -> Callable[[Row], object]:
+    """A computed column as a function of a row, which may lack the column itself."""
+    scope = StatementScope("", catalog)
+    row = tuple(scope.column(each.type, each.name) for each in table.columns)
+    value = scalar(compute(scope, table, row, column), {each.column: at for at, each in enumerate(row)})
+    store = converter(column.type, f"{table.name}.{column.name}")
+    bindings = _bindings(env, tx, catalog, [])
+    return lambda values: store(value(values, bindings))

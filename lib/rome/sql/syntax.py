@@ -190,6 +190,13 @@ class Window(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class NextValue(Node):
+    """NEXT VALUE FOR sequence."""
+
+    sequence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Interval(Node):
     """INTERVAL '3' DAY: `unit` is year, month, week, day, hour, minute, second, in lower case."""
 
@@ -330,7 +337,10 @@ class OnConflict(Node):
 
 @dataclass(frozen=True, slots=True)
 class Insert(Node):
-    """`columns` is () when none are named; `source` is None for DEFAULT VALUES."""
+    """`columns` is () when none are named; `source` is None for DEFAULT VALUES.
+
+    `overriding`: OVERRIDING SYSTEM VALUE, so that a column that is GENERATED ALWAYS AS IDENTITY takes what is given.
+    """
 
     table: TableName
     columns: tuple[Name, ...]
@@ -338,6 +348,7 @@ class Insert(Node):
     conflict: OnConflict | None = None
     returning: tuple[SelectItem, ...] = ()
     common_tables: tuple[CommonTable, ...] = ()
+    overriding: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,8 +420,39 @@ Constraint = PrimaryKeyConstraint | UniqueConstraint | ForeignKeyConstraint | Ch
 
 
 @dataclass(frozen=True, slots=True)
+class NumberOptions(Node):
+    """What a sequence or an identity column says of its numbers; None: nothing, or NO MINVALUE, NO MAXVALUE."""
+
+    start: int | None = None
+    increment: int | None = None
+    minimum: int | None = None
+    maximum: int | None = None
+    cycle: bool = False
+    cache: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityDefinition(Node):
+    """GENERATED ALWAYS, or BY DEFAULT, AS IDENTITY (options)."""
+
+    always: bool
+    options: NumberOptions
+
+
+@dataclass(frozen=True, slots=True)
+class ComputedDefinition(Node):
+    """GENERATED ALWAYS AS (expression) STORED, which is also meant without a word, or VIRTUAL."""
+
+    text: TextExpression
+    stored: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnDefinition(Node):
-    """A column; constraints written beside it stand in `constraints` as if written below it."""
+    """A column; constraints written beside it stand in `constraints` as if written below it.
+
+    One with an `identity` is `autoincrement`, too.
+    """
 
     name: str
     type: SqlType
@@ -419,6 +461,8 @@ class ColumnDefinition(Node):
     autoincrement: bool = False
     comment: str | None = None
     constraints: tuple[Constraint, ...] = ()
+    identity: IdentityDefinition | None = None
+    computed: ComputedDefinition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,6 +489,19 @@ class CreateView(Node):
 
 @dataclass(frozen=True, slots=True)
 class DropView(Node):
+    names: tuple[str, ...]
+    if_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSequence(Node):
+    name: str
+    options: NumberOptions
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DropSequence(Node):
     names: tuple[str, ...]
     if_exists: bool = False
 
@@ -546,6 +603,7 @@ class Explain(Node):
 
 
 Definition = (
-    CreateTable | CreateView | DropTable | DropView | CreateIndex | DropIndex | AlterTable | CommentOn
+    CreateTable | CreateView | CreateSequence | DropTable | DropView | DropSequence | CreateIndex | DropIndex
+    | AlterTable | CommentOn
 )  # fmt: skip
 Statement = Query | Insert | Update | Delete | Definition | Explain

@@ -30,8 +30,15 @@ def find_column(table: Table, name: str) -> Column:
     return column
 
 
-def add_column(tx: Transaction, keys: Keys, catalog: Catalog, table: Table, column: Column) -> Step[Catalog]:
-    """Add `column` (its id is given here) behind the others; rows there are get `column.missing`.
+def add_column(
+    tx: Transaction,
+    keys: Keys,
+    catalog: Catalog,
+    table: Table,
+    column: Column,
+    compute: Callable[[Row], object] | None = None,
+) -> Step[Catalog]:
+    """Add `column` (its id is given here) behind the others; rows there get `column.missing`, or what `compute` gives.
 
     NotNullViolation when the column is NOT NULL, has no `missing` value and the table has rows.
     """
@@ -39,6 +46,9 @@ def add_column(tx: Transaction, keys: Keys, catalog: Catalog, table: Table, colu
     after = _laid_out(replace(table, next_id=table.next_id + 1), (*table.columns, column))
     check_names(after)
     version = yield from next_version(tx, keys, catalog)
+    if compute is not None:
+        yield from rebuild.rewrite(tx, keys, table, after, lambda row: (*row, compute(row)))
+        return save(tx, keys, catalog, version, [after])
     if (not column.nullable and column.missing is None) or column.autoincrement:
         empty = yield from rebuild.is_empty(keys, table)
         if not empty and column.autoincrement:
@@ -59,20 +69,23 @@ def drop_column(
     catalog: Catalog,
     table: Table,
     name: str,
-    columns_of: Callable[[Check], Collection[str]],
+    columns_of: Callable[[str], Collection[str]],
 ) -> Step[Catalog]:
-    """Drop a column. `columns_of` gives the names of the columns that a CHECK speaks of."""
+    """Drop a column. `columns_of` gives the names of the columns that the text of an expression speaks of."""
     column = find_column(table, name)
     if len(table.columns) == 1:
         raise ProgrammingError(f'"{column.name}" is the last column of "{table.name}": drop the table instead')
     users = _users(catalog, table, column)
     checks: list[Check] = []
     for check in table.checks:
-        named = {each.lower() for each in columns_of(check)}
+        named = {each.lower() for each in columns_of(check.sql)}
         if column.name.lower() not in named:
             checks.append(check)
         elif len(named) > 1:
             users.append(f"the CHECK {check.name or check.sql}")
+    for other in table.columns:
+        if other.computed and column.name.lower() in {each.lower() for each in columns_of(other.computed.sql)}:
+            users.append(f"the computed column {other.name}")
     indexes = []
     for index in table.indexes:
         if column.id not in index.columns:
@@ -122,13 +135,18 @@ def rename_column(
     table: Table,
     name: str,
     new_name: str,
-    rewrite_check: Callable[[Check], Check],
+    rewrite: Callable[[str], str],
 ) -> Step[Catalog]:
-    """Rename a column; foreign keys that reference it follow. `rewrite_check` renames it in the text of a CHECK."""
+    """Rename a column; foreign keys that reference it follow. `rewrite` renames it in the text of an expression."""
     column = find_column(table, name)
     version = yield from next_version(tx, keys, catalog)
-    columns = tuple(replace(each, name=new_name) if each is column else each for each in table.columns)
-    after = replace(table, columns=columns, checks=tuple(rewrite_check(check) for check in table.checks))
+    renamed = (replace(each, name=new_name) if each is column else each for each in table.columns)
+    columns = tuple(
+        replace(each, computed=replace(each.computed, sql=rewrite(each.computed.sql))) if each.computed else each
+        for each in renamed
+    )
+    checks = tuple(replace(check, sql=rewrite(check.sql)) for check in table.checks)
+    after = replace(table, columns=columns, checks=checks)
     check_names(after)
     changed = {table.id: after}
     for child, _ in catalog.referrers(table):

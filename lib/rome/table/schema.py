@@ -18,7 +18,7 @@ class Numbering:
     """Which numbers a sequence or an identity column gives, in their order: `start`, `start + increment` and so on.
 
     They lie between `minimum` and `maximum`, both included. Behind the last one stands, with `cycle`, the first of the
-    other end; without it nothing.
+    other end; without it nothing. A process takes `cache` of them from the store at a time, None: as it thinks best.
     """
 
     start: int = 1
@@ -26,6 +26,7 @@ class Numbering:
     minimum: int = 1
     maximum: int = (1 << 63) - 1
     cycle: bool = False
+    cache: int | None = None
 
 
 @dataclass(frozen=True)

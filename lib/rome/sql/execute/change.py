@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from rome.sql import plan
@@ -57,6 +58,7 @@ class InsertRows(ChangeOperator):
         ]
         self.checks = Checks(node.table, node.checks, node.row)
         self._returning = returning_of(node.returning)
+        self.completed = completion(node)
         self.numbered = any(column.autoincrement for column in node.table.columns)
         self._number_place = _number_place(node.table)
 
@@ -73,9 +75,10 @@ class InsertRows(ChangeOperator):
         rows = [row for proposed in (yield from self.proposed(contexts)) for row in proposed]
         if self.numbered:
             rows = yield from insert_numbered(
-                context.tx, context.keys, context.catalog, context.sequences, self.table, rows
+                context.tx, context.keys, context.catalog, context.sequences, self.table, rows, partial(self.completed, bindings)
             )
         else:
+            rows = self.completed(bindings, rows)
             yield from table_rows.insert(context.tx, context.keys, context.catalog, self.table, rows)
         self.checks.judge(rows, bindings)  # a refused statement is undone as a whole
         return self.outcome(rows, bindings)
@@ -86,13 +89,34 @@ class InsertRows(ChangeOperator):
         return Changed(len(rows), self._returning(rows, bindings), number if isinstance(number, int) else None)
 
 
+def completion(node: plan.Insert | plan.Update) -> Callable[[Bindings, list[Row]], list[Row]]:
+    """New rows with their computed columns filled in."""
+    if not node.computed:
+        return lambda bindings, rows: rows
+    names = [f"{node.table.name}.{node.table.columns[place].name}" for place, _ in node.computed]
+    converters = [
+        converter(node.table.columns[place].type, name) for (place, _), name in zip(node.computed, names, strict=True)
+    ]
+    compute = projection([expression for _, expression in node.computed], layout_of(node.row))
+
+    def complete(bindings: Bindings, rows: list[Row]) -> list[Row]:
+        completed = []
+        for row, values in zip(rows, compute(rows, bindings), strict=True):
+            new = list(row)
+            for (place, _), convert, value in zip(node.computed, converters, values, strict=True):
+                new[place] = convert(value)
+            completed.append(tuple(new))
+        return completed
+
+    return complete
+
+
 def _number_place(table: Table) -> int | None:
-    """Where `lastrowid` stands in a row: the AUTOINCREMENT column, or an integer that is the whole primary key."""
-    for place, column in enumerate(table.columns):
-        if column.autoincrement:
-            return place
+    """Where `lastrowid` stands in a row: an AUTOINCREMENT column, or an integer that is the whole primary key."""
     key = table.primary_positions
-    return key[0] if len(key) == 1 and table.columns[key[0]].type.kind is Kind.INTEGER else None
+    if len(key) == 1 and table.columns[key[0]].type.kind is Kind.INTEGER:
+        return key[0]
+    return next((place for place, column in enumerate(table.columns) if column.autoincrement), None)
 
 
 def _value_maker(
@@ -120,6 +144,8 @@ class UpdateRows(ChangeOperator):
         self._converters = [converter(column.type, f"{node.table.name}.{column.name}") for column in columns]
         self._projection = projection(node.expressions, layout_of(child.output))
         self._checks = Checks(node.table, node.checks, node.row)
+        self._completed = completion(node)
+        self._computes = bool(node.computed)
         self._returning = returning_of(node.returning)
         self._width = _stored_width(node.table)
         self._beside = len(child.output) > self._width
@@ -135,6 +161,8 @@ class UpdateRows(ChangeOperator):
                 new = list(row[:width])
                 for place, convert, value in zip(self._places, self._converters, values, strict=True):
                     new[place] = convert(value)
+                if self._computes:
+                    new = list(self._completed(each.bindings, [tuple(new)])[0])
                 changes.append((row[:width], tuple(new)))
                 shown.append((*new[:columns], *row[width:]))
         context = contexts[0]

@@ -90,6 +90,7 @@ class Upsert(InsertRows):
     def _write(self, run: list[_Given], rows: list[Row], vacant: frozenset[bytes]) -> Step[list[Row]]:
         context = run[0].context
         tx, keys, catalog, table = context.tx, context.keys, context.catalog, self.table
+        rows = self.completed(context.bindings, rows)
         self.checks.judge(rows, context.bindings)
         rows, vacant = table_rows.with_row_numbers(tx, keys, table, rows, vacant)
         found = yield from look_up(keys, catalog, table, self._paths(context), rows, vacant)
@@ -128,7 +129,7 @@ class Upsert(InsertRows):
         values = self._projection([both], bindings)[0]
         for place, convert, value in zip(self._places, self._converters, values, strict=True):
             new[place] = convert(value)
-        return tuple(new)
+        return self.completed(bindings, [tuple(new)])[0]
 
     def _refuse_drawn(self, run: list[_Given], found: list[Proposed]) -> None:
         """A number that was drawn for a row is no key that the row was given: another one having it is no conflict."""

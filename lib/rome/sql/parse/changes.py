@@ -47,7 +47,9 @@ def _insert(source: Source, node: exp.Insert) -> syntax.Insert:
     elif columns:
         raise source.wrong(columns[0].at, "DEFAULT VALUES takes no columns")
     conflict = _conflict(source, node.args.get("conflict"))
-    return syntax.Insert(table, columns, rows, conflict, _returning(source, node), tables, at=table.at)
+    overriding = node.meta["overriding"]
+    returning = _returning(source, node)
+    return syntax.Insert(table, columns, rows, conflict, returning, tables, overriding, at=table.at)
 
 
 def _names(source: Source, nodes: list[exp.Expr]) -> tuple[syntax.Name, ...]:

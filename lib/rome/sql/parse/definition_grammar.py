@@ -22,6 +22,8 @@ class DefinitionParser(QueryParser):
         replacing = self._match_text_seq("OR", "REPLACE")
         if self._match(TokenType.VIEW):
             return self._read_view(start, bool(replacing))
+        if not replacing and self._match(TokenType.SEQUENCE):
+            return self._read_sequence(start)
         if replacing:
             raise self._refuse(f"CREATE OR REPLACE {self._found()}")
         unique = self._match(TokenType.UNIQUE)
@@ -66,6 +68,16 @@ class DefinitionParser(QueryParser):
         )
         return self.expression(create, start)
 
+    def _read_sequence(self, start: Token) -> exp.Create:
+        exists = self._parse_exists(not_=True)
+        name = self._read_table()
+        first = self._curr or self._prev
+        create = exp.Create(this=name, kind="SEQUENCE", exists=exists or None)
+        create.meta.update(first=first.start, options=self._read_number_options(), last=self._prev.end)
+        if self._curr:
+            raise self._refuse(f"{self._found()} in CREATE SEQUENCE")
+        return self.expression(create, start)
+
     def _read_query(self) -> exp.Expr | None:
         """A query that is the rest of the statement."""
         query = self._parse_derived_table_values() or self._parse_ddl_select()
@@ -93,7 +105,8 @@ class DefinitionParser(QueryParser):
     def _read_drop(self) -> exp.Drop:
         start = self._prev
         kind = self._found()
-        if not (self._match(TokenType.TABLE) or self._match(TokenType.INDEX) or self._match(TokenType.VIEW)):
+        kinds = (TokenType.TABLE, TokenType.INDEX, TokenType.VIEW, TokenType.SEQUENCE)
+        if not any(self._match(each) for each in kinds):
             raise self._refuse(f"DROP {kind}")
         drop = exp.Drop(kind=kind, exists=self._parse_exists() or None)
         drop.set("tables", [self._read_table()] if kind == "INDEX" else self._parse_csv(self._read_table))

@@ -144,6 +144,8 @@ class _Column:
     default: syntax.TextExpression | None = None
     autoincrement: bool = False
     comment: str | None = None
+    identity: syntax.IdentityDefinition | None = None
+    computed: syntax.ComputedDefinition | None = None
     constraints: list[syntax.Constraint] = field(default_factory=list)
     seen: set[object] = field(default_factory=set)  # kinds of constraints that may stand once
 
@@ -163,19 +165,43 @@ def column_definition(source: Source, node: exp.Expr) -> syntax.ColumnDefinition
         name = None if part.this is None else identifier(source, part.this)
         _apply(source, column, part.args["kind"], name)
     if column.autoincrement and column.type.kind is not Kind.INTEGER:
-        raise source.wrong(node, "only a column of an integer type can be AUTOINCREMENT")
+        raise source.wrong(node, "only a column of an integer type can be AUTOINCREMENT or an IDENTITY")
+    if (column.default is not None) + column.autoincrement + (column.computed is not None) > 1:
+        raise source.wrong(node, "a column has a default, is numbered or is computed: only one of these")
+    if column.identity is not None and column.nullable:
+        raise source.wrong(node, "an identity column cannot be NULL")
     primary = any(isinstance(one, syntax.PrimaryKeyConstraint) for one in column.constraints)
     if primary and column.nullable:
         raise source.wrong(node, "a primary key cannot be NULL")
     return syntax.ColumnDefinition(
         column.name,
         column.type,
-        nullable=column.nullable is not False and not primary,
+        nullable=column.nullable is not False and not primary and column.identity is None,
         default=column.default,
         autoincrement=column.autoincrement,
         comment=column.comment,
         constraints=tuple(column.constraints),
+        identity=column.identity,
+        computed=column.computed,
         at=at,
+    )
+
+
+def _number_options(source: Source, node: exp.Expr) -> syntax.NumberOptions:
+    """The options of a sequence or an identity column, as the grammar left them in the meta of `node`."""
+    source.take_range(node)
+    given = node.meta["options"]
+    for word in ("INCREMENT", "CACHE"):
+        if given.get(word) == 0:
+            raise source.wrong(node, f"{word} cannot be 0")
+    return syntax.NumberOptions(
+        start=given.get("START"),
+        increment=given.get("INCREMENT"),
+        minimum=given.get("MINVALUE"),
+        maximum=given.get("MAXVALUE"),
+        cycle=given.get("CYCLE", False),
+        cache=given.get("CACHE"),
+        at=node.meta["first"],
     )
 
 
@@ -195,6 +221,14 @@ def _apply(source: Source, column: _Column, node: exp.Expr, name: str | None) ->
     elif isinstance(node, exp.AutoIncrementColumnConstraint):
         only(source, node)
         column.autoincrement = True
+    elif isinstance(node, exp.GeneratedAsIdentityColumnConstraint):
+        only(source, node, "this")
+        column.autoincrement = True
+        column.identity = syntax.IdentityDefinition(bool(node.this), _number_options(source, node), at=at)
+    elif isinstance(node, exp.ComputedColumnConstraint):
+        only(source, node, "this", "persisted")
+        stored = bool(node.args.get("persisted"))
+        column.computed = syntax.ComputedDefinition(text_expression(source, node.this), stored, at=at)
     elif isinstance(node, exp.CommentColumnConstraint):
         only(source, node, "this")
         column.comment = _text(source, node.this)
@@ -233,6 +267,10 @@ def _create(source: Source, node: exp.Create) -> syntax.Statement:
         return _create_index(source, node)
     if node.args["kind"] == "VIEW":
         return _create_view(source, node)
+    if node.args["kind"] == "SEQUENCE":
+        only(source, node, "this", "kind", "exists")
+        name, options = table_name(source, node.this), _number_options(source, node)
+        return syntax.CreateSequence(name, options, bool(node.args.get("exists")), at=source.start(node.this))
     comment, temporary = None, False
     properties = node.args.get("properties")
     for part in properties.expressions if properties is not None else []:
@@ -306,6 +344,8 @@ def _drop(source: Source, node: exp.Drop) -> syntax.Statement:
         return syntax.DropTable(tuple(table_name(source, table) for table in tables), exists, at=at)
     if kind == "VIEW":
         return syntax.DropView(tuple(table_name(source, table) for table in tables), exists, at=at)
+    if kind == "SEQUENCE":
+        return syntax.DropSequence(tuple(table_name(source, table) for table in tables), exists, at=at)
     cluster = node.args.get("cluster")
     table = None if cluster is None else table_name(source, cluster.this)
     return syntax.DropIndex(table_name(source, tables[0]), table, exists, at=at)

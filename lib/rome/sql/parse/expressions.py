@@ -340,6 +340,12 @@ def _interval(source: Source, node: exp.Interval) -> syntax.Expression:
     return syntax.Interval(value, unit.this.lower(), at=source.start(node))
 
 
+@EXPRESSIONS.takes(exp.NextValueFor, "this")
+def _next_value(source: Source, node: exp.NextValueFor) -> syntax.NextValue:
+    only(source, node.this, "this")
+    return syntax.NextValue(identifier(source, node.this.this), at=source.start(node))
+
+
 @EXPRESSIONS.takes(exp.Anonymous, "this", "expressions")
 def _call(source: Source, node: exp.Anonymous) -> syntax.Function:
     at = source.take(node)

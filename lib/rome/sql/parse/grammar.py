@@ -23,6 +23,7 @@ from rome.sql.parse.words import NAME_TOKENS
 
 TYPE_WORDS = {name.split()[0] for name in datatypes.NAMES}
 INTERVAL_UNITS = {"YEAR", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"}
+NUMBER_OPTIONS = frozenset({"START", "INCREMENT", "MINVALUE", "MAXVALUE", "NO", "CYCLE", "CACHE"})
 PLAIN_NAMES = frozenset({TokenType.VAR, TokenType.IDENTIFIER})
 
 
@@ -42,7 +43,10 @@ class ExpressionParser(sqlglot.Parser):
         TokenType.LOCALTIME: _named("localtime"),
         TokenType.LOCALTIMESTAMP: _named("localtimestamp"),
     }
-    NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {"CASE": lambda self: self._read_case()}
+    NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
+        "CASE": lambda self: self._read_case(),
+        "NEXT": lambda self: self._read_next_value(),
+    }
     FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
         "CAST": lambda self: self._read_cast(),
         "EXTRACT": lambda self: self._read_extract(),
@@ -84,7 +88,7 @@ class ExpressionParser(sqlglot.Parser):
         "AUTO_INCREMENT": lambda self: exp.AutoIncrementColumnConstraint(),
         "CHECK": lambda self: self._read_check(),
         "DEFAULT": lambda self: self.expression(exp.DefaultColumnConstraint(this=self._read_default())),
-        "GENERATED": lambda self: self._read_identity(),
+        "GENERATED": lambda self: self._read_generated(),
     }
     SCHEMA_UNNAMED_CONSTRAINTS: ClassVar[set[str]] = {"CHECK", "FOREIGN KEY", "PRIMARY KEY", "UNIQUE"}
     KEY_CONSTRAINT_OPTIONS: ClassVar[Any] = {
@@ -238,6 +242,14 @@ class ExpressionParser(sqlglot.Parser):
         if self._match_pair(TokenType.DOT, TokenType.NUMBER):
             return self.expression(exp.Literal(this=f"0.{self._prev.text}", is_string=False), self._prev)
         return super()._parse_primary()
+
+    def _read_next_value(self) -> exp.NextValueFor | None:
+        next_ = self._prev
+        if not self._match_text_seq("VALUE", "FOR"):
+            self._retreat(self._index - 1)  # a column that is called next
+            return None
+        name = self._parse_table_parts(schema=True)
+        return self.expression(exp.NextValueFor(this=self._part(name)), next_)
 
     def _read_case(self) -> exp.Case:
         operand = None if self._curr.token_type == TokenType.WHEN else self._parse_disjunction()
@@ -426,12 +438,58 @@ class ExpressionParser(sqlglot.Parser):
         self._match_r_paren()
         return self.expression(exp.CheckColumnConstraint(this=condition))
 
-    def _read_identity(self) -> exp.AutoIncrementColumnConstraint:
-        if not self._match_text_seq("BY", "DEFAULT", "AS", "IDENTITY"):
-            raise self._refuse("GENERATED except BY DEFAULT AS IDENTITY", self._prev)
-        if self._curr.token_type == TokenType.L_PAREN:
-            raise self._refuse("IDENTITY with options")
-        return exp.AutoIncrementColumnConstraint()
+    def _read_generated(self) -> exp.Expr:
+        """What stands behind GENERATED: an identity, or the expression that computes the column."""
+        first = self._prev
+        always = self._match_text_seq("ALWAYS")
+        if not always and not self._match_text_seq("BY", "DEFAULT"):
+            self.raise_error("ALWAYS or BY DEFAULT is missing after GENERATED")
+        if not self._match(TokenType.ALIAS):
+            raise self._refuse(f"GENERATED … {self._found()}")
+        if always and self._match(TokenType.L_PAREN):
+            computed = self._read_spanned(self._parse_disjunction)
+            self._match_r_paren()
+            virtual = self._match_text_seq("VIRTUAL")
+            if not virtual:
+                self._match_text_seq("STORED")
+            return self.expression(exp.ComputedColumnConstraint(this=computed, persisted=not virtual))
+        self._expect("IDENTITY")
+        options: dict[str, int | bool | None] = {}
+        if self._match(TokenType.L_PAREN):
+            options = self._read_number_options()
+            self._match_r_paren()
+        identity = exp.GeneratedAsIdentityColumnConstraint(this=bool(always))
+        identity.meta.update(start=first.start, first=first.start, last=self._prev.end, options=options)
+        return identity
+
+    def _read_number_options(self) -> dict[str, int | bool | None]:
+        """START [WITH] n, INCREMENT [BY] n, [NO] MINVALUE n, [NO] MAXVALUE n, [NO] CYCLE, CACHE n, in any order."""
+        options: dict[str, int | bool | None] = {}
+        while self._curr and self._curr.text.upper() in NUMBER_OPTIONS:
+            token = self._curr
+            self._advance()
+            word = token.text.upper()
+            without = word == "NO"
+            if without:
+                word = self._found()
+                if word not in ("MINVALUE", "MAXVALUE", "CYCLE"):
+                    self.raise_error("after NO stand MINVALUE, MAXVALUE or CYCLE")
+                self._advance()
+            if word in options:
+                self.raise_error(f"{word} stands twice", token)
+            if word == "CYCLE":
+                options[word] = not without
+                continue
+            self._match_text_seq({"START": "WITH", "INCREMENT": "BY"}.get(word, ""))
+            options[word] = None if without else self._read_whole_number()
+        return options
+
+    def _read_whole_number(self) -> int:
+        negative = self._match(TokenType.DASH)
+        if self._curr.token_type != TokenType.NUMBER or not self._curr.text.isdigit():
+            self.raise_error("a whole number is missing")
+        self._advance()
+        return -int(self._prev.text) if negative else int(self._prev.text)
 
     def _read_default(self) -> exp.Paren:
         if self._curr.token_type == TokenType.NOT:  # DEFAULT NOT NULL is no default

@@ -39,6 +39,13 @@ def has_qualified_names(sql: str) -> bool:
     return any(qualified for *_, qualified in _columns(sql))
 
 
+def takes_numbers(sql: str) -> bool:
+    """Whether NEXT VALUE FOR stands in the expression `sql`."""
+    text = f"SELECT {sql}"
+    tree = DIALECT.parser().parse(DIALECT.tokenize(text), text)[0]
+    return tree is not None and tree.find(exp.NextValueFor) is not None
+
+
 def rename_column(sql: str, name: str, new_name: str) -> str:
     """`sql` with every column called `name` called `new_name`, in quotes where it needs them; the rest as written."""
     written = new_name

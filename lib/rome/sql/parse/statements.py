@@ -46,6 +46,9 @@ class Parser(DefinitionParser):
         if self._curr.token_type == TokenType.L_PAREN and self._next.token_type not in _QUERY_BEGINS:
             names = self._parse_wrapped_csv(self._read_name)
             this = self.expression(exp.Schema(this=this, expressions=names))
+        overriding = self._match_text_seq("OVERRIDING")
+        if overriding and not self._match_text_seq("SYSTEM", "VALUE"):
+            raise self._refuse(f"OVERRIDING {self._found()}")
         rows: exp.Expr | None = None
         default = self._match_text_seq("DEFAULT", "VALUES")
         if not default:
@@ -55,6 +58,7 @@ class Parser(DefinitionParser):
         conflict = self._read_conflict() if self._match_text_seq("ON") else None
         insert = exp.Insert(this=this, expression=rows, default=default or None, conflict=conflict)
         insert.set("returning", self._parse_returning())
+        insert.meta["overriding"] = bool(overriding)
         return self.expression(insert, start)
 
     def _read_conflict(self) -> exp.OnConflict:
