@@ -194,3 +194,41 @@ def test_temporary_tables_are_reflected_on_their_connection(engine: Engine, decl
         assert inspector.get_multi_pk_constraint(scope=sa.engine.reflection.ObjectScope.TEMPORARY) == {
             (None, "own"): {"constrained_columns": ["id"], "name": None, "comment": None}
         }
+
+
+def test_sequences_identities_and_computed_columns(engine: Engine) -> None:
+    metadata = sa.MetaData()
+    sequence = sa.Sequence("numbers", start=5, metadata=metadata)
+    table = sa.Table(
+        "t",
+        metadata,
+        sa.Column("id", sa.Integer, sequence, primary_key=True),
+        sa.Column("n", sa.Integer, sa.Identity(always=True, start=2, increment=3, maxvalue=42, cycle=True)),
+        sa.Column("twice", sa.BigInteger, sa.Computed("2 * n", persisted=False)),
+    )
+    metadata.create_all(engine)
+    inspector = sa.inspect(engine)
+    assert inspector.get_sequence_names() == ["numbers"]
+    assert inspector.has_sequence("NUMBERS") and not inspector.has_sequence("t")
+    columns = {column["name"]: column for column in inspector.get_columns("t")}
+    assert columns["n"]["identity"] == {
+        "always": True, "start": 2, "increment": 3, "minvalue": 1, "maxvalue": 42, "cycle": True, "cache": 1
+    }  # fmt: skip
+    assert columns["twice"]["computed"] == {"sqltext": "2 * n", "persisted": False}
+    assert "identity" not in columns["id"] and "computed" not in columns["n"]
+    with engine.begin() as connection:
+        for number in (5, 6):
+            assert connection.execute(table.insert()).inserted_primary_key == (number,)
+        assert connection.execute(table.select()).all() == [(5, 2, 4), (6, 5, 10)]
+        assert connection.scalar(sequence) == 7
+        assert connection.scalar(sequence.next_value()) == 8
+
+    copy = sa.MetaData()
+    copy.reflect(engine)
+    metadata.drop_all(engine)
+    copy.create_all(engine)
+    with engine.begin() as connection:
+        again = copy.tables["t"]
+        assert connection.execute(again.insert().values(id=1).returning(again)).one() == (1, 2, 4)
+    metadata.drop_all(engine)
+    assert sa.inspect(engine).get_sequence_names() == []

@@ -14,6 +14,7 @@ from rome.sql.bound import (
     InArray,
     InList,
     IsNull,
+    NextValue,
     Or,
     conjunction,
     conjuncts,
@@ -250,16 +251,20 @@ def keyable(column: SqlType, value: SqlType) -> bool:
 
 def is_volatile(expression: Expr) -> bool:
     """Whether computing `expression` twice may give two values: it must then stay where it was written."""
-    return any(isinstance(part, Call) and FUNCTIONS[part.name].volatility == "volatile" for part in walk(expression))
+    return any(_volatility(part) == "volatile" for part in walk(expression))
 
 
 def is_changing(expression: Expr) -> bool:
     """Whether another statement may compute another value of `expression` for the same row."""
-    return any(
-        isinstance(part, Call) and FUNCTIONS[part.name].volatility != "immutable" for part in walk(expression)
-    )
+    return any(_volatility(part) != "immutable" for part in walk(expression))
 
 
 def takes_numbers(expression: Expr) -> bool:
     """Whether computing `expression` takes a number of a sequence, which no one gets again."""
-    return any(isinstance(part, Call) and part.name == "next value" for part in walk(expression))
+    return any(isinstance(part, NextValue) for part in walk(expression))
+
+
+def _volatility(part: Expr) -> str:
+    if isinstance(part, NextValue):
+        return "volatile"
+    return FUNCTIONS[part.name].volatility if isinstance(part, Call) else "immutable"

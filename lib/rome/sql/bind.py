@@ -40,6 +40,7 @@ from rome.sql.bound import (
     IsNull,
     Like,
     Negate,
+    NextValue,
     Not,
     Or,
     Slot,
@@ -50,7 +51,7 @@ from rome.sql.operands import beside, compare, constant, context_of, is_untyped
 from rome.sql.plan import Plan, Project
 from rome.sql.scope import Scope, StatementScope, did_you_mean
 from rome.sql.window_functions import WINDOW_FUNCTIONS
-from rome.values import BIGINT, BOOLEAN, INTERVAL, JSON, NULL, NUMERIC_KINDS, TEXT, Kind, SqlType
+from rome.values import BOOLEAN, INTERVAL, JSON, NULL, NUMERIC_KINDS, TEXT, Kind, SqlType
 
 _UNIT_SECONDS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
 _ALIKE = frozenset({"coalesce", "ifnull", "nullif"})  # arguments of one type, computed only as far as needed
@@ -358,7 +359,7 @@ class Binder:
             hint = did_you_mean(node.sequence, [known.name for known in self.statement.catalog.sequences.values()])
             raise UndefinedObject(self.place(node).describe(f'sequence "{node.sequence}" does not exist{hint}'))
         self.statement.entries[sequence.id] = sequence
-        return Call("next value", (Const(sequence.name, TEXT),), BIGINT)
+        return NextValue(sequence.name)
 
     def _aggregate(self, node: syntax.Function) -> Expr:
         aggregate = AGGREGATES[node.name]

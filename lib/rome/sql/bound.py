@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from rome.values import BOOLEAN, SqlType
+from rome.values import BIGINT, BOOLEAN, SqlType
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +182,14 @@ class Case(Expr):
 class Cast(Expr):
     operand: Expr
     type: SqlType
+
+
+@dataclass(frozen=True, slots=True)
+class NextValue(Expr):
+    """The next number of a sequence; another one each time it is computed."""
+
+    sequence: str
+    type: SqlType = BIGINT
 
 
 @dataclass(frozen=True, slots=True)

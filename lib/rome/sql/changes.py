@@ -125,8 +125,6 @@ def _check_width(statement: StatementScope, node: syntax.Insert, given: int, wan
 def assigned(statement: StatementScope, binder: Binder, item: syntax.Expression, column: Column) -> Expr:
     """The value of a column in VALUES or SET; parameters stay as they are given: storing converts them."""
     if isinstance(item, syntax.DefaultValue):
-        if column.autoincrement:
-            binder.refuse(item, f'DEFAULT for "{column.name}" among several rows is not supported; leave it out')
         return default_of(statement, column) or Const(None, column.type)
     if isinstance(item, syntax.Parameter):
         return binder.bind(item, NULL)

@@ -41,6 +41,7 @@ from rome.sql.bound import (
     IsNull,
     Like,
     Negate,
+    NextValue,
     Not,
     Or,
     OuterRef,
@@ -295,6 +296,8 @@ class Generator:
                 return self._strict(operands, lambda *sources: f"(True if {matches(*sources)} else False)")
             case Arithmetic():
                 return self._arithmetic(node)
+            case NextValue(sequence=sequence):
+                return f"b.next_value({self._constant(sequence)})"
             case Negate(operand=operand):
                 negate = self._constant(arithmetic.negation(self._kind(operand)))
                 return self._strict([self._operand(operand)], lambda source: f"{negate}({source})")

@@ -24,6 +24,7 @@ from rome.sql.bound import (
     IsNull,
     Like,
     Negate,
+    NextValue,
     Not,
     Or,
     OuterRef,
@@ -172,6 +173,8 @@ def show(node: Expr) -> str:
     match node:
         case ColumnRef():
             return node.name or f"#{node.column}"
+        case NextValue(sequence=sequence):
+            return f"NEXT VALUE FOR {sequence}"
         case OuterRef():
             return f"outer.{node.name}"
         case Const():

@@ -53,7 +53,7 @@ class Function:
     arguments       what each takes; the last one also stands for all further ones
     minimum         how few, and `maximum` how many arguments it takes
     implementation  from non-NULL values (any values when `null_safe`) to the result; `binding`, when not "", is the
-                    attribute of the execution's Bindings that comes before them: now, draw or next_value
+                    attribute of the execution's Bindings that comes before them: now or draw
     common          arguments are first converted to the result's kind
     by_kind         `implementation` makes the implementation, of the arguments' kinds
     may_miss        may give NULL for arguments that are not
@@ -255,8 +255,6 @@ _NUMBER_FUNCTIONS = (
     _function("log10", [NUMBER], values.FLOAT, number.logarithm, "The logarithm to base 10.", ((1000,), 3.0)),
     _function("random", [], values.FLOAT, lambda draw: draw(), "A random number, 0 <= it < 1.", binding="draw",
               volatility="volatile"),
-    _function("next value", [TEXT], values.BIGINT, lambda next_value, name: next_value(name),
-              "`NEXT VALUE FOR s`: the next number of a sequence.", binding="next_value", volatility="volatile"),
 )  # fmt: skip
 
 _JSON_FUNCTIONS = (

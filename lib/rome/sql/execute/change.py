@@ -74,8 +74,9 @@ class InsertRows(ChangeOperator):
         context, bindings = contexts[0], contexts[0].bindings
         rows = [row for proposed in (yield from self.proposed(contexts)) for row in proposed]
         if self.numbered:
+            complete = partial(self.completed, bindings)
             rows = yield from insert_numbered(
-                context.tx, context.keys, context.catalog, context.sequences, self.table, rows, partial(self.completed, bindings)
+                context.tx, context.keys, context.catalog, context.sequences, self.table, rows, complete
             )
         else:
             rows = self.completed(bindings, rows)
