@@ -31,6 +31,7 @@ from rome.table.catalog import CatalogCache
 from rome.table.keys import Keys
 from rome.table.schema import Catalog
 from rome.table.sequences import Sequences
+from rome.txn.distance import Distance
 from rome.txn.leases import RowLeases
 from rome.txn.private import Private
 from rome.txn.recent import Recent
@@ -92,6 +93,7 @@ class Database:
         self._counting = threading.Lock()
         self.written = 0  # transactions of this process that wrote
         self.replay = Replay()
+        self.distance = Distance(time.perf_counter)
         prefetch = bool(self.url.option("prefetch"))
         self.environment = Environment(
             self._keys,
@@ -130,6 +132,7 @@ class Database:
             under=expectation,
             recent=recent,
             private=private,
+            distance=self.distance,
         )
         mine = None if private is None else private.context
         temporary = mine.temporary if isinstance(mine, Catalog) else {}

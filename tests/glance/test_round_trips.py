@@ -16,7 +16,9 @@ from glance_compat.db import connect, create_schema
 from rome.config import StoreURL
 from rome.driver.api import Driver
 from rome.driver.open import open_store
+from rome.sql.foresight import Foresight
 from rome.testing.instruments import Recorder
+from rome.txn.transaction import Transaction
 from tests.servers.stores import a_store, marked
 
 IMAGES = 40
@@ -186,6 +188,34 @@ def _listen_to_etcd(patch: pytest.MonkeyPatch, wire: list[str]) -> None:
         return exchange(client, channel, calls)
 
     patch.setattr(Client, "_use", counted)
+
+
+# Pages of which the process has seen none: on Redis, and in exchanges with etcd.
+FIRST_PAGES: dict[str, tuple[int, int, Callable[[Glance, int], object]]] = {
+    "list of a tenant": (1, 4, lambda glance, number: glance.page(glance.owner)),
+    "list by name": (1, 4, lambda glance, number: glance.page(glance.owner, 1, name=f"name {number + 9}")),
+    "list by property": (1, 4, lambda glance, number: glance.page(glance.owner, properties={"property 2": "value"})),
+    "list by tag": (1, 4, lambda glance, number: glance.page(glance.owner, tags=["two"])),
+}
+
+
+@pytest.mark.parametrize("call", FIRST_PAGES)
+def test_a_page_from_afar_comes_in_one_round_trip_though_nothing_was_foreseen(
+    glance: Glance, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if glance.store not in ("redis", "etcd"):
+        return  # nothing to count: they are never far
+    redis, etcd, page = FIRST_PAGES[call]
+    monkeypatch.setattr(Transaction, "is_far", True)
+    monkeypatch.setattr(Foresight, "_foreseen", lambda memory, name, belief: None)
+    for number in range(3):  # makes the plans, and learns how far to read
+        page(glance, number)
+    glance.trips()
+    costs = []
+    for number in range(3, 3 + ROUNDS):
+        page(glance, number)
+        costs.append(glance.trips())
+    assert max(costs) <= (etcd if glance.store == "etcd" else redis), costs
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -11,7 +11,9 @@ import pytest
 from rome import dbapi
 from rome.config import parse
 from rome.database import open_database
-from rome.sql.execute.scan import MAX_FOLLOWED_ROWS, ScanRows
+from rome.sql.execute.following import FEW_ROWS, Following
+from rome.sql.execute.scan import MAX_FOLLOWED_ROWS
+from rome.txn.transaction import Transaction
 
 IMAGES = 100
 
@@ -37,6 +39,7 @@ def page(limit: str, where: str = "") -> str:
 class Query(NamedTuple):
     sql: str
     waves: int  # on what SETUP and `connection` put there
+    far: int | None = None  # if the store is far away; None: as many
 
 
 QUERIES = {
@@ -44,6 +47,36 @@ QUERIES = {
     "a page of none": Query(page("0"), 1),
     "a page of most rows": Query(page("7", "WHERE size <> 5"), 1),
     "a page of few rows": Query(page("2", "WHERE hidden"), 2),
+    "a page of few rows that have a text": Query(page("5", "WHERE owner = 'owner one' AND size <> 7"), 2, 1),
+    "a page of rows that have one of two texts": Query(page("5", "WHERE owner IN ('owner one', 'nobody')"), 2, 1),
+    "a sorted page": Query(
+        "SELECT i.id, props.name FROM (SELECT id FROM images WHERE owner = 'owner one' AND size < 60 "
+        "ORDER BY hidden, id LIMIT 4) AS i LEFT JOIN props ON props.image_id = i.id ORDER BY 1, 2", 2, 1,
+    ),
+    "a page of a union": Query(
+        "SELECT i.id, props.name, places.url FROM (SELECT u.id, u.size FROM ("
+        "SELECT id, size FROM images WHERE owner = 'owner one' AND size < 97 UNION "
+        "SELECT id, size FROM images WHERE owner = 'owner two' AND size > 30) AS u ORDER BY size DESC, id DESC "
+        "LIMIT 6) AS i LEFT JOIN props ON props.image_id = i.id LEFT JOIN places ON places.image_id = i.id "
+        "ORDER BY 2, 1, 3", 2, 1,
+    ),
+    "a page of what a lookup leaves": Query(
+        "SELECT i.id, props.name FROM (SELECT images.id, images.size FROM images JOIN props AS p "
+        "ON p.image_id = images.id AND p.name = 'n1' ORDER BY images.size DESC, images.id DESC LIMIT 5) AS i "
+        "LEFT JOIN props ON props.image_id = i.id ORDER BY 1, 2", 1,
+    ),
+    "distinct rows": Query(
+        "SELECT i.id, places.url FROM (SELECT DISTINCT id, hidden FROM images WHERE owner = 'owner two' AND size < 20 "
+        "LIMIT 3) AS i LEFT JOIN places ON places.image_id = i.id ORDER BY 1, 2", 2, 1,
+    ),
+    "a lookup by a key and a constant": Query(
+        "SELECT images.id, props.value FROM images LEFT JOIN props ON props.image_id = images.id AND props.name = 'n0' "
+        "WHERE owner = 'owner one' AND size < 30 ORDER BY 1", 2, 1,
+    ),
+    "more rows than are followed": Query(
+        "SELECT i.id, props.name FROM (SELECT id FROM images WHERE size >= 0 "
+        f"ORDER BY hidden, id LIMIT {FEW_ROWS + 40}) AS i LEFT JOIN props ON props.image_id = i.id ORDER BY 1, 2", 2, 2,
+    ),
     "a later page": Query(page("7 OFFSET 20"), 2),
     "a large page": Query(page(str(MAX_FOLLOWED_ROWS + 1)), 2),
     "a page by a column that has another name": Query(
@@ -56,15 +89,15 @@ QUERIES = {
     ),
     "rows by an index": Query(
         "SELECT images.id, props.name, places.url FROM images LEFT JOIN props ON props.image_id = images.id "
-        "LEFT JOIN places ON places.image_id = images.id WHERE owner = 'one' ORDER BY 1, 2, 3", 1,
+        "LEFT JOIN places ON places.image_id = images.id WHERE owner = 'owner one' ORDER BY 1, 2, 3", 1,
     ),
     "some rows by an index": Query(
         "SELECT images.id, props.name FROM images LEFT JOIN props ON props.image_id = images.id "
-        "WHERE owner = 'one' AND size > 20 ORDER BY 1, 2", 2,
+        "WHERE owner = 'owner one' AND size > 20 ORDER BY 1, 2", 2, 1,
     ),
     "rows by an index, inner": Query(
         "SELECT images.id, places.url FROM images JOIN places ON places.image_id = images.id "
-        "WHERE owner = 'two' ORDER BY 1, 2", 1,
+        "WHERE owner = 'owner two' ORDER BY 1, 2", 1,
     ),
     "a key of two columns": Query(
         "SELECT x.a, x.b, parts.c FROM (SELECT a, b FROM pairs ORDER BY a, b LIMIT 5) AS x "
@@ -81,7 +114,7 @@ QUERIES = {
 }  # fmt: skip
 
 WRITES = [
-    "INSERT INTO images (id, owner, size, hidden) VALUES ('own', 'one', 99, false)",
+    "INSERT INTO images (id, owner, size, hidden) VALUES ('own', 'owner one', 99, false)",
     "INSERT INTO props (image_id, name, value) VALUES ('own', 'mine', 'x'), ('098', 'mine', 'x'), ('011', 'mine', 'x')",
     "DELETE FROM props WHERE image_id = '097'",
     "UPDATE places SET url = 'moved', image_id = '096' WHERE image_id = '095'",
@@ -120,7 +153,7 @@ def session(url: str) -> Iterator[Session]:
         cursor.execute(sql)
     for number in range(IMAGES):
         image = f"{number:03}"
-        values = (image, ("one", "two")[number % 2], number, number % 10 == 0)
+        values = (image, ("owner one", "owner two")[number % 2], number, number % 10 == 0)
         cursor.execute("INSERT INTO images (id, owner, size, hidden) VALUES (?, ?, ?, ?)", values)
         for name in range(number % 3 + number % 2 if number % 3 else 0):
             cursor.execute("INSERT INTO props (image_id, name, value) VALUES (?, ?, ?)", (image, f"n{name}", "v"))
@@ -137,13 +170,18 @@ def session(url: str) -> Iterator[Session]:
     database.release()
 
 
-def test_the_rows_are_the_same_and_the_waves_never_more(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("far", [False, True])
+def test_the_rows_are_the_same_and_the_waves_never_more(
+    session: Session, far: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each query in a transaction of its own, with nothing brought along, and over own writes both ways."""
 
     def run(sql: str, writes: list[str], brought: bool) -> tuple[list[tuple[object, ...]], int]:
         with monkeypatch.context() as patch:
+            patch.setattr(Transaction, "is_far", far)
             if not brought:
-                patch.setattr(ScanRows, "_follow", lambda operator, need: ())
+                patch.setattr(Following, "asked", False)
+                patch.setattr(Following, "from_afar", False)
             for write in writes:
                 session.connection.cursor().execute(write)
             session.connection.cursor().execute("SELECT 1")
@@ -172,14 +210,18 @@ def test_what_is_too_much_to_be_known_is_asked_for_again(session: Session, monke
 
 
 @pytest.mark.parametrize("title", QUERIES)
-def test_a_query_takes_as_many_waves_as_it_says(session: Session, title: str) -> None:
+@pytest.mark.parametrize("far", [False, True])
+def test_a_query_takes_as_many_waves_as_it_says(
+    session: Session, title: str, far: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Transaction, "is_far", far)
     query = QUERIES[title]
     session.rows(query.sql)  # makes the plan
     session.connection.commit()
     before = session.waves()
     session.rows(query.sql)
     session.connection.commit()
-    assert session.waves() - before == query.waves
+    assert session.waves() - before == (query.waves if not far or query.far is None else query.far)
 
 
 def test_after_a_page_that_was_hard_to_fill_nothing_is_brought_along_for_a_while(session: Session) -> None:

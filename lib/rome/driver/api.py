@@ -35,6 +35,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import NamedTuple, Protocol
 
 from rome.errors import InternalError
@@ -62,13 +63,19 @@ class Follow:
     its first `cut` bytes, in ascending order.
 
     A row's key is the scanned value with the scan's `dereference`, whether there is a row behind it or not, else the
-    scanned key. `prefix` begins with no byte 255. With `dereference` each value that is found is a key as well.
+    scanned key. `prefix` begins with no byte 255. With `dereference` each value that is found is a key as well. With
+    `holding` only rows count whose value, which is there, has one of these byte strings in it.
     """
 
     cut: int
     prefix: bytes
     dereference: bool
     rows: int
+    holding: tuple[bytes, ...] = ()
+
+    def counts(self, row: Cell | None) -> bool:
+        """Whether a row counts."""
+        return not self.holding or (row is not None and any(each in row.value for each in self.holding))
 
     def scan(self, key: bytes) -> Scan:
         """The scan that finds what belongs to the row at `key`."""
@@ -82,7 +89,7 @@ class Scan:
 
     With `dereference`, each scanned value is a key, and the cells behind those keys come in the same round trip; so
     does what belongs to the scanned rows, as `follow` says. A store that cannot do this asks once more for the rows and
-    what belongs to them, and once more for what that names.
+    what belongs to them (once more again, if it must see the rows first), and once more for what that names.
     """
 
     start: bytes
@@ -92,10 +99,18 @@ class Scan:
     dereference: bool = False
     follow: tuple[Follow, ...] = ()
 
-    def followed(self, cells: Sequence[Cell]) -> list[list[Scan]]:
-        """For each follow, the scan that it stands for at each row that it follows of the `cells` that were found."""
+    def followed(self, cells: Sequence[Cell], rows: Sequence[Cell | None] | None) -> list[list[Scan]]:
+        """For each follow, the scan that it stands for at each row that it follows of the `cells` that were found.
+
+        `rows` are those behind the values of the cells, with `dereference`.
+        """
         keys = [cell.value if self.dereference else cell.key for cell in cells]
-        return [[follow.scan(key) for key in keys[: follow.rows]] for follow in self.follow]
+        behind: Sequence[Cell | None] = cells if rows is None else rows
+        counting: dict[tuple[bytes, ...], list[bytes]] = {(): keys}  # by what they hold
+        for follow in self.follow:
+            if follow.holding not in counting:
+                counting[follow.holding] = list(compress(keys, map(follow.counts, behind)))
+        return [[follow.scan(key) for key in counting[follow.holding][: follow.rows]] for follow in self.follow]
 
 
 @dataclass(frozen=True, slots=True)

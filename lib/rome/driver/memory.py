@@ -202,8 +202,10 @@ class MemoryDriver:
             scanned = [store.scan(scan) for scan in scans]
             rows = [store.behind(scan, found) for scan, found in zip(scans, scanned, strict=True)]
             followed = [
-                [[store.followed(each) for each in every] for every in scan.followed(found)] if scan.follow else []
-                for scan, found in zip(scans, scanned, strict=True)
+                [[store.followed(each) for each in every] for every in scan.followed(found, behind)]
+                if scan.follow
+                else []
+                for scan, found, behind in zip(scans, scanned, rows, strict=True)
             ]
             return Reading(store.version, None, cells, scanned, rows, followed)
 

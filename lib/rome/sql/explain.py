@@ -85,7 +85,8 @@ def _operator(operator: Operator, depth: int, profile: Profile | None) -> list[s
 def _looked_up(lookup: Lookup) -> str:
     node = lookup.node
     condition = f" ON {show(node.condition)}" if node.condition is not None else ""
-    return f"{node.kind} {_describe(node.right)}{condition}" + ", brought along" * lookup.brought
+    brought = ", brought along" * (lookup.brought or lookup.brought_from_afar) + " from afar" * lookup.brought_from_afar
+    return f"{node.kind} {_describe(node.right)}{condition}{brought}"
 
 
 def _describe(node: plan.Plan) -> str:

@@ -203,7 +203,7 @@ class DriverSuite(DriverLifeSuite):
             follow = (Follow(1, prefix, False, 9), Follow(1, prefix, True, 3))
             reading = driver.read((), [Scan(*bounds, limit, reverse, dereference, follow)])
             for scans, followed in zip(
-                Scan(*bounds, limit, reverse, dereference, follow).followed(reading.scans[0]),
+                Scan(*bounds, limit, reverse, dereference, follow).followed(reading.scans[0], reading.rows[0]),
                 reading.followed[0],
                 strict=True,
             ):
@@ -211,6 +211,31 @@ class DriverSuite(DriverLifeSuite):
                 assert [each.scan for each in followed] == scans
                 assert [each.cells for each in followed] == one_by_one.scans
                 assert [each.rows for each in followed] == one_by_one.rows
+
+    def test_a_scan_follows_the_rows_that_hold_what_it_says(self, driver: Driver) -> None:
+        values = [b"one", b"a two", b"none", b"", b"\xfftwo\0", b"%d+.*", b"two"]
+        rows = [(b"r/%d" % place, value) for place, value in enumerate(values)]
+        entries = [(b"i/%d" % place, b"r/%d" % place) for place in range(len(values) + 1)]  # the last names no row
+        belonging = [(b"c/%d/x" % place, b"r/0") for place in range(len(values) + 1)]
+        driver.commit((), [*rows, *entries, *belonging])
+        for holding, places in (
+            ((), range(8)), ((b"one",), (0, 2)), ((b"two",), (1, 4, 6)), ((b"one", b"two"), (0, 1, 2, 4, 6)),
+            ((b"%d+.*",), (5,)), ((b"\xff", b"\0"), (4,)), ((b"nowhere",), ()), ((b"o" * 300, b"a"), (1,)),
+            ((b"",), range(7)),
+        ):  # fmt: skip
+            for bounds, dereference in (((b"r/", b"r0"), False), ((b"i/", b"i0"), True)):
+                for most, reverse in ((9, False), (2, False), (2, True)):
+                    follow = (Follow(2, b"c/", True, most, holding), Follow(2, b"c/", False, most))
+                    scan = Scan(*bounds, None, reverse, dereference, follow)
+                    reading = driver.read((), [scan, Scan(b"c/", b"c0")])
+                    expected = [place for place in places if dereference or place < 7][:: -1 if reverse else 1][:most]
+                    [[found, unconditional], _] = reading.followed
+                    assert [[cell.key for cell in each.cells] for each in found] == [
+                        [b"c/%d/x" % place] for place in expected
+                    ], (holding, dereference)
+                    assert [[row and row.key for row in each.rows or ()] for each in found] == [[b"r/0"]] * len(found)
+                    assert [each.scan for each in found] == scan.followed(reading.scans[0], reading.rows[0])[0]
+                    assert len(unconditional) == min(most, 7 + dereference)
 
     def test_many_rows_and_a_row_with_much_are_followed(self, driver: Driver) -> None:
         rows = [b"r/%03d" % number for number in range(300)]

@@ -20,6 +20,7 @@ from rome.driver.api import (
 )
 from rome.errors import Conflict, Deadlock, InactiveTransaction, InternalError, LockNotAvailable
 from rome.txn.commit import CommitProtocol, OneRoundTrip
+from rome.txn.distance import Distance
 from rome.txn.leases import RowLeases
 from rome.txn.private import Private
 from rome.txn.recent import MAX_CELLS, Recent
@@ -156,9 +157,9 @@ class Transaction:
     """
 
     __slots__ = (
-        "_begun", "_blocks", "_commits", "_conflict", "_driver", "_has_private", "_hold", "_increments", "_isolation",
-        "_leases", "_locks", "_overlay", "_private", "_protocol", "_recalled", "_recent", "_statement", "_under",
-        "_view", "active", "committed_at", "context", "repeats", "tape",
+        "_begun", "_blocks", "_commits", "_conflict", "_distance", "_driver", "_has_private", "_hold", "_increments",
+        "_isolation", "_leases", "_locks", "_overlay", "_private", "_protocol", "_recalled", "_recent", "_statement",
+        "_under", "_view", "active", "committed_at", "context", "repeats", "tape",
     )  # fmt: skip
 
     def __init__(
@@ -172,6 +173,7 @@ class Transaction:
         under: ExpectLock | None = None,
         recent: Recent | None = None,
         private: Private | None = None,
+        distance: Distance | None = None,
         protocol: CommitProtocol = _ONE_ROUND_TRIP,
     ) -> None:
         """Costs no round trip. `guard` is the key of a version cell and its expected version (0: no such cell).
@@ -179,6 +181,7 @@ class Transaction:
         `leases` are those that the application's transaction has, of which this may be a replay; without them nothing
         is locked. `under` is a lease without which nothing is committed. `recent` is what the connection has read
         lately; a replay goes without. `private` is what it keeps to itself; without it there is nothing of the kind.
+        `distance` is told of every read.
         """
         self.context: object = None
         self.repeats: object = None
@@ -186,11 +189,12 @@ class Transaction:
         self.active = True
         self.committed_at: int | None = None
         self._driver = driver
+        self._distance = distance
         self._leases = leases
         self._under = under
         self._isolation = isolation
         self._protocol = protocol
-        self._view = View(driver, guard)
+        self._view = View(driver, guard, distance)
         self._overlay = Overlay()
         self._hold = False  # keep what the statement reads
         self._statement = 0  # the overlay's mark at the beginning of the statement
@@ -285,6 +289,11 @@ class Transaction:
     def has_read(self) -> bool:
         """Whether anything was read of the store, or expected of it for a read that was spared."""
         return bool(self._view.waves or self._recalled)
+
+    @property
+    def is_far(self) -> bool:
+        """Whether a round trip takes so long that it is worth saving with cells that may be read in vain."""
+        return self._distance is not None and self._distance.far
 
     def follow_course(self, course: Course) -> None:
         """Tell `course` what this transaction needs of the store after its first wave, and when it is over."""

@@ -15,6 +15,7 @@ from sortedcontainers import SortedList
 from rome.driver import api
 from rome.driver.api import Cell, Driver, Expectation, ExpectCell, ExpectRange, Reading, Scan
 from rome.errors import DataError
+from rome.txn.distance import Distance
 from rome.txn.known import MAX_CELLS, UNKNOWN, Known, Unknown
 from rome.txn.wave import Wave, WaveResult
 
@@ -101,13 +102,15 @@ class View:
     """
 
     __slots__ = (
-        "_ahead", "_ahead_at", "_bytes_read", "_course", "_driver", "_expect", "_expected", "_from_ahead", "_guarded",
-        "_handle", "_keys", "_known", "_learned", "_moves", "_read_ahead", "_seen", "_statement", "_tallied",
-        "_valid_at", "guard", "waves",
+        "_ahead", "_ahead_at", "_bytes_read", "_course", "_distance", "_driver", "_expect", "_expected", "_from_ahead",
+        "_guarded", "_handle", "_keys", "_known", "_learned", "_moves", "_read_ahead", "_seen", "_statement",
+        "_tallied", "_valid_at", "guard", "waves",
     )  # fmt: skip
 
-    def __init__(self, driver: Driver, guard: Guard | None) -> None:
+    def __init__(self, driver: Driver, guard: Guard | None, distance: Distance | None = None) -> None:
+        """`distance` is told of every read."""
         self.guard = guard
+        self._distance = distance
         self.waves = 0
         self._driver = driver
         self._guarded = guard is None  # the guard needs no (further) look
@@ -247,7 +250,7 @@ class View:
         if self._handle is None:
             read = self._read_newest(all_gets, all_scans)
         else:
-            read = self._driver.read(all_gets, all_scans, (), self._handle)
+            read = self._read_store(all_gets, all_scans, (), self._handle)
         asked, put = len(own_gets), len(scans)
         reading = read
         if any(more):
@@ -292,17 +295,32 @@ class View:
             self._fold()
         if len(self._expect) > CARRY and self._moves < RESTLESS:
             # Most likely nothing was committed since the last read, and then there is nothing to check.
-            reading = self._driver.read(gets, scans)
+            reading = self._read_store(gets, scans)
             if reading.version != self._valid_at:
                 self.waves += 1
                 if reading.view is not None:
                     self._driver.release(reading.view)
-                reading = self._driver.read(gets, scans, tuple(self._expect))
+                reading = self._read_store(gets, scans, tuple(self._expect))
         else:
-            reading = self._driver.read(gets, scans, tuple(self._expect))
+            reading = self._read_store(gets, scans, tuple(self._expect))
         self._handle = reading.view
         self._moves = 0 if reading.version == self._valid_at else self._moves + 1
         self._valid_at = reading.version
+        return reading
+
+    def _read_store(
+        self,
+        gets: Sequence[bytes],
+        scans: Sequence[Scan],
+        expect: Sequence[Expectation] = (),
+        handle: api.View | None = None,
+    ) -> Reading:
+        distance = self._distance
+        if distance is None:
+            return self._driver.read(gets, scans, expect, handle)
+        started = distance.timer()
+        reading = self._driver.read(gets, scans, expect, handle)
+        distance.note(started)
         return reading
 
     def _remember(self, gets: Sequence[bytes], scans: Sequence[Scan], reading: Reading) -> None:

@@ -24,6 +24,11 @@ class Found(NamedTuple):
     followed: list[list[list[Followed]]]
 
 
+def _sees_rows_first(scan: Scan) -> bool:
+    """Whether which rows are followed hangs on what is in them, and they are fetched after their entries."""
+    return scan.dereference and any(follow.holding for follow in scan.follow)
+
+
 class Reader:
     """What is read of one store: as many transactions at once as it takes, all at one revision."""
 
@@ -63,19 +68,39 @@ class Reader:
             entry.value for scan, entries in zip(scans, found, strict=True) if scan.dereference for entry in entries
         )
         missing = [key for key in wanted if key not in known]
-        belonging = [scan.followed(entries) for scan, entries in zip(scans, found, strict=True)]
-        flat = [each for follows in belonging for every in follows for each in every]
-        told: Iterator[Followed] = iter(())
-        if missing or flat:
-            more = self.at(revision, missing, flat)
-            known.update(zip(missing, more.cells, strict=True))
-            told = map(Followed, flat, more.scans, more.rows)
-        followed = [[[next(told) for _ in every] for every in follows] for follows in belonging]
+        at_once = any(scan.follow and not _sees_rows_first(scan) for scan in scans)
+        empty: list[list[list[Scan]]] = [[[] for _ in scan.follow] for scan in scans]
+        belonging = [
+            none if _sees_rows_first(scan) else scan.followed(entries, None)
+            for scan, entries, none in zip(scans, found, empty, strict=True)
+        ]
+        told: dict[Scan, Followed] = {}
+        if missing or at_once:
+            known.update(self._gathered(revision, missing, belonging, told))
         rows = [
             [known[entry.value] for entry in entries] if scan.dereference else None
             for scan, entries in zip(scans, found, strict=True)
         ]
+        if any(map(_sees_rows_first, scans)):
+            belonging = [
+                scan.followed(entries, behind) if _sees_rows_first(scan) else already
+                for scan, entries, behind, already in zip(scans, found, rows, belonging, strict=True)
+            ]
+            self._gathered(revision, [], belonging, told)
+        followed = [[[told[each] for each in every] for every in follows] for follows in belonging]
         return Found(cells, found, rows, followed)
+
+    def _gathered(
+        self, revision: int, gets: Sequence[bytes], belonging: Sequence[list[list[Scan]]], told: dict[Scan, Followed]
+    ) -> dict[bytes, Cell | None]:
+        """The cells at `gets`; what those scans of `belonging` find that are not in `told` yet is put there."""
+        flat = dict.fromkeys(each for follows in belonging for every in follows for each in every)
+        new = [each for each in flat if each not in told]
+        if not gets and not new:
+            return {}
+        more = self.at(revision, gets, new)
+        told.update(zip(new, map(Followed, new, more.scans, more.rows), strict=True))
+        return dict(zip(gets, more.cells, strict=True))
 
     def ranges(self, operations: Sequence[Message]) -> list[Message]:
         """The answers to operations that read, each at a revision of its own or the newest."""

@@ -69,9 +69,10 @@ def _answer(view: View, gets: Sequence[bytes], scans: Sequence[Scan], expect: Se
     for scan in scans:
         found = scan_cells(txn, scan)
         scanned.append(found)
-        rows.append(cells_at(txn, [cell[1] for cell in found]) if scan.dereference else None)
+        behind = cells_at(txn, [cell[1] for cell in found]) if scan.dereference else None
+        rows.append(behind)
         followed.append(
-            [[_followed(txn, each) for each in every] for every in scan.followed(found)] if scan.follow else []
+            [[_followed(txn, each) for each in every] for every in scan.followed(found, behind)] if scan.follow else []
         )
     # Past the constructor, which takes longer than LMDB does to find a row.
     return tuple.__new__(Reading, (view.version, view, cells, scanned, rows, followed))

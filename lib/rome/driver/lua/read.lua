@@ -12,6 +12,7 @@
 --                  how many bytes of a row's key are left out, and what stands in their place
 --                  1 to fetch the cells that the values found name, else 0
 --                  how many rows are followed at most
+--                  how many texts follow, and they: a row counts if its value has one of them in it (0: each row does)
 -- result   a number if an expectation does not hold (see expect.lua), else
 --          {commit counter, {stored value or nil of each get},
 --           and of each scan {keys, stored values, rows, and of each follow {counts, keys, stored values, rows}}}
@@ -87,14 +88,32 @@ local function after(prefix)
     return string.sub(prefix, 1, last - 1) .. string.char(string.byte(prefix, last) + 1)
 end
 
--- What belongs to the rows at `keys`, all of it in as few calls as it takes.
-local function followed(keys, cut, prefix, dereference, most)
+-- Whether a stored value, which may be missing, has one of the texts first to last of ARGV behind its version.
+local function holds(value, first, last)
+    for each = first, last do
+        if value and string.find(value, ARGV[each], 9, true) then
+            return true
+        end
+    end
+    return first > last
+end
+
+-- What belongs to the rows at `keys`, all of it in as few calls as it takes. What the follow is stands in ARGV from
+-- `at` on; `rows` are the rows' stored values.
+local function followed(keys, rows, at)
+    local cut, prefix, dereference = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2] == '1'
+    local most, last_text = tonumber(ARGV[at + 3]), at + 4 + tonumber(ARGV[at + 4])
     local counts, found = {}, {}
-    for at = 1, math.min(#keys, most) do
-        local start = prefix .. string.sub(keys[at], cut + 1)
-        local some = keys_between('[' .. start, '(' .. after(start), -1, false)
-        counts[at] = #some
-        append(found, some)
+    for each = 1, #keys do
+        if #counts == most then
+            break
+        end
+        if holds(rows[each], at + 5, last_text) then
+            local start = prefix .. string.sub(keys[each], cut + 1)
+            local some = keys_between('[' .. start, '(' .. after(start), -1, false)
+            counts[#counts + 1] = #some
+            append(found, some)
+        end
     end
     local values = stored_at(found, 1, #found)
     local names = dereference and named(values) or {}
@@ -120,10 +139,8 @@ for _ = 1, scans do
     local follows = tonumber(ARGV[at + 4])
     at = at + 5
     for _ = 1, follows do
-        scanned[#scanned + 1] = followed(
-            dereference and names or keys, tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2] == '1', tonumber(ARGV[at + 3])
-        )
-        at = at + 4
+        scanned[#scanned + 1] = followed(dereference and names or keys, dereference and scanned[3] or values, at)
+        at = at + 5 + tonumber(ARGV[at + 4])
     end
     answer[#answer + 1] = scanned
 end

@@ -138,6 +138,7 @@ class RedisDriver:
             for follow in scan.follow:
                 arguments += (
                     b"%d" % follow.cut, follow.prefix, b"1" if follow.dereference else b"0", b"%d" % follow.rows,
+                    b"%d" % len(follow.holding), *follow.holding,
                 )  # fmt: skip
         keys = (self._cells, self._order, self._commits, self._locks, self._sessions)
         reply = self._repeat(lambda connection: _run(connection, _READ, keys, arguments))
@@ -151,7 +152,7 @@ class RedisDriver:
             entries = self._whole(_cells(names, values))
             found.append(entries)
             rows.append(_cells([entry.value for entry in entries], behind) if scan.dereference else None)
-            told = zip(scan.followed(entries), belonging, strict=True)
+            told = zip(scan.followed(entries, rows[-1]), belonging, strict=True)
             followed.append([self._followed(every, each) for every, each in told])
         return Reading(reply[0], None, cells, found, rows, followed)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rome.sql import plan
 from rome.sql.aggregates import AGGREGATES
 from rome.sql.bound import Aggregate
-from rome.sql.execute.operator import Context, Operator, Row, layout_of
+from rome.sql.execute.operator import Belonging, Context, Operator, Row, layout_of
 from rome.sql.expr import Bindings, predicate, projection
 from rome.txn.wave import Step, together
 
@@ -73,6 +73,20 @@ class SetOperationRows(Operator):
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
         left, right = yield from together([child.rows(context) for child in self.children])
         return self._combine(left, right)
+
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
+        return sifted and bring_on_sides(self, columns, belonging)
+
+
+def bring_on_sides(operator: Operator, columns: tuple[int, ...], belonging: Belonging) -> bool:
+    """Whether one of the inputs of a set operation, or more, fetch `belonging` along."""
+    place = {column.column: at for at, column in enumerate(operator.output)}
+    asked = [
+        child.bring(tuple(child.output[place[column]].column for column in columns), belonging, True)
+        for child in operator.children
+        if all(column in place for column in columns)
+    ]
+    return any(asked)
 
 
 def _intersect_all(left: list[Row], right: list[Row]) -> list[Row]:

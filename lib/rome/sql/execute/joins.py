@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import takewhile
 from operator import itemgetter
 
 from rome.driver.api import Cell, Scan
@@ -34,9 +35,8 @@ class LookupJoin(Operator):
         self._base = base
         self._outer = all(node.kind == "LEFT" for node in nodes)
         self._small = SmallTable(self.lookups[0].scan, keys) if may_be_small(nodes) else None
-        if self._small is None:
-            for lookup in self.lookups:
-                lookup.brought = lookup.belonging is not None and base.bring(*lookup.belonging)
+        for lookup in self.lookups:
+            lookup.ask(base, always=self._small is None)
 
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
         if self._small is not None and self._small.worth_a_look():
@@ -50,8 +50,8 @@ class LookupJoin(Operator):
             rows = lookup.joined(context.bindings, rows, matches)
         return rows
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging) -> bool:
-        return self._outer and self._base.bring(columns, belonging)
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
+        return (self._outer or sifted) and self._base.bring(columns, belonging, sifted)
 
     def _beside_small(self, context: Context, small: SmallTable) -> Step[list[Row]]:
         """With the table read whole in the wave that reads the base; looked up in the store if it is not small."""
@@ -165,8 +165,16 @@ class Lookup:
         condition = node.condition
         self._condition = predicate(condition, layout_of(node.output)) if condition is not None else None
         self._padding = (None,) * len(node.right.output) if node.kind == "LEFT" else None
-        self.belonging = _belonging(node.right, keys)
+        self._belonging = _belonging(node.right, keys)
         self.brought = False  # whether the base reads it along
+        self.brought_from_afar = False  # whether it does so if the store is far away
+
+    def ask(self, base: Operator, always: bool) -> None:
+        """Ask the base to fetch the table's rows along; not `always`: only from afar."""
+        if self._belonging is not None:
+            columns, belonging, whole = self._belonging
+            self.brought = always and whole and base.bring(columns, belonging)
+            self.brought_from_afar = not self.brought and base.bring(columns, belonging, True)
 
     def find(self, bindings: Bindings, base: list[Row]) -> Step[dict[object, list[Row]]]:
         """The table's rows for each distinct key of the base rows; equal keys are read once."""
@@ -211,17 +219,17 @@ class Lookup:
         return joined
 
 
-def _belonging(scan: plan.Scan, keys: Keys) -> tuple[tuple[int, ...], Belonging] | None:
-    """The outer columns that an access path looks up by, and where; None if there is more to it than these columns."""
+def _belonging(scan: plan.Scan, keys: Keys) -> tuple[tuple[int, ...], Belonging, bool] | None:
+    """The outer columns that an access path looks up by first of all, where, and whether there is no more to it."""
     access, table = scan.access, scan.table
-    looked_up = [values[0] for values in access.equals]
-    columns = tuple(value.column for value in looked_up if isinstance(value, ColumnRef))
-    alone = access.low is None and access.high is None and all(len(values) == 1 for values in access.equals)
-    if not alone or not columns or len(columns) < len(looked_up):
+    first = list(takewhile(lambda values: len(values) == 1 and isinstance(values[0], ColumnRef), access.equals))
+    columns = tuple(value.column for (value,) in first if isinstance(value, ColumnRef))
+    if not columns:
         return None
+    whole = len(columns) == len(access.equals) and access.low is None and access.high is None
     if access.index is None:
-        return columns, Belonging(keys.row_prefix(table), False)
-    return columns, Belonging(keys.index_prefix(table, access.index), True)
+        return columns, Belonging(keys.row_prefix(table), False), whole
+    return columns, Belonging(keys.index_prefix(table, access.index), True), whole
 
 
 def outer_columns(scan: plan.Plan) -> set[int]:

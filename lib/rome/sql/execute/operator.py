@@ -82,13 +82,16 @@ class Operator:
         """The rows. With `need`, the caller will look at the first `need` rows only; more may come."""
         raise NotImplementedError
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging) -> bool:
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
         """Asked once, after compiling: fetch `belonging` along with the rows, in the wave that reads them.
 
         `columns` are those that hold the key. False if this operator cannot: when they are not all of its output, when
-        its rows are not read by one scan of a table with that primary key, or when many of the rows that it reads are
+        its rows are not read by a scan of a table with that primary key, or when many of the rows that it reads are
         not in its answer. Who asks must want it for every row of the answer. Even then it is only fetched when there
         are not too many, and nobody sees it but by asking the store, which then costs no round trip.
+
+        With `sifted` rows that are read may be left out of the answer: then it is fetched for few rows, of a store that
+        is far away.
         """
         return False
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from rome.driver.api import Follow
 from rome.sql import plan
+from rome.sql.execute.following import FEW_ROWS, Following
 from rome.sql.execute.operator import Belonging, Context, Operator, Row, layout_of
 from rome.sql.execute.ranges import KeyRanges
 from rome.sql.expr import predicate
@@ -15,7 +16,7 @@ from rome.txn.wave import Step, Wave
 _FIRST_CHUNK_ROWS = 64
 MAX_FOLLOWED_ROWS = 256  # of a larger answer nothing is brought along: it would be too much for one reading
 _RUNS_UNTIL_ANOTHER_TRY = 100
-_FEW_ENTRIES = 32  # what may be read in vain beside something else
+FEW_ENTRIES = 32  # what may be read in vain beside something else
 _FEW_RANGES = 4
 
 
@@ -26,26 +27,25 @@ class ScanRows(Operator):
         self.output = node.output
         self._ranges = KeyRanges(node, keys, {})
         self._filter = predicate(node.residual, layout_of(node.output)) if node.residual is not None else None
-        table = node.table
-        self._key = tuple(node.output[place].column for place in table.primary_positions)
-        self._cut = len(keys.row_prefix(table))
-        self._brought: list[Belonging] = []
+        self._following = Following(node, keys)
         self._rest = 0  # runs until something is brought along again; threads may count one twice
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging) -> bool:
-        if not columns or columns != self._key or self._ranges.points:
-            return False
-        self._brought.append(belonging)
-        return True
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
+        return not self._ranges.points and self._following.ask(columns, belonging, sifted)
 
-    def _follow(self, need: int | None) -> tuple[Follow, ...]:
+    def _follow(self, context: Context, need: int | None) -> tuple[Follow, ...]:
         """What to bring along with the first rows, of which `need` pass the filter."""
-        if not self._brought or (self._filter is not None if need is None else need > MAX_FOLLOWED_ROWS):
+        following, bindings = self._following, context.bindings
+        if not following.asked or self._rest or (need is not None and need > MAX_FOLLOWED_ROWS):
             return ()
-        rows = MAX_FOLLOWED_ROWS if need is None else need
-        if need is not None and self._filter is not None:
-            rows += need // 4 + 2  # a filter that throws more of them away makes a second wave worth its while
-        return tuple(Follow(self._cut, each.prefix, each.dereference, rows) for each in self._brought)
+        far = context.tx.is_far and not bindings.outer
+        if need is not None:
+            # A filter that throws more of them away makes a second wave worth its while.
+            rows = need if self._filter is None else need + need // 4 + 2
+            return following.all_of(rows, bindings, far)
+        if far and (following.from_afar or self._filter is not None):
+            return following.few_of(bindings)
+        return () if self._filter is not None else following.all_of(MAX_FOLLOWED_ROWS, bindings, False)
 
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
         limit = need if self._filter is None else None
@@ -54,10 +54,15 @@ class ScanRows(Operator):
             return (yield from self._in_chunks(context, need))
         if not gets and not scans:
             return []
-        if len(scans) == 1 and (follow := self._follow(need)):
-            scans = [replace(scans[0], follow=follow)]
+        follow = self._follow(context, need) if len(scans) <= (_FEW_RANGES if need is None else 1) else ()
+        self._rest = max(0, self._rest - 1)
+        if follow:
+            scans = [replace(scan, follow=follow) for scan in scans]
         rows = self._ranges.rows((yield Wave(gets, scans)))
-        return rows if self._filter is None else self._filter(rows, context.bindings)
+        found = rows if self._filter is None else self._filter(rows, context.bindings)
+        if follow and follow[0].rows == FEW_ROWS and len(found) > len(scans) * FEW_ROWS:
+            self._rest = _RUNS_UNTIL_ANOTHER_TRY  # what was brought along is some of what is wanted
+        return found
 
     def _in_chunks(self, context: Context, need: int) -> Step[list[Row]]:
         """The first rows that pass the filter, read in growing chunks: each starts where the last one ended."""
@@ -65,7 +70,7 @@ class ScanRows(Operator):
         _, [scan] = self._ranges.reads((), context.bindings)
         found: list[Row] = []
         size = max(_FIRST_CHUNK_ROWS, 2 * need)
-        follow = () if self._rest else self._follow(need)
+        follow = self._follow(context, need)
         self._rest = max(0, self._rest - 1)
         while True:
             chunk = scan.__class__(scan.start, scan.stop, size, scan.reverse, scan.dereference, follow)
@@ -82,15 +87,17 @@ class ScanRows(Operator):
             scan = scan.__class__(start, stop, None, scan.reverse, scan.dereference)
             size *= 2
 
-    def few(self, context: Context) -> Step[list[Row] | None]:
-        """The rows, if the access path leads to a few; None, and not many read, if to more."""
-        gets, scans = self._ranges.reads((), context.bindings, _FEW_ENTRIES)
+    def few(self, context: Context, follow: bool) -> Step[list[Row] | None]:
+        """The rows, if the access path leads to a few; None, and not many read, if to more. `follow`: bring along."""
+        gets, scans = self._ranges.reads((), context.bindings, FEW_ENTRIES)
         if not gets and not scans:
             return []
         if gets or len(scans) > _FEW_RANGES:
             return None
+        if follow and (brought := self._follow(context, None)):
+            scans = [replace(scan, follow=brought) for scan in scans]
         answer = yield Wave((), scans)
-        if max(map(len, answer.scans)) >= _FEW_ENTRIES:
+        if max(map(len, answer.scans)) >= FEW_ENTRIES:
             return None
         rows = self._ranges.rows(answer)
         return rows if self._filter is None else self._filter(rows, context.bindings)

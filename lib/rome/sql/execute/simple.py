@@ -36,23 +36,31 @@ class FilterRows(Operator):
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
         return self._filter((yield from self._child.rows(context)), context.bindings)
 
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
+        return sifted and self._child.bring(columns, belonging, True)
+
 
 class ProjectRows(Operator):
     def __init__(self, node: plan.Project, child: Operator) -> None:
         self.output = node.output
         self.children = (child,)
         self._child = child
-        self._below = {column.column: each for column, each in zip(node.output, node.expressions, strict=True)}
+        self._node = node
         self._projection = projection(node.expressions, layout_of(child.output))
 
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
         return self._projection((yield from self._child.rows(context, need)), context.bindings)
 
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
+        inner = handed_on(self._node, columns)
+        return inner is not None and self._child.bring(inner, belonging, sifted)
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging) -> bool:
-        below = [self._below.get(column) for column in columns]
-        inner = tuple(each.column for each in below if isinstance(each, ColumnRef))
-        return len(inner) == len(columns) and self._child.bring(inner, belonging)
+
+def handed_on(node: plan.Project, columns: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The columns below `node` that it hands on as `columns`; None if it computes one of them."""
+    below = {column.column: each for column, each in zip(node.output, node.expressions, strict=True)}
+    inner = tuple(each.column for column in columns if isinstance(each := below.get(column), ColumnRef))
+    return inner if len(inner) == len(columns) else None
 
 
 class SortRows(Operator):
@@ -66,6 +74,9 @@ class SortRows(Operator):
 
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
         return self._order((yield from self._child.rows(context)), context.bindings)
+
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
+        return sifted and self._child.bring(columns, belonging, True)
 
 
 def order_of(keys: Sequence[plan.SortKey], rows_of: Operator) -> Callable[[list[Row], Bindings], list[Row]]:
@@ -106,9 +117,9 @@ class LimitRows(Operator):
         rows = yield from self._child.rows(context, None if need is not None and need > _MANY_ROWS else need)
         return rows[offset:need]
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging) -> bool:
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
         # With an offset most of what is read may not be in the answer.
-        return self._limit is not None and self._offset is None and self._child.bring(columns, belonging)
+        return self._limit is not None and self._offset is None and self._child.bring(columns, belonging, sifted)
 
 
 def bounds(limit: object, offset: object, bindings: Bindings) -> tuple[int | None, int]:
@@ -132,4 +143,7 @@ class DistinctRows(Operator):
 
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
         return list(dict.fromkeys((yield from self._child.rows(context))))
+
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
+        return sifted and self._child.bring(columns, belonging, True)
 

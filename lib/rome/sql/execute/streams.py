@@ -13,13 +13,15 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple, Protocol
 
-from rome.driver.api import Cell, Scan
+from rome.driver.api import Cell, Follow, Scan
 from rome.sql import plan
+from rome.sql.execute.combine import bring_on_sides
+from rome.sql.execute.following import Following
 from rome.sql.execute.joins import Lookup, SmallTable, driven, may_be_small
-from rome.sql.execute.operator import Context, Operator, Row, layout_of
+from rome.sql.execute.operator import Belonging, Context, Operator, Row, layout_of
 from rome.sql.execute.ranges import KeyRanges
-from rome.sql.execute.scan import ScanRows
-from rome.sql.execute.simple import order_of
+from rome.sql.execute.scan import MAX_FOLLOWED_ROWS, ScanRows
+from rome.sql.execute.simple import handed_on, order_of
 from rome.sql.expr import predicate, projection
 from rome.table.keys import Keys
 from rome.txn.wave import Step, Wave, WaveResult, together
@@ -27,7 +29,17 @@ from rome.txn.wave import Step, Wave, WaveResult, together
 SortedBy = tuple[tuple[bool, object], ...]  # a sort key whose order is Python's: (is not NULL, value) of each part
 
 
-Decoded = dict[Scan, list[Row]]  # of one run: branches of a UNION often read the same entries
+
+class Page(NamedTuple):
+    """What the streams of one run share: the rows that are wanted, and those that were read by one of them already.
+
+    Branches of a UNION often read the same entries. `fills` says whether the page is most likely filled by the first
+    rows of the order; else it takes all that there are, wherever they are found.
+    """
+
+    rows: int
+    decoded: dict[Scan, list[Row]]
+    fills: bool
 
 
 class Chunk(NamedTuple):
@@ -48,7 +60,7 @@ class Run(Protocol):
 class Stream(Operator):
     """Base of all streams."""
 
-    def begin(self, context: Context, decoded: Decoded) -> Run:
+    def begin(self, context: Context, page: Page) -> Run:
         raise NotImplementedError
 
     def pulled(self, run: Run, context: Context, entries: int) -> Step[Chunk]:
@@ -78,16 +90,30 @@ class ScanStream(Stream):
         self.key = key_maker(order, self)
         self.narrow = narrow
         self.order = order_of(order, self)
+        self._following = Following(node.ordered, keys)
 
-    def begin(self, context: Context, decoded: Decoded) -> Run:
-        return _ScanRun(self, context, decoded)
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
+        for scan in self.narrow:
+            scan.bring(columns, belonging, True)
+        return sifted and self._following.ask(columns, belonging, True)
+
+    def follow(self, context: Context, page: Page) -> tuple[Follow, ...]:
+        """What to bring along with the first chunk: for as many rows as are wanted, and a few that others leave out."""
+        if not (context.tx.is_far and self._following.from_afar) or page.rows > MAX_FOLLOWED_ROWS:
+            return ()
+        return self._following.all_of(page.rows + page.rows // 4 + 2, context.bindings, True)
+
+    def begin(self, context: Context, page: Page) -> Run:
+        return _ScanRun(self, context, page)
 
 
 class _ScanRun:
-    def __init__(self, stream: ScanStream, context: Context, decoded: Decoded) -> None:
+    def __init__(self, stream: ScanStream, context: Context, page: Page) -> None:
         self._stream = stream
         self._context = context
-        self._decoded = decoded
+        self._decoded = page.decoded
+        self._follow = stream.follow(context, page)
+        self._follows_few = not page.fills
         scans = stream.ranges.reads((), context.bindings)[1]
         self._scan = scans[0] if scans else None  # a bound that is NULL leaves nothing to read
         self._narrow: Sequence[ScanRows] = stream.narrow
@@ -97,9 +123,11 @@ class _ScanRun:
         if scan is None:
             return Chunk([], None)
         chunk = replace(scan, limit=entries)
+        follow, self._follow = self._follow, ()
         narrow, self._narrow = self._narrow, ()
-        steps = [index.few(self._context) for index in narrow]
-        answer, *found = yield from together([_read(Wave((), (chunk,))), *steps])
+        steps = [index.few(self._context, self._follows_few) for index in narrow]
+        reads = Wave((), (replace(chunk, follow=follow) if follow else chunk,))
+        answer, *found = yield from together([_read(reads), *steps])
         for few in found:
             if few is not None:
                 self._scan = None
@@ -132,7 +160,10 @@ class SortedStream(Stream):
         self.child = child
         self.order = order_of(node.keys, child)
 
-    def begin(self, context: Context, decoded: Decoded) -> Run:
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
+        return self.child.bring(columns, belonging, True)
+
+    def begin(self, context: Context, page: Page) -> Run:
         return _SortedRun(self, context)
 
 
@@ -158,15 +189,18 @@ class RowsStream(Stream):
         """What one run does with the rows of each chunk."""
         raise NotImplementedError
 
-    def begin(self, context: Context, decoded: Decoded) -> Run:
-        return _RowsRun(self, context, decoded)
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
+        return self.child.bring(columns, belonging, sifted)
+
+    def begin(self, context: Context, page: Page) -> Run:
+        return _RowsRun(self, context, page)
 
 
 class _RowsRun:
-    def __init__(self, stream: RowsStream, context: Context, decoded: Decoded) -> None:
+    def __init__(self, stream: RowsStream, context: Context, page: Page) -> None:
         self._context = context
         self._child = stream.child
-        self._run = stream.child.begin(context, decoded)
+        self._run = stream.child.begin(context, page)
         self._change = stream.changer(context)
 
     def pull(self, entries: int) -> Step[Chunk]:
@@ -186,7 +220,12 @@ class FilterStream(RowsStream):
 class ProjectStream(RowsStream):
     def __init__(self, node: plan.Project, child: Stream) -> None:
         super().__init__(node, child)
+        self._project = node
         self._projection = projection(node.expressions, layout_of(child.output))
+
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
+        inner = handed_on(self._project, columns)
+        return inner is not None and self.child.bring(inner, belonging, sifted)
 
     def changer(self, context: Context) -> Callable[[list[Row]], list[Row]]:
         return lambda rows: self._projection(rows, context.bindings)
@@ -220,15 +259,18 @@ class UnionStream(Stream):
         self.key = key_maker(order, self)
         self.descending = order[0].descending
 
-    def begin(self, context: Context, decoded: Decoded) -> Run:
-        return _UnionRun(self, context, decoded)
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
+        return bring_on_sides(self, columns, belonging)
+
+    def begin(self, context: Context, page: Page) -> Run:
+        return _UnionRun(self, context, page)
 
 
 class _UnionRun:
-    def __init__(self, stream: UnionStream, context: Context, decoded: Decoded) -> None:
+    def __init__(self, stream: UnionStream, context: Context, page: Page) -> None:
         self._stream = stream
         self._context = context
-        self._runs = [(side, side.begin(context, decoded)) for side in stream.sides]
+        self._runs = [(side, side.begin(context, page)) for side in stream.sides]
         self._waiting: list[tuple[SortedBy, Row]] = []
         self._keep = unseen()
 
@@ -262,16 +304,21 @@ class LookupStream(Stream):
         self.base = base
         self.lookups = [Lookup(node, layout_of(base.output), keys) for node in nodes]
         self.small = SmallTable(self.lookups[0].scan, keys) if may_be_small(nodes) else None
+        for lookup in self.lookups:
+            lookup.ask(base, always=False)
 
-    def begin(self, context: Context, decoded: Decoded) -> Run:
-        return _LookupRun(self, context, decoded)
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
+        return self.base.bring(columns, belonging, sifted)
+
+    def begin(self, context: Context, page: Page) -> Run:
+        return _LookupRun(self, context, page)
 
 
 class _LookupRun:
-    def __init__(self, stream: LookupStream, context: Context, decoded: Decoded) -> None:
+    def __init__(self, stream: LookupStream, context: Context, page: Page) -> None:
         self._stream = stream
         self._context = context
-        self._base = stream.base.begin(context, decoded)
+        self._base = stream.base.begin(context, page)
         self._small = stream.small if stream.small is not None and stream.small.worth_a_look() else None
         self._entries: list[tuple[bytes, Cell]] | None = None
 

@@ -1,0 +1,23 @@
+"""How far away a store is, as its reads tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rome.txn.distance import FAR_S, READS, Distance
+
+
+def told(distance: Distance, seconds: Sequence[float]) -> bool:
+    """Whether the store is far after reads that took so long."""
+    for each in seconds:
+        distance.note(distance.timer() - each)
+    return distance.far
+
+
+def test_it_is_the_fastest_of_the_last_reads_that_tells() -> None:
+    distance = Distance(lambda: 0.0)
+    assert not distance.far, "nothing is known"
+    assert told(distance, [5 * FAR_S, 9 * FAR_S])
+    assert not told(distance, [FAR_S / 2]), "so it is not the way that takes so long"
+    assert not told(distance, [5 * FAR_S] * READS), "the last fast one is not long ago"
+    assert told(distance, [5 * FAR_S] * READS)
