@@ -52,25 +52,34 @@ def cut_deeds(line: Line, step: int, way: str, kinds: Sequence[Kind] = tuple(Kin
     return told
 
 
-def test_a_reply_cut_anywhere_is_an_error_or_is_settled_and_nothing_is_half_written(line: Line) -> None:
-    told = cut_deeds(line, 23, "cut_replies_after")
+def every(step: int) -> pytest.MarkDecorator:
+    """After every so many bytes; at night after every single one."""
+    nightly = pytest.param(1, id="every byte", marks=pytest.mark.nightly)
+    return pytest.mark.parametrize("step", [pytest.param(step, id=f"every {step} bytes"), nightly])
+
+
+@every(23)
+def test_a_reply_cut_anywhere_is_an_error_or_is_settled_and_nothing_is_half_written(line: Line, step: int) -> None:
+    told = cut_deeds(line, step, "cut_replies_after")
     assert told[Told.NOT_DONE] > 0, "a read whose reply was cut was taken for whole"
     assert told[Told.DONE] > 0, "no commit whose reply was cut was settled"
     assert told[Told.UNKNOWN] == 0, "the store could be asked, and was not"
 
 
-def test_a_reply_that_stops_in_the_middle_is_an_error_when_its_time_is_over(line: Line) -> None:
-    told = cut_deeds(line, 61, "stop_replies_after", [Kind.APPEND])
+@every(61)
+def test_a_reply_that_stops_in_the_middle_is_an_error_when_its_time_is_over(line: Line, step: int) -> None:
+    told = cut_deeds(line, step, "stop_replies_after", [Kind.APPEND])
     assert told[Told.NOT_DONE] > 0
     assert told[Told.UNKNOWN] == 0
 
 
-def test_a_greeting_cut_anywhere_makes_the_store_unavailable(line: Line) -> None:
+@every(37)
+def test_a_greeting_cut_anywhere_makes_the_store_unavailable(line: Line, step: int) -> None:
     before = reply_bytes(line)
     alone(line.url)(0).close()
     size = reply_bytes(line) - before
     assert size > 10
-    for after in range(0, size, 37):
+    for after in range(0, size, step):
         line.set(cut_replies_after=after)
         with pytest.raises(Unavailable):
             alone(line.url)(0)
