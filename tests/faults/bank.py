@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from oslo_db import exception
@@ -77,8 +77,8 @@ def open_bank(url: str) -> None:
     connection.close()
 
 
-def deed(say: Say, writer: int, number: int) -> None:
-    """The deed `number` of `writer`, always the same, in one transaction; the caller commits."""
+def deed(say: Say, writer: int, number: int) -> bool:
+    """The deed `number` of `writer`, always the same, in one transaction; the caller commits. Whether it wrote."""
     draw = random.Random(f"{writer} {number}")
     match Kind(number % 4):
         case Kind.TRANSFER:
@@ -92,7 +92,8 @@ def deed(say: Say, writer: int, number: int) -> None:
             say("INSERT INTO tickets (writer, number, note) VALUES (:writer, :number, :note)", ticket)
         case Kind.GIVE_BACK:
             last = {"writer": writer, "number": number - 1}
-            say("DELETE FROM tickets WHERE writer = :writer AND number = :number", last)
+            return bool(say("DELETE FROM tickets WHERE writer = :writer AND number = :number", last))
+    return True
 
 
 def _transfer(say: Say, writer: int, number: int, source: int, target: int, amount: int) -> None:
@@ -116,6 +117,7 @@ class Teller:
     def __init__(self, writer: int) -> None:
         self.writer = writer
         self.tally: Tally = {}
+        self.in_vain: set[int] = set()  # what was done and found nothing to write
 
     def do(self, number: int) -> Told:
         """One deed, again as often as it meets a conflict."""
@@ -149,8 +151,10 @@ class PlainTeller(Teller):
 
     def attempt(self, number: int) -> Told | None:
         try:
-            deed(self.say, self.writer, number)
+            wrote = deed(self.say, self.writer, number)
             self.conversation.commit()
+            if not wrote:
+                self.in_vain.add(number)
             return Told.DONE
         except Conflict:
             return None
@@ -191,11 +195,18 @@ class EngineTeller(Teller):
             return Told.UNKNOWN if isinstance(cause, OutcomeUnknown) else Told.NOT_DONE
 
 
-def audit(url: str, tallies: Mapping[int, Tally], *, killed: bool = False) -> Counter[Kind]:
+def audit(
+    url: str,
+    tallies: Mapping[int, Tally],
+    *,
+    killed: bool = False,
+    in_vain: Mapping[int, Collection[int]] | None = None,
+) -> Counter[Kind]:
     """Assert that the books of the store at `url` agree with each other and with what the tellers were told.
 
     `tallies` is by writer. With `killed`, nobody was told of the deed after a writer's last one, which may be done.
-    Returns how many deeds of each kind stand.
+    `in_vain` is of a store where another server may have taken over twice: deeds by writer that read and wrote nothing,
+    which may have read what was undone (`test_failovers`). Returns how many deeds of each kind stand.
     """
     connection = dbapi.connect(url)
     conversation = connection._opened()
@@ -210,6 +221,8 @@ def audit(url: str, tallies: Mapping[int, Tally], *, killed: bool = False) -> Co
         newest = max(tally, default=-1)
         for number in range(newest + 1 + killed):
             told = tally.get(number, Told.UNKNOWN if killed and number > newest else Told.NOT_DONE)
+            if told is Told.UNKNOWN and in_vain is not None and number + 1 in in_vain.get(writer, ()):
+                continue
             _compare(writer, number, told, tally, (writer, number) in stand)
     written = {writer for writer, _ in stand}
     assert written <= set(tallies), "someone wrote who is not a teller"

@@ -24,6 +24,7 @@ class Record:
     """What became of the deeds: what the tellers were told, and when (monotonic seconds) deeds were done."""
 
     tallies: dict[int, Tally] = field(default_factory=dict)
+    in_vain: dict[int, set[int]] = field(default_factory=dict)  # see `Teller`
     done_at_s: list[float] = field(default_factory=list)
 
     def count(self, told: Told) -> int:
@@ -47,7 +48,7 @@ def under_load(employ: Callable[[int], Teller], disturb: Callable[[Record], None
 
     def serve(writer: int) -> None:
         teller = employ(writer)
-        record.tallies[writer] = teller.tally
+        record.tallies[writer], record.in_vain[writer] = teller.tally, teller.in_vain
         number = 0
         try:
             while not done.is_set():

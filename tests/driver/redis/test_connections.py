@@ -18,7 +18,7 @@ from rome.errors import Error, InterfaceError, OperationalError, OutcomeUnknown,
 from rome.testing.driver_life import in_child, in_threads, value_at
 from tests.servers.certificates import make_certificates
 from tests.servers.proxy import Proxy
-from tests.servers.redis import RedisServer, Sentinel
+from tests.servers.redis import DURABLE, RedisServer, Sentinel
 
 pytestmark = pytest.mark.servers
 
@@ -270,6 +270,24 @@ class TestSentinel:
                 driver.close()
                 with pytest.raises(Unavailable, match=r"no Sentinel names a primary.*:1: .*No such master"):
                     opened(url.replace("sentinel=main", "sentinel=other"))
+
+    def test_a_replica_that_can_take_over_and_that_no_commit_waits_for_is_warned_of_once(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with (
+            RedisServer(tmp_path / "one", *DURABLE) as one,
+            RedisServer(tmp_path / "two", *DURABLE, "--replicaof", f"127.0.0.1 {one.port}"),
+            Sentinel(tmp_path / "sentinel", one) as sentinel,
+        ):
+            in_step(one.client())
+            url = f"rome+redis:///glance?sentinel=main&hosts=127.0.0.1:{sentinel.port}"
+            opened(f"{url}&wait_replicas=1").close()
+            assert caplog.text == ""
+            for _ in range(2):
+                opened(url).close()
+        assert [record.name for record in caplog.records] == ["rome.driver.redis"]
+        assert "1 replica(s) follow the server and a commit waits for 0" in caplog.text
+        assert "set wait_replicas=1" in caplog.text
 
     def test_with_tls_and_passwords_of_its_own_it_does_the_same(
         self, tmp_path: Path, certificates: Path, monkeypatch: pytest.MonkeyPatch

@@ -34,7 +34,7 @@ from rome.driver.redis import locks
 from rome.driver.redis.connections import opener, unbroken
 from rome.driver.redis.failures import FOREIGN, failure, meaning
 from rome.driver.redis.scripts import Script, load
-from rome.driver.redis.server import FORMAT, check_format, check_policy, check_role, read_policy
+from rome.driver.redis.server import FORMAT, check_format, check_policy, check_replicas, check_role, read_policy
 from rome.driver.sizes import check_counter, check_keys, check_writes
 from rome.errors import (
     Conflict,
@@ -68,7 +68,7 @@ _READ, _COMMIT, _OUTCOME, _COUNT, _INCREMENT, _CLEAR, _CLAIM = map(
 _LOCK, _RENEW, _UNLOCK, _LOCKS = map(load, ("lock", "renew", "unlock", "locks"))
 _DELETE = _COMMIT.when_full()  # a commit that only deletes is how one makes room
 _VERSION = struct.Struct(">Q")
-_INFO = [b"INFO", b"memory", b"persistence"]
+_INFO = [b"INFO", b"memory", b"persistence", b"replication"]
 _CONFLICTS = {
     1: "a row that this transaction read has changed: run it again",
     2: "a range that this transaction read has changed: run it again",
@@ -273,6 +273,8 @@ class RedisDriver:
             found, info = _exchange(connection, [[b"GET", self._format], _INFO])
             policy = read_policy(info)
             check_policy(policy, self._place)
+            if self._sentinel:
+                check_replicas(policy, self._replicas, self._place)
             self.traits = replace(TRAITS, durable=policy.persists)
             if found is None:
                 keys = (self._format, self._cells, self._order, self._commits, self._counters)

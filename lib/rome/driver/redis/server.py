@@ -53,13 +53,15 @@ class Policy(NamedTuple):
 
     persists: bool  # it keeps an append-only file
     evicts: str  # its maxmemory-policy, unless that is noeviction
+    replicas: int  # that follow it
 
 
 def read_policy(info: bytes) -> Policy:
     """The policy in the answer of INFO."""
     fields = dict(line.split(":", 1) for line in info.decode("utf-8", "replace").splitlines() if ":" in line)
     evicts = fields.get("maxmemory_policy", "unknown")
-    return Policy(fields.get("aof_enabled") == "1", "" if evicts == "noeviction" else evicts)
+    replicas = int(fields.get("connected_slaves", "0"))
+    return Policy(fields.get("aof_enabled") == "1", "" if evicts == "noeviction" else evicts, replicas)
 
 
 def check_policy(policy: Policy, place: str) -> None:
@@ -75,4 +77,19 @@ def check_policy(policy: Policy, place: str) -> None:
             "%s: the server keeps no append-only file, so a restart of it loses acknowledged commits: "
             "set appendonly yes (and appendfsync always, or everysec if a second may be lost)",
             place,
+        )
+
+
+def check_replicas(policy: Policy, waited_for: int, place: str) -> None:
+    """Warn, once in a process, of replicas that Sentinel can promote though no commit has waited for them."""
+    warning = f"{place}: {policy.replicas} replicas"
+    if policy.replicas > waited_for and warning not in _warned:
+        _warned.add(warning)
+        _log.warning(
+            "%s: %d replica(s) follow the server and a commit waits for %d: when another one takes over, acknowledged "
+            "commits that it does not have are lost: set wait_replicas=%d",
+            place,
+            policy.replicas,
+            waited_for,
+            policy.replicas,
         )
