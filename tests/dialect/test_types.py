@@ -24,6 +24,8 @@ class Colour(enum.Enum):
 
 
 UUID = uuid.UUID("12345678-1234-5678-1234-567812345678")
+MOMENT = datetime.datetime(2020, 7, 1, 10, 0, 0, 5, tzinfo=datetime.UTC)
+MOMENT_IN_PARIS = MOMENT.astimezone(datetime.timezone(datetime.timedelta(hours=2)))
 
 ROUND_TRIPS = [
     (sa.Boolean(), True, True),
@@ -47,6 +49,8 @@ ROUND_TRIPS = [
     (sa.VARBINARY(4), b"\x01", b"\x01"),
     (sa.DateTime(), datetime.datetime(2020, 1, 2, 3, 4, 5, 678901), datetime.datetime(2020, 1, 2, 3, 4, 5, 678901)),
     (sa.TIMESTAMP(), datetime.datetime(1, 1, 1), datetime.datetime(1, 1, 1)),
+    (sa.DateTime(timezone=True), MOMENT_IN_PARIS, MOMENT),
+    (sa.TIMESTAMP(timezone=True), MOMENT.replace(tzinfo=None), MOMENT),
     (sa.Date(), datetime.date(9999, 12, 31), datetime.date(9999, 12, 31)),
     (sa.Time(), datetime.time(23, 59, 59, 999999), datetime.time(23, 59, 59, 999999)),
     (sa.Interval(), datetime.timedelta(days=-3, microseconds=5), datetime.timedelta(days=-3, microseconds=5)),
@@ -118,6 +122,36 @@ def test_a_value_that_does_not_fit_is_refused(engine: Engine, type_: Any, value:
         connection.execute(table.insert(), {"a": value})
 
 
+def test_a_time_zone_is_for_moments_only(engine: Engine) -> None:
+    table = sa.Table("t", sa.MetaData(), sa.Column("a", sa.Time(timezone=True)))
+    with pytest.raises(sa.exc.CompileError, match="TIME WITH TIME ZONE"):
+        table.create(engine)
+
+
+@pytest.mark.parametrize(
+    ("value", "type_"),
+    [
+        (MOMENT.replace(tzinfo=None), sa.DateTime()),
+        (MOMENT_IN_PARIS, sa.DateTime(timezone=True)),
+        (datetime.date(2024, 2, 29), sa.Date()),
+        (datetime.time(1, 2, 3, 4), sa.Time()),
+        (datetime.timedelta(days=-1, microseconds=1), sa.Interval()),
+        (UUID, sa.Uuid()),
+        (str(UUID), sa.Uuid(as_uuid=False)),
+        (b"\x00'", sa.LargeBinary()),
+        ("it's 100% \\n:x 😀", sa.String()),
+        ("", sa.String()),
+        (True, sa.Boolean()),
+        (Decimal("123456789012345678901234567890.10"), sa.Numeric(40, 2)),
+        (2**63 - 1, sa.BigInteger()),
+    ],
+)
+def test_a_literal_is_the_value_that_it_says(engine: Engine, value: object, type_: Any) -> None:
+    with engine.connect() as connection:
+        found = connection.scalar(sa.select(sa.literal(value, type_, literal_execute=True)))
+    assert (found, type(found)) == (value, type(value))
+
+
 def test_most_values_need_no_conversion() -> None:
     dialect = RomeDialect(paramstyle="named")
     native: list[sa.types.TypeEngine[Any]] = [
@@ -131,7 +165,7 @@ DECLARED: list[sa.types.TypeEngine[Any]] = [
     sa.BOOLEAN(), sa.SMALLINT(), sa.INTEGER(), sa.BIGINT(), sa.FLOAT(), sa.REAL(), sa.DOUBLE_PRECISION(),
     sa.NUMERIC(10, 2), sa.DECIMAL(5, 0), sa.NUMERIC(), sa.CHAR(3), sa.VARCHAR(255), sa.VARCHAR(), sa.TEXT(),
     sa.TEXT(1000), sa.CLOB(), sa.BINARY(4), sa.VARBINARY(8), sa.BLOB(), sa.DATE(), sa.TIME(), sa.DATETIME(),
-    sa.TIMESTAMP(), sa.JSON(), sa.UUID(),
+    sa.TIMESTAMP(), sa.TIMESTAMP(timezone=True), sa.JSON(), sa.UUID(),
 ]  # fmt: skip
 
 

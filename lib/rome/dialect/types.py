@@ -42,6 +42,39 @@ def _decimal(value: object) -> object:
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
+class RomeDateTime(types.DateTime):
+    """DATETIME as it is; with timezone=True a moment, which the store keeps in UTC and which comes back in UTC."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        return _in_utc if self.timezone else None
+
+    def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+        return _moment
+
+
+def _in_utc(value: datetime.datetime | None) -> datetime.datetime | None:
+    return None if value is None else value.replace(tzinfo=datetime.UTC)
+
+
+def _moment(value: datetime.datetime) -> str:
+    naive = value if value.tzinfo is None else value.astimezone(datetime.UTC).replace(tzinfo=None)
+    return f"TIMESTAMP '{naive.isoformat(' ')}'"
+
+
+class RomeDate(types.Date):
+    """DATE, written as a literal that is one."""
+
+    def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+        return lambda value: f"DATE '{value.isoformat()}'"
+
+
+class RomeTime(types.Time):
+    """TIME, written as a literal that is one."""
+
+    def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+        return lambda value: f"TIME '{value.isoformat()}'"
+
+
 class INTERVAL(type_api.NativeForEmulated, sqltypes._AbstractInterval):
     """INTERVAL: a timedelta with microseconds."""
 
@@ -102,6 +135,12 @@ class RomeUuid(types.Uuid[Any]):
             return super().bind_processor(dialect)
         return _uuid
 
+    def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+        if self.native_uuid:
+            return lambda value: f"CAST('{uuid.UUID(str(value))}' AS UUID)"
+        written: Callable[[Any], str] = super().literal_processor(dialect)
+        return written
+
 
 def _uuid(value: str | None) -> uuid.UUID | None:
     return None if value is None else uuid.UUID(value)
@@ -110,6 +149,9 @@ def _uuid(value: str | None) -> uuid.UUID | None:
 COLSPECS: dict[type[types.TypeEngine[Any]], type[types.TypeEngine[Any]]] = {
     types.Float: RomeFloat,
     types.Numeric: RomeNumeric,
+    types.Date: RomeDate,
+    types.DateTime: RomeDateTime,
+    types.Time: RomeTime,
     types.Interval: INTERVAL,
     types.LargeBinary: RomeLargeBinary,
     types.BINARY: RomeBINARY,
@@ -118,6 +160,9 @@ COLSPECS: dict[type[types.TypeEngine[Any]], type[types.TypeEngine[Any]]] = {
     types.JSON.JSONIndexType: JSONIndexType,
     types.JSON.JSONPathType: JSONPathType,
 }
+
+
+_ZONED = "TIMESTAMP WITH TIME ZONE"
 
 
 class RomeTypeCompiler(GenericTypeCompiler):
@@ -140,6 +185,17 @@ class RomeTypeCompiler(GenericTypeCompiler):
 
     def visit_NCLOB(self, type_: Any, **kw: Any) -> str:
         return self.visit_CLOB(type_, **kw)
+
+    def visit_DATETIME(self, type_: Any, **kw: Any) -> str:
+        return _ZONED if type_.timezone else "DATETIME"
+
+    def visit_TIMESTAMP(self, type_: Any, **kw: Any) -> str:
+        return _ZONED if type_.timezone else "TIMESTAMP"
+
+    def visit_TIME(self, type_: Any, **kw: Any) -> str:
+        if type_.timezone:
+            raise exc.CompileError("TIME WITH TIME ZONE is not supported by ROME; DateTime(timezone=True) is")
+        return "TIME"
 
     def visit_INTERVAL(self, type_: Any, **kw: Any) -> str:
         return "INTERVAL"
@@ -180,6 +236,7 @@ _SIMPLE: dict[str, Callable[[], types.TypeEngine[Any]]] = {
     "TIME": types.TIME,
     "DATETIME": types.DATETIME,
     "TIMESTAMP": types.TIMESTAMP,
+    _ZONED: lambda: types.TIMESTAMP(timezone=True),
     "INTERVAL": INTERVAL,
     "JSON": types.JSON,
     "UUID": types.UUID,

@@ -1,4 +1,4 @@
-"""The operators + - * / % & | << >> and unary minus on non-NULL values.
+"""The operators + - * / % & | ^ << >> and unary minus on non-NULL values.
 
 * Integers are 64 bits: a result beyond them is DataError 22003. `/` between integers cuts toward zero and `%` takes
   the sign of the dividend (as in SQLite and PostgreSQL). Division by zero is DataError 22012.
@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+from fractions import Fraction
 from typing import Any
 
 from rome.errors import DataError, InternalError
@@ -35,6 +36,7 @@ _KINDS: dict[type, Kind] = {
     bool: Kind.BOOLEAN, int: Kind.INTEGER, float: Kind.FLOAT, Decimal: Kind.DECIMAL, datetime: Kind.DATETIME,
     date: Kind.DATE, time: Kind.TIME, timedelta: Kind.INTERVAL,
 }  # fmt: skip
+_MICROSECOND = timedelta(microseconds=1)
 _CLOCK_DAY = date(2000, 1, 1)  # any day: times of day are computed on it
 
 
@@ -122,6 +124,7 @@ _INTEGER_OPERATIONS: dict[str, Operation] = {
     "%": remainder_of_integers,
     "&": lambda left, right: int(left) & right,
     "|": lambda left, right: int(left) | right,
+    "^": lambda left, right: int(left) ^ right,
     "<<": _shift_left,
     ">>": _shift_right,
 }
@@ -231,14 +234,12 @@ def _within_a_day(interval: timedelta) -> timedelta:
 def _scaled_interval(op: str) -> Operation:
     def run(left: Any, right: Any) -> timedelta:
         interval: timedelta = left if isinstance(left, timedelta) else right
-        factor: float = right if interval is left else left
-        if isinstance(factor, Decimal):
-            factor = float(factor)
+        microseconds, factor = Fraction(interval // _MICROSECOND), Fraction(right if interval is left else left)
         if op == "*":
-            return interval * factor
+            return timedelta(microseconds=round(microseconds * factor))
         if factor == 0:
             raise division_by_zero("/")
-        return interval / factor
+        return timedelta(microseconds=round(microseconds / factor))
 
     return run
 

@@ -51,7 +51,7 @@ from rome.sql.operands import beside, compare, constant, context_of, is_untyped
 from rome.sql.plan import Plan, Project
 from rome.sql.scope import Scope, StatementScope, did_you_mean
 from rome.sql.window_functions import WINDOW_FUNCTIONS
-from rome.values import BOOLEAN, INTERVAL, JSON, NULL, NUMERIC_KINDS, TEXT, Kind, SqlType
+from rome.values import BIGINT, BOOLEAN, INTERVAL, JSON, NULL, NUMERIC_KINDS, TEXT, Kind, SqlType
 
 _UNIT_SECONDS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
 _ALIKE = frozenset({"coalesce", "ifnull", "nullif"})  # arguments of one type, computed only as far as needed
@@ -123,7 +123,7 @@ class Binder:
     def _placed(self, error: DatabaseError, node: syntax.Node) -> DatabaseError:
         """The same error, pointing at `node` unless it already points somewhere."""
         text = str(error)
-        if "^" in text:
+        if text.endswith("^"):
             return error
         message = text.split("] ", 1)[-1]
         return type(error)(self.place(node).describe(message), sqlstate=error.sqlstate)
@@ -146,8 +146,9 @@ class Binder:
         if unit not in _UNIT_SECONDS or not isinstance(value, (int, str, Decimal)):
             self.refuse(node, "intervals are literals in weeks, days, hours, minutes or seconds")
         try:
-            return Const(timedelta(seconds=float(value) * _UNIT_SECONDS[unit]), INTERVAL)
-        except (ValueError, OverflowError):
+            microseconds = Decimal(value) * _UNIT_SECONDS[unit] * 1_000_000
+            return Const(timedelta(microseconds=round(microseconds)), INTERVAL)
+        except (ArithmeticError, ValueError):
             raise DataError(f"'{value}' {unit} is not an interval", sqlstate="22007") from None
 
     # ---- operators --------------------------------------------------------------------------------------------------
@@ -161,6 +162,10 @@ class Binder:
             wanted = Const(node.op == "IS TRUE", BOOLEAN)
             return Compare("IS", self.condition(node.operand), wanted)
         operand = self.bind(node.operand, expected)
+        if node.op == "~":
+            if operand.type.kind not in (Kind.INTEGER, Kind.BOOLEAN, Kind.NULL):
+                raise TypeMismatch(f"~ needs an integer, not {operand.type}")
+            return Arithmetic("^", operand, Const(-1, BIGINT), arithmetic_type("^", operand.type, BIGINT))
         if isinstance(operand, Const) and isinstance(operand.value, (int, float, Decimal)):
             return constant(-operand.value, expected)
         if operand.type.kind not in NUMERIC_KINDS | {Kind.INTERVAL, Kind.NULL}:

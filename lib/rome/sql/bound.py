@@ -65,7 +65,7 @@ class OuterRef(Expr):
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic(Expr):
-    """`op` is one of + - * / % & | << >>; operands are numbers, or dates and intervals for + and -."""
+    """`op` is one of + - * / % & | ^ << >>; operands are numbers, or dates and intervals for + and -."""
 
     op: str
     left: Expr

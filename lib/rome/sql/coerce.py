@@ -110,7 +110,7 @@ def comparable(left: SqlType, right: SqlType) -> bool:
 
 
 def arithmetic_type(op: str, left: SqlType, right: SqlType) -> SqlType:
-    """The type of `left op right`, for op one of + - * / % & | << >>. Raises TypeMismatch.
+    """The type of `left op right`, for op one of + - * / % & | ^ << >>. Raises TypeMismatch.
 
     Numbers give their common type (INTEGER kinds: BIGINT). A date or datetime and an interval give a DATETIME, two
     datetimes an INTERVAL, two dates a number of days, a date and an integer a date that many days off. A bare NULL

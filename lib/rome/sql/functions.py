@@ -40,6 +40,7 @@ JSON_STEP = Accepts("a name, a path or a place", frozenset({Kind.STRING, Kind.IN
 QUOTABLE = Accepts("a value that JSON can hold", frozenset(Kind) - {Kind.BYTES}, values.NULL)
 WHOLE = Accepts("an integer", frozenset({Kind.INTEGER, Kind.BOOLEAN}), values.BIGINT)
 MOMENT = Accepts("a date or time", frozenset({Kind.DATETIME, Kind.DATE, Kind.TIME, Kind.STRING}), values.NULL)
+MOMENT_OR_INTERVAL = Accepts("a date or time, or an interval", MOMENT.kinds | {Kind.INTERVAL}, values.NULL)
 WRITABLE = Accepts("a value that has a text", frozenset(Kind) - {Kind.BYTES, Kind.NULL}, values.NULL)
 ANYTHING = Accepts("anything", frozenset(Kind), values.NULL)
 
@@ -295,7 +296,8 @@ _TIME_FUNCTIONS = (
     _function("time", [MOMENT], values.TIME, when.time_of, "The time of day.", (("2024-02-29 10:00",), when.CLOCK)),
     _function("datetime", [MOMENT], values.DATETIME, when.moment_of, "Date and time.",
               (("2024-02-29 10:00",), when.MOMENT)),
-    _function("extract", [TEXT, MOMENT], values.BIGINT, when.field_of, f"EXTRACT(field FROM x): {when.FIELD_NAMES}.",
+    _function("extract", [TEXT, MOMENT_OR_INTERVAL], values.BIGINT, when.field_of,
+              f"EXTRACT(field FROM x): {when.FIELD_NAMES}; of an interval {', '.join(when.INTERVAL_FIELDS)}.",
               (("month", when.MOMENT), 2)),
     *(
         _function(name, [MOMENT], values.BIGINT, when.FIELDS[name], f"The {name}.", ((when.MOMENT,), shown))

@@ -53,7 +53,7 @@ from rome.txn.wave import Step, Wave, together
 from rome.values import NUMERIC_KINDS, TEXT, Kind, SqlType
 
 KEPT_PLANS = 1024
-_EXACT = frozenset({int, str, bool, type(None), datetime, bytes})
+_EXACT = frozenset({int, str, bool, type(None), bytes})
 _NUMBERS = (int, float, Decimal)
 
 Parameters = Mapping[str, object]
@@ -499,9 +499,7 @@ def _array(source: SlotSource, value: object) -> Array:
 def _converted(value: object, type_: SqlType) -> object:
     kind = type_.kind
     if kind is Kind.NULL:
-        if type(value) not in _EXACT:
-            type_of_value(value)
-        return value
+        return value if type(value) in _EXACT else coerce_value(value, type_)
     if kind is Kind.DECIMAL and type(value) is int:
         return coerce_value(Decimal(value), type_)  # it may have more than 64 bits
     if kind in NUMERIC_KINDS and isinstance(value, _NUMBERS) and not _is_inexact(value, kind):

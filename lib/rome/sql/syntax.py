@@ -52,7 +52,7 @@ class Star(Node):
 
 @dataclass(frozen=True, slots=True)
 class Unary(Node):
-    """`op` is one of: NOT, -, IS NULL, IS TRUE, IS FALSE."""
+    """`op` is one of: NOT, -, ~, IS NULL, IS TRUE, IS FALSE."""
 
     op: str
     operand: Expression
@@ -60,7 +60,7 @@ class Unary(Node):
 
 @dataclass(frozen=True, slots=True)
 class Binary(Node):
-    """`op` is one of: AND OR = <> < <= > >= + - * / % || & | << >> -> ->> IS (not distinct from), IS NOT."""
+    """`op` is one of: AND OR = <> < <= > >= + - * / % || & | ^ << >> -> ->> IS (not distinct from), IS NOT."""
 
     op: str
     left: Expression

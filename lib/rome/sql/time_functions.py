@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 
 from rome.errors import DataError
 from rome.sql import literals
@@ -70,8 +70,24 @@ FIELDS: dict[str, Callable[[MomentLike], int]] = {
 FIELD_NAMES = ", ".join(FIELDS)
 
 
-def field_of(name: str, value: MomentLike) -> int:
-    """EXTRACT(name FROM value): whole numbers; dow counts from Sunday as 0."""
+INTERVAL_FIELDS: dict[str, Callable[[timedelta], int]] = {
+    "day": lambda size: size.days,
+    "hour": lambda size: size.seconds // 3600,
+    "minute": lambda size: size.seconds // 60 % 60,
+    "second": lambda size: size.seconds % 60,
+    "microsecond": lambda size: size.microseconds,
+    "epoch": lambda size: size.days * 86400 + size.seconds,
+}
+
+
+def field_of(name: str, value: MomentLike | timedelta) -> int:
+    """EXTRACT(name FROM value): whole numbers; dow counts from Sunday as 0. Of an interval each has its sign."""
+    if isinstance(value, timedelta):
+        part = INTERVAL_FIELDS.get(name.lower())
+        if part is None:
+            known = ", ".join(INTERVAL_FIELDS)
+            raise DataError(f"EXTRACT has no field {name!r} of an interval: take one of {known}", sqlstate="22023")
+        return -part(-value) if value < timedelta() else part(value)
     compute = FIELDS.get(name.lower())
     if compute is None:
         raise DataError(f"EXTRACT has no field {name!r}: take one of {FIELD_NAMES}", sqlstate="22023")

@@ -284,8 +284,6 @@ def test_what_is_not_sql_is_a_syntax_error(sql: str) -> None:
         ("a = ANY (SELECT 1)", "ANY"),
         ("a > ALL (SELECT 1)", "ALL"),
         ("a BETWEEN SYMMETRIC 1 AND 2", "BETWEEN SYMMETRIC"),
-        ("~a", "~"),
-        ("a ^ b", "^"),
         ("a AT TIME ZONE 'UTC'", "AT TIME ZONE"),
         ("'a' 'b'", "a string of several parts"),
         ("N'a'", "N'…'"),
@@ -298,7 +296,7 @@ def test_what_is_not_sql_is_a_syntax_error(sql: str) -> None:
         ("count(t.*)", "* here"),
         ("a IN b", "IN without parentheses"),
         ("a IN UNNEST(b)", "UNNEST of anything but one parameter"),
-        ("CAST(a AS TIMESTAMP WITH TIME ZONE)", "store UTC"),
+        ("CAST(a AS TIME WITH TIME ZONE)", "TIMESTAMP can have one"),
         ("f(a AS b)", "AS here"),
     ],
 )

@@ -87,8 +87,6 @@ NAMES: dict[type, str] = {
     exp.Star: "* here",
     exp.Dot: "a function name with a schema",
     exp.Concat: "a string of several parts (write one string or ||)",
-    exp.BitwiseNot: "~",
-    exp.BitwiseXor: "^",
     exp.Cube: "CUBE",
     exp.Rollup: "ROLLUP",
     exp.GroupingSets: "GROUPING SETS",

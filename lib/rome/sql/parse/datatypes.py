@@ -42,6 +42,7 @@ NAMES: dict[str, Kind] = {
     "TIME": Kind.TIME,
     "DATETIME": Kind.DATETIME,
     "TIMESTAMP": Kind.DATETIME,
+    "TIMESTAMP WITH TIME ZONE": Kind.DATETIME,
     "INTERVAL": Kind.INTERVAL,
     "JSON": Kind.JSON,
     "UUID": Kind.UUID,

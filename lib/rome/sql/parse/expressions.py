@@ -31,6 +31,7 @@ ARITHMETIC: dict[type[exp.Expr], str] = {
     exp.DPipe: "||",
     exp.BitwiseAnd: "&",
     exp.BitwiseOr: "|",
+    exp.BitwiseXor: "^",
     exp.BitwiseLeftShift: "<<",
     exp.BitwiseRightShift: ">>",
     exp.JSONExtract: "->",
@@ -236,6 +237,12 @@ def _negative(source: Source, node: exp.Neg) -> syntax.Expression:
     if isinstance(node.this, exp.Literal) and not node.this.is_string:
         return syntax.Literal(-number(source, node.this), at=operand.at)
     return syntax.Unary("-", operand, at=operand.at)
+
+
+@EXPRESSIONS.takes(exp.BitwiseNot, "this")
+def _complement(source: Source, node: exp.BitwiseNot) -> syntax.Expression:
+    operand = expression(source, node.this)
+    return syntax.Unary("~", operand, at=operand.at)
 
 
 @EXPRESSIONS.takes(exp.Is, "this", "expression")

@@ -346,7 +346,9 @@ class ExpressionParser(sqlglot.Parser):
             numbers = [int(token.text) for token in self._parse_csv(self._read_size)]
             self._match_r_paren()
         if self._match_text_seq("WITH", "TIME", "ZONE"):
-            raise self._refuse(f"{name} WITH TIME ZONE (ROME keeps naive times: store UTC)", first)
+            if name != "TIMESTAMP":
+                raise self._refuse(f"{name} WITH TIME ZONE (TIMESTAMP can have one)", first)
+            name = "TIMESTAMP WITH TIME ZONE"
         self._match_text_seq("WITHOUT", "TIME", "ZONE")
         if self._curr.text.upper() in ("UNSIGNED", "ZEROFILL", "ARRAY", "["):
             raise self._refuse(f"{name} {self._found()}", first)
