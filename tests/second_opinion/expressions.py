@@ -160,8 +160,8 @@ class ExpressionMaker:
         return f"CAST(CAST({self.expression(INTEGER, sight, depth)} AS VARCHAR(30)) AS BIGINT)"
 
     def _bits(self, sight: Sight, depth: int) -> str:
-        sign = "~" if self.random.random() < 0.2 else ""
-        return f"({sign}{self.expression(INTEGER, sight, depth)} {self.random.choice('&|')} {self.leaf(INTEGER, sight)})"
+        sign, operator = "~" if self.random.random() < 0.2 else "", self.random.choice("&|")
+        return f"({sign}{self.expression(INTEGER, sight, depth)} {operator} {self.leaf(INTEGER, sight)})"
 
     def _truth_as_number(self, sight: Sight, depth: int) -> str:
         return f"CAST(({self.condition(sight, depth)}) AS BIGINT)"

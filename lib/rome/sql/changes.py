@@ -36,7 +36,7 @@ def plan_insert(statement: StatementScope, node: syntax.Insert) -> Insert:
             places[table.position[column.id]] = place
     defaults = tuple(default_of(statement, column) for column in table.columns)
     row = _row_columns(statement, table)
-    conflict = _conflict(statement, table, node.table, node.conflict) if node.conflict is not None else None
+    conflict = _conflict(statement, table, node.table, node.conflict, scope) if node.conflict is not None else None
     returning = _returning(statement, [_changed(table, node.table, row)], row, node.returning)
     output = returning.output if returning else ()
     checks = conditions(statement, table, row)
@@ -45,12 +45,12 @@ def plan_insert(statement: StatementScope, node: syntax.Insert) -> Insert:
 
 
 def _conflict(
-    statement: StatementScope, table: Table, target: syntax.TableName, node: syntax.OnConflict
+    statement: StatementScope, table: Table, target: syntax.TableName, node: syntax.OnConflict, around: Scope
 ) -> OnConflict:
     """ON CONFLICT: in SET and WHERE a bare name is a column of the stored row, `excluded.name` of the one left out."""
     old = _row_columns(statement, table)
     new = tuple(statement.column(column.type, f"excluded.{column.name}") for column in table.columns)
-    scope = Scope(statement.sql)
+    scope = Scope(statement.sql, common=dict(around.common))
     scope.relations.append(_changed(table, target, old))
     named = [(column.name.lower(), made) for column, made in zip(table.columns, new, strict=True)]
     scope.add(Relation("excluded", named, merged={name for name, _ in named}), node.at)
