@@ -44,7 +44,8 @@ class Upsert(InsertRows):
             for key in conflict.keys
             for place in ([table.position[column] for column in key.columns] if key else table.primary_positions)
         }
-        self.batches = self.batches and looked_at.isdisjoint(conflict.places)
+        changed = {*conflict.places, *(place for place, _ in node.computed)}
+        self.batches = self.batches and looked_at.isdisjoint(changed)
 
     def change(self, contexts: Sequence[Context]) -> Step[Changed]:
         found = yield from self.proposed(contexts)
