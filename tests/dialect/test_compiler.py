@@ -125,8 +125,12 @@ def test_limit_and_offset_are_parameters() -> None:
 
 def test_fetch_first_is_a_limit() -> None:
     assert sql(select(items.c.id).fetch(2)).endswith("FROM items LIMIT :param_1")
-    with pytest.raises(exc.CompileError, match="WITH TIES"):
-        sql(select(items.c.id).order_by(items.c.id).fetch(2, with_ties=True))
+    assert sql(select(items.c.id).order_by(items.c.id).fetch(2, with_ties=True)).endswith(
+        "FETCH FIRST (:param_1) ROWS WITH TIES"
+    )
+    assert sql(select(items.c.id).fetch(2, percent=True).offset(1)).endswith(
+        "OFFSET :param_2 ROWS FETCH FIRST (:param_1) PERCENT ROWS ONLY"
+    )
 
 
 @pytest.mark.parametrize(
@@ -157,9 +161,16 @@ def test_ilike_is_an_operator() -> None:
     assert where(items.c.name.icontains("a")).strip("()") == "items.name ILIKE '%' || :name_1 || '%'"
 
 
-def test_regular_expressions_are_refused() -> None:
-    with pytest.raises(exc.CompileError, match="LIKE"):
-        where(items.c.name.regexp_match("a"))
+def test_regular_expressions_are_an_operator_or_with_flags_a_function() -> None:
+    name = items.c.name
+    assert where(name.regexp_match("a")) == "items.name REGEXP :name_1"
+    assert where(~name.regexp_match("a")) == "items.name NOT REGEXP :name_1"
+    assert where(name.regexp_match("a", flags="i")) == "regexp_like(items.name, :name_1, 'i')"
+    assert where(~name.regexp_match("a", flags="i")) == "NOT regexp_like(items.name, :name_1, 'i')"
+    assert where(name.regexp_replace("a", "b") == "c").startswith("(regexp_replace(items.name, :name_1, :name_2)) = ")
+    assert where(name.regexp_replace("a", "b", flags="g") == "c").startswith(
+        "(regexp_replace(items.name, :name_1, :name_2, 'g')) = "
+    )
 
 
 @pytest.mark.parametrize(

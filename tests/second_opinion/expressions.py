@@ -79,6 +79,10 @@ class ExpressionMaker:
         """A query of one column."""
         raise NotImplementedError
 
+    def rows_query(self, types: tuple[str, ...], sight: Sight, depth: int) -> str:
+        """A query of columns of these types."""
+        raise NotImplementedError
+
     def any_query(self, sight: Sight, depth: int) -> str:
         raise NotImplementedError
 
@@ -287,4 +291,8 @@ class ExpressionMaker:
         if self.random.random() < 0.5:
             return f"{negation}EXISTS {self.any_query(sight, depth)}"
         type_ = self.random.choice([INTEGER, INTEGER, TEXT])
+        if self.random.random() < 0.2:
+            types = (type_, self.random.choice([INTEGER, TEXT]))
+            row = ", ".join(self.leaf(each, sight) for each in types)
+            return f"({row}) {negation}IN {self.rows_query(types, sight, depth)}"
         return f"{self.leaf(type_, sight)} {negation}IN {self.column_query(type_, sight, depth)}"

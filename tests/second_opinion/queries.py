@@ -111,6 +111,10 @@ class QueryMaker(ExpressionMaker):
         limit = f" ORDER BY 1 LIMIT {self.random.randint(0, 3)}" if self.random.random() < 0.12 else ""
         return f"(SELECT {distinct}{self.expression(type_, inner, depth - 1)} {source}{limit})"
 
+    def rows_query(self, types: tuple[str, ...], sight: Sight, depth: int) -> str:
+        inner, source = self._inner(sight, depth)
+        return f"(SELECT {', '.join(self.leaf(type_, inner) for type_ in types)} {source})"
+
     def any_query(self, sight: Sight, depth: int) -> str:
         inner, source = self._inner(sight, depth)
         item = self.random.choice(["1", "*", self.leaf(INTEGER, inner)])

@@ -4,7 +4,8 @@ What differs from SQLAlchemy's own:
 - `x IN (…)` with bound values is `x IN UNNEST(:name)`, the whole list being ONE parameter, so that one text (and one
   plan) serves every length, the empty list included. Tuples, literal rendering and lists inside text() keep
   SQLAlchemy's expansion.
-- OFFSET stands alone, FETCH FIRST is LIMIT, ILIKE is an operator, FOR SHARE and the KEY locks are FOR UPDATE.
+- OFFSET stands alone, FETCH FIRST is LIMIT where it can be, ILIKE and REGEXP are operators, FOR SHARE and the KEY
+  locks are FOR UPDATE.
 - Names are quoted when sqlglot or SQL reserve them; a schema-qualified name is refused.
 """
 
@@ -124,12 +125,14 @@ class RomeCompiler(compiler.SQLCompiler):
 
     def fetch_clause(self, select: Any, *args: Any, **kw: Any) -> str:
         options = select._fetch_clause_options or {}
-        if options.get("percent") or options.get("with_ties"):
-            raise exc.CompileError("FETCH FIRST … PERCENT and WITH TIES are not supported by ROME; use LIMIT")
-        text = "\n LIMIT " + self.process(select._fetch_clause, **kw)
-        if select._offset_clause is not None:
-            text += "\n OFFSET " + self.process(select._offset_clause, **kw)
-        return text
+        count = self.process(select._fetch_clause, **kw)
+        offset = self.process(select._offset_clause, **kw) if select._offset_clause is not None else None
+        if not (options.get("percent") or options.get("with_ties")):
+            return f"\n LIMIT {count}" + (f"\n OFFSET {offset}" if offset is not None else "")
+        share = " PERCENT" if options.get("percent") else ""
+        ties = "WITH TIES" if options.get("with_ties") else "ONLY"
+        text = f"\n OFFSET {offset} ROWS" if offset is not None else ""
+        return f"{text}\n FETCH FIRST ({count}){share} ROWS {ties}"
 
     def for_update_clause(self, select: Any, **kw: Any) -> str:
         """FOR SHARE and the KEY locks ask for less than FOR UPDATE, which is what ROME has."""
@@ -221,10 +224,23 @@ class RomeCompiler(compiler.SQLCompiler):
         return text
 
     def visit_regexp_match_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
-        raise exc.CompileError("regular expressions are not supported by ROME; use LIKE")
+        return self._regexp_match(binary, "REGEXP", "", **kw)
 
-    visit_not_regexp_match_op_binary = visit_regexp_match_op_binary
-    visit_regexp_replace_op_binary = visit_regexp_match_op_binary
+    def visit_not_regexp_match_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
+        return self._regexp_match(binary, "NOT REGEXP", "NOT ", **kw)
+
+    def _regexp_match(self, binary: Any, words: str, negation: str, **kw: Any) -> str:
+        text, pattern = self.process(binary.left, **kw), self.process(binary.right, **kw)
+        flags = binary.modifiers["flags"]
+        if flags is None:
+            return f"{text} {words} {pattern}"
+        return f"{negation}regexp_like({text}, {pattern}, {self.render_literal_value(flags, sqltypes.STRINGTYPE)})"
+
+    def visit_regexp_replace_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
+        text, others = self.process(binary.left, **kw), self.process(binary.right, **kw)
+        flags = binary.modifiers["flags"]
+        with_flags = "" if flags is None else f", {self.render_literal_value(flags, sqltypes.STRINGTYPE)}"
+        return f"regexp_replace({text}, {others}{with_flags})"
 
 
 def _each(processor: Callable[[Any], Any] | None) -> Callable[[Any], tuple[Any, ...]]:

@@ -19,6 +19,7 @@ from sqlalchemy.testing.requirements import SuiteRequirements
 from rome.dialect.dialect import ISOLATION_LEVELS
 
 _OPEN = """
+    aggregate_order_by
     autocommit
     boolean_col_expressions
     cast_precision_numerics_many_significant_digits
@@ -26,6 +27,9 @@ _OPEN = """
     comment_reflection
     comment_reflection_full_unicode
     ctes
+    ctes_on_dml
+    ctes_with_update_delete
+    ctes_with_values
     date_historic
     datetime_historic
     datetime_interval
@@ -36,8 +40,12 @@ _OPEN = """
     emulated_lastrowid
     except_
     expression_server_defaults
+    fetch_expression
     fetch_first
     fetch_no_order_by
+    fetch_offset_with_options
+    fetch_percent
+    fetch_ties
     fk_constraint_option_reflection_ondelete_restrict
     fk_constraint_option_reflection_onupdate_restrict
     float_or_double_precision_behaves_generically
@@ -54,6 +62,7 @@ _OPEN = """
     json_type
     legacy_unconditional_json_extract
     mod_operator_as_percent_sign
+    nested_aggregates
     nullsordering
     order_by_label_with_expression
     percent_schema_names
@@ -61,6 +70,8 @@ _OPEN = """
     precision_numerics_many_significant_digits
     precision_numerics_retains_significant_digits
     reflects_pk_names
+    regexp_match
+    regexp_replace
     repeated_remote_col_foreign_keys
     savepoints
     server_defaults
@@ -70,12 +81,17 @@ _OPEN = """
     supports_bitwise_or
     supports_bitwise_shift
     table_ddl_if_exists
+    table_value_constructor
     tuple_in
     tuple_in_w_empty
     unicode_ddl
     update_from
     update_where_target_in_subquery
     uuid_data_type
+    window_functions
+    window_range
+    window_range_non_numeric
+    window_range_numeric
 """
 OPEN = frozenset(_OPEN.split())
 """Capabilities that SQLAlchemy takes for rare; ROME has them."""

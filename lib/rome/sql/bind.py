@@ -37,6 +37,7 @@ from rome.sql.bound import (
     Expr,
     InArray,
     InList,
+    InRows,
     IsNull,
     Like,
     Negate,
@@ -268,7 +269,7 @@ class Binder:
 
     def _in_query(self, node: syntax.InQuery, expected: SqlType | None) -> Expr:
         if isinstance(node.operand, syntax.Row):
-            self.refuse(node, "a row IN a subquery is not supported; write EXISTS with the equalities")
+            return self._row_in_query(node, node.operand)
         operand = self.bind(node.operand)
         plan, scope = self._subquery(node.query)
         column = self._only_column(plan, node)
@@ -281,6 +282,25 @@ class Binder:
         if not scope.free:
             return InArray(operand, self._query_slot(plan, column.type, array=True))
         return self._apply(plan, scope, "in", BOOLEAN, operand)
+
+    def _row_in_query(self, node: syntax.InQuery, row: syntax.Row) -> Expr:
+        """(a, b) IN (query); that `a` is IN its first column besides lets an index find the rows."""
+        operands = [self.bind(item) for item in row.items]
+        plan, scope = self._subquery(node.query)
+        if len(operands) != len(plan.output):
+            message = f"a row of {len(operands)} is looked for in a subquery of {len(plan.output)} columns"
+            raise ProgrammingError(self.place(node).describe(message), sqlstate="42601")
+        pairs = [compare("=", operand, column) for operand, column in zip(operands, plan.output, strict=True)]
+        alike = tuple(pair.right for pair in pairs)
+        if alike != plan.output:
+            plan = Project(plan, alike, tuple(self.statement.column(each.type, "", True) for each in alike))
+        found = tuple(pair.left for pair in pairs)
+        if scope.free:
+            return InRows(found, self._apply(plan, scope, "rows", BOOLEAN))
+        rows = self._query_slot(plan, BOOLEAN, members=True)
+        query = len(self.statement.queries) - 1
+        first = self.statement.slot(plan.output[0].type, query=query, array=True)
+        return And((InArray(found[0], first), InRows(found, rows)))
 
     def _exists(self, node: syntax.Exists, expected: SqlType | None) -> Expr:
         plan, scope = self._subquery(node.query)
@@ -299,9 +319,12 @@ class Binder:
         scope = Scope(self.scope.sql, self.scope)
         return self.plan_query(self.statement, query, scope), scope
 
-    def _query_slot(self, plan: Plan, type_: SqlType, *, array: bool = False, exists: bool = False) -> Slot:
+    def _query_slot(
+        self, plan: Plan, type_: SqlType, *, array: bool = False, exists: bool = False, members: bool = False
+    ) -> Slot:
         self.statement.queries.append(plan)
-        return self.statement.slot(type_, query=len(self.statement.queries) - 1, array=array, exists=exists)
+        query = len(self.statement.queries) - 1
+        return self.statement.slot(type_, query=query, array=array, exists=exists, members=members)
 
     def _apply(self, plan: Plan, scope: Scope, kind: str, type_: SqlType, operand: Expr | None = None) -> ColumnRef:
         column = self.statement.column(type_, kind)

@@ -156,6 +156,18 @@ class InArray(Expr):
 
 
 @dataclass(frozen=True, slots=True)
+class InRows(Expr):
+    """(operands) IN the rows of a subquery: `rows` is a slot or a column that holds a `RowSet`."""
+
+    operands: tuple[Expr, ...]
+    rows: Expr
+
+    @property
+    def type(self) -> SqlType:
+        return BOOLEAN
+
+
+@dataclass(frozen=True, slots=True)
 class Like(Expr):
     """operand LIKE pattern [ESCAPE escape]; `ignore_case` for ILIKE."""
 
@@ -258,6 +270,32 @@ def array(values: list[object]) -> Array:
     """The `Array` of `values`."""
     distinct = tuple(dict.fromkeys(value for value in values if value is not None))
     return Array(distinct, frozenset(distinct), any(value is None for value in values))
+
+
+@dataclass(frozen=True, slots=True)
+class RowSet:
+    """Rows that others are looked for in: those without a NULL, and those with one."""
+
+    complete: frozenset[tuple[object, ...]]
+    partial: tuple[tuple[object, ...], ...]
+
+    def has(self, row: tuple[object, ...]) -> bool | None:
+        """Whether a row is equal to `row`; None when it is not known, as in SQL."""
+        if row in self.complete:
+            return True
+        unknown = None in row
+        for other in (*self.complete, *self.partial) if unknown else self.partial:
+            if all(a is None or b is None or a == b for a, b in zip(row, other, strict=True)):
+                return None
+        return False
+
+
+def row_set(rows: list[tuple[object, ...]]) -> RowSet:
+    """The `RowSet` of `rows`."""
+    distinct = dict.fromkeys(rows)
+    return RowSet(
+        frozenset(row for row in distinct if None not in row), tuple(row for row in distinct if None in row)
+    )  # fmt: skip
 
 
 def children(node: Expr) -> Iterator[Expr]:

@@ -38,6 +38,7 @@ from rome.sql.bound import (
     Expr,
     InArray,
     InList,
+    InRows,
     IsNull,
     Like,
     Negate,
@@ -158,7 +159,7 @@ class Generator:
                 return value is None
             case ColumnRef(nullable=nullable):
                 return nullable
-            case Slot() | OuterRef() | InArray():
+            case Slot() | OuterRef() | InArray() | InRows():
                 return True
             case IsNull() | Compare(op="IS" | "IS NOT"):
                 return False
@@ -291,6 +292,9 @@ class Generator:
                 return self._strict(self._compared(node), lambda a, b: f"({a} {_PYTHON_OPERATORS[op]} {b})")
             case InList() | InArray():
                 return self._in_value(node)
+            case InRows(operands=members, rows=rows):
+                sources = ", ".join(map(self._value, members))
+                return f"{self._value(rows)}.has(({sources},))"
             case Like():
                 operands, matches = self._like_operands(node)
                 return self._strict(operands, lambda *sources: f"(True if {matches(*sources)} else False)")

@@ -21,6 +21,7 @@ from rome.sql.bound import (
     Frame,
     InArray,
     InList,
+    InRows,
     IsNull,
     Like,
     Negate,
@@ -118,7 +119,7 @@ def _describe(node: plan.Plan) -> str:
             return "Sort " + _sort_keys(node.keys)
         case plan.Limit():
             parts = [f"{name} {show(part)}" for name, part in (("LIMIT", node.limit), ("OFFSET", node.offset)) if part]
-            return "Limit " + " ".join(parts)
+            return "Limit " + " ".join(parts) + " PERCENT" * node.percent + " WITH TIES" * bool(node.ties)
         case plan.Lock():
             patience = {Patience.WAIT: "", Patience.NOWAIT: " NOWAIT", Patience.SKIP: " SKIP LOCKED"}[node.patience]
             return "Lock " + ", ".join(target.alias for target in node.targets) + patience
@@ -198,6 +199,8 @@ def show(node: Expr) -> str:
             return f"{show(node.operand)} IN ({_listed(node.items)})"
         case InArray():
             return f"{show(node.operand)} IN ${node.slot.index}"
+        case InRows():
+            return f"({_listed(node.operands)}) IN {show(node.rows)}"
         case Like():
             return f"{show(node.operand)} LIKE {show(node.pattern)}"
         case Case():

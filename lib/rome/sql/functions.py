@@ -15,6 +15,7 @@ from rome import values
 from rome.errors import TypeMismatch, UndefinedFunction
 from rome.sql import json_functions as json
 from rome.sql import number_functions as number
+from rome.sql import regexp_functions as regexp
 from rome.sql import text_functions as text
 from rome.sql import time_functions as when
 from rome.sql.coerce import common_type
@@ -215,6 +216,12 @@ _TEXT_FUNCTIONS = (
     _function("chr", [WHOLE], values.TEXT, text.characters, "The character of a code point.", ((65,), "A")),
     _function("char", [WHOLE], values.TEXT, text.characters, "The characters of code points.", ((65, 66), "AB"),
               minimum=1, maximum=UNLIMITED),
+    _function("regexp_like", [TEXT, TEXT, TEXT], values.BOOLEAN, regexp.matches,
+              "Whether a regular expression (Python's) matches somewhere; `a REGEXP b` is the same. Flags: i, m, s, x.",
+              (("abc", "B.$", "i"), True), minimum=2),
+    _function("regexp_replace", [TEXT, TEXT, TEXT, TEXT], values.TEXT, regexp.replaced,
+              "The first match of the second replaced by the third, where \\1 is its first group; all with the flag g.",
+              (("a1b2", "[0-9]", "-", "g"), "a-b-"), minimum=3),
     _function("hex", [TEXT_OR_BYTES], values.TEXT, text.hexadecimal, "The bytes in hexadecimal, of a string in UTF-8.",
               (("az",), "617A")),
 )  # fmt: skip

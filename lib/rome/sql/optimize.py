@@ -21,6 +21,7 @@ from rome.sql.bound import (
     Expr,
     InArray,
     InList,
+    InRows,
     IsNull,
     Like,
     Not,
@@ -203,6 +204,8 @@ def _refuses_null(part: Expr, columns: set[int]) -> bool:
         return _is_null_when(part.left, columns) or _is_null_when(part.right, columns)
     if isinstance(part, (InList, InArray, Like)):
         return _is_null_when(part.operand, columns)
+    if isinstance(part, InRows):
+        return any(_is_null_when(operand, columns) for operand in part.operands)
     return False
 
 

@@ -39,7 +39,7 @@ def read_in_order(plan: Plan) -> Plan:
     cheaper than meeting them on the way through an ordered one.
     """
     plan = over_inputs(plan, read_in_order)
-    if isinstance(plan, Limit) and plan.limit is not None and isinstance(plan.child, Sort):
+    if isinstance(plan, Limit) and plan.simple and isinstance(plan.child, Sort):
         streamed = _in_order(plan.child.child, plan.child.keys)
         if streamed is not None:
             return replace(plan, child=streamed)
@@ -108,7 +108,7 @@ def stream_first_rows(plan: Plan) -> Plan:
     if isinstance(plan, Lock):
         return plan  # which rows are left is seen after locking them
     plan = over_inputs(plan, stream_first_rows)
-    if isinstance(plan, Limit) and plan.limit is not None and not plan.spare and isinstance(plan.child, Sort):
+    if isinstance(plan, Limit) and plan.simple and not plan.spare and isinstance(plan.child, Sort):
         sort = plan.child
         if _has_stored_order(sort.keys) and all(_is_merged_as_stored(key) for key in sort.keys):
             stream = _stream(sort.child, sort.keys)

@@ -149,8 +149,8 @@ def weakened(columns: tuple[ColumnRef, ...]) -> tuple[ColumnRef, ...]:
 class Apply(Plan):
     """A correlated subquery, run for the distinct values of the columns it uses, all in the same waves.
 
-    Adds `column` to the child's rows: the scalar's value, EXISTS' truth, or the truth of `operand` IN (query).
-    `kind` is scalar, exists or in. `free` are the columns of enclosing rows that `query` uses.
+    Adds `column` to the child's rows: the scalar's value, EXISTS' truth, the truth of `operand` IN (query), or RowSets.
+    `kind` is scalar, exists, in or rows. `free` are the columns of enclosing rows that `query` uses.
     """
 
     child: Plan
@@ -210,12 +210,20 @@ class Limit(Plan):
     """At most `limit` rows after `offset` of them; None or a negative limit means no limit.
 
     With `spare` the rows of the offset pass too, and as many more as the statement leaves out because they are locked.
+    With `percent` the limit is that share of the child's rows; then come those equal to the last one in `ties`.
     """
 
     child: Plan
     limit: Expr | None
     offset: Expr | None
     spare: bool = False
+    percent: bool = False
+    ties: tuple[SortKey, ...] = ()
+
+    @property
+    def simple(self) -> bool:
+        """Whether it lets a number of rows pass, whatever they are and how many others there may be."""
+        return self.limit is not None and not self.percent and not self.ties
 
     @property
     def output(self) -> tuple[ColumnRef, ...]:  # type: ignore[override]
@@ -425,7 +433,8 @@ class Delete(Plan):
 class SlotSource:
     """Where a slot's value comes from: a parameter (`name`), or the rows of `queries[query]`.
 
-    `array` slots hold a `bound.Array`; `exists` ones a bool; `rows` ones all rows; the others one value.
+    `array` slots hold a `bound.Array`; `exists` ones a bool; `rows` ones all rows; `members`
+    ones a `bound.RowSet`; the others one value.
     """
 
     index: int
@@ -435,6 +444,7 @@ class SlotSource:
     array: bool = False
     exists: bool = False
     rows: bool = False
+    members: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from rome.sql.operands import beside
 from rome.sql.plan import Distinct, Filter, Limit, Plan, Project, Rows, SetOperation, Sort, SortKey
 from rome.sql.scope import Relation, Scope, StatementScope
 from rome.sql.windows import SelectBinder, Windows, has_window
-from rome.values import BIGINT
+from rome.values import BIGINT, NULL
 
 
 def plan_query(statement: StatementScope, query: syntax.Query, scope: Scope) -> Plan:
@@ -115,13 +115,19 @@ def _sort_key(item: syntax.OrderItem, expression: Expr) -> SortKey:
 def _limited(statement: StatementScope, query: syntax.Query, plan: Plan, binder: Binder) -> Plan:
     if query.limit is None and query.offset is None:
         return plan
-    limit = binder.bind(query.limit, BIGINT) if query.limit is not None else None
+    limit = binder.bind(query.limit, NULL if query.percent else BIGINT) if query.limit is not None else None
     offset = binder.bind(query.offset, BIGINT) if query.offset is not None else None
     for part, node in ((limit, query.limit), (offset, query.offset)):
         if part is not None and columns_of(part):
             assert node is not None
             binder.refuse(node, "LIMIT and OFFSET cannot depend on a row")
-    return Limit(plan, limit, offset)
+    ties: tuple[SortKey, ...] = ()
+    if query.ties:
+        if not isinstance(plan, Sort):
+            message = "WITH TIES needs an ORDER BY, without subqueries: it says which rows are equal"
+            raise ProgrammingError(statement.place(query.at).describe(message), sqlstate="42601")
+        ties = plan.keys
+    return Limit(plan, limit, offset, percent=query.percent, ties=ties)
 
 
 class _SelectPlanner:
@@ -158,6 +164,8 @@ class _SelectPlanner:
             plan = Filter(plan, where)
         group_applies = binder.applies[Stage.GROUP]
         if lock is not None:
+            if self.query.percent or self.query.ties:
+                refuse_lock(self.statement, lock, "PERCENT and WITH TIES")
             check_lock(self.statement, lock, select, binder)
         if keys or binder.has_aggregates or having is not None:
             grouping = Grouping(self.statement, self.scope, keys, select, group_applies)

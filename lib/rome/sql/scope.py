@@ -184,6 +184,7 @@ class StatementScope:
         array: bool = False,
         exists: bool = False,
         rows: bool = False,
+        members: bool = False,
     ) -> Slot:
         """The slot that the parameter `name` fills as a `type_`, or a new one for the rows of query number `query`.
 
@@ -192,7 +193,8 @@ class StatementScope:
         if name is not None and (name, type_, array) in self.named:
             return self.named[name, type_, array]
         slot = Slot(len(self.slots), type_)
-        self.slots.append(SlotSource(slot.index, ColumnRef(slot.index, type_), name, query, array, exists, rows))
+        column = ColumnRef(slot.index, type_)
+        self.slots.append(SlotSource(slot.index, column, name, query, array, exists, rows, members))
         if name is not None:
             self.named[name, type_, array] = slot
         return slot

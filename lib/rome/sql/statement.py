@@ -24,7 +24,7 @@ from rome.errors import (
 )
 from rome.sql import definition, explain, syntax
 from rome.sql.access import takes_numbers
-from rome.sql.bound import Array, ColumnRef, Const, Slot, array
+from rome.sql.bound import Array, ColumnRef, Const, Slot, array, row_set
 from rome.sql.changes import bind_over_row, compute, default_of, plan_delete, plan_insert, plan_update
 from rome.sql.coerce import coerce_value, type_of_value
 from rome.sql.declared import USUAL, Manners, declared
@@ -443,6 +443,8 @@ def _one(compiled: Compiled, context: Context) -> Step[Result]:
 def _slot_value(source: SlotSource, rows: list[Row]) -> object:
     if source.rows:
         return rows
+    if source.members:
+        return row_set(rows)
     if source.array:
         return array([row[0] for row in rows])
     return bool(rows) if source.exists else scalar_of(rows)

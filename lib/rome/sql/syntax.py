@@ -311,7 +311,7 @@ class Lock(Node):
 
 @dataclass(frozen=True, slots=True)
 class Query(Node):
-    """A body with what may follow it."""
+    """A body with what may follow it. `percent` and `ties` say that `limit` is of FETCH FIRST n PERCENT, WITH TIES."""
 
     body: Select | SetOperation | Values
     order_by: tuple[OrderItem, ...] = ()
@@ -319,6 +319,8 @@ class Query(Node):
     offset: Expression | None = None
     common_tables: tuple[CommonTable, ...] = ()
     lock: Lock | None = None
+    percent: bool = False
+    ties: bool = False
 
 
 # ---- changes of rows -----------------------------------------------------------------------------------------------

@@ -141,6 +141,8 @@ def test_operators_bind_as_in_the_standard(sql: str, expected: str) -> None:
         ("a LIKE b ESCAPE '/'", f"Like({A}, {B}, escape=Literal('/'))"),
         ("a NOT LIKE b ESCAPE '/'", f"Unary('NOT', Like({A}, {B}, escape=Literal('/')))"),
         ("a LIKE b ESCAPE ?", f"Like({A}, {B}, escape=Parameter('?1'))"),
+        ("a REGEXP b", f"Function('regexp_like', [{A}, {B}])"),
+        ("a NOT RLIKE b", f"Unary('NOT', Function('regexp_like', [{A}, {B}]))"),
         ("a ILIKE b", f"Like({A}, {B}, ignore_case=True)"),
         ("a NOT ILIKE b", f"Unary('NOT', Like({A}, {B}, ignore_case=True))"),
         ("a IN (1, b)", f"InList({A}, [Literal(1), {B}])"),
@@ -277,8 +279,6 @@ def test_what_is_not_sql_is_a_syntax_error(sql: str) -> None:
     [
         ("a #> 'b'", "#>"),
         ("a GLOB b", "GLOB"),
-        ("a REGEXP b", "REGEXP"),
-        ("a RLIKE b", "REGEXP"),
         ("a SIMILAR TO b", "SIMILAR TO"),
         ("a COLLATE nocase", "COLLATE"),
         ("a = ANY (SELECT 1)", "ANY"),

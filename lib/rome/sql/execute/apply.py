@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rome.errors import ProgrammingError
 from rome.sql import plan
-from rome.sql.bound import array
+from rome.sql.bound import array, row_set
 from rome.sql.execute.operator import Context, Operator, Row, layout_of
 from rome.sql.expr import scalar
 from rome.txn.wave import Step, together
@@ -38,7 +40,7 @@ class ApplyQuery(Operator):
             results.update(zip(batch, answers, strict=True))
         if self._kind == "in":
             return self._memberships(rows, keys, results, context)
-        convert = scalar_of if self._kind == "scalar" else bool
+        convert: Callable[[list[Row]], object] = {"scalar": scalar_of, "rows": row_set}.get(self._kind, bool)
         values = {key: convert(answer) for key, answer in results.items()}
         return [(*row, values[key]) for row, key in zip(rows, keys, strict=True)]
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from decimal import Decimal
+from fractions import Fraction
 
 from rome.errors import DataError
 from rome.sql import plan
@@ -102,24 +105,53 @@ class LimitRows(Operator):
         self.output = node.output
         self.children = (child,)
         self._child = child
+        self._simple = node.simple
         self._spare = node.spare
+        self._percent = node.percent
         self._limit = scalar(node.limit, {}) if node.limit is not None else None
         self._offset = scalar(node.offset, {}) if node.offset is not None else None
+        self._ties = projection(tuple(key.expression for key in node.ties), layout_of(child.output))
 
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
-        limit, offset = bounds(self._limit, self._offset, context.bindings)
-        if limit == 0:
+        bindings = context.bindings
+        if self._percent:
+            rows = yield from self._child.rows(context)
+            limit, offset = share(self._limit, len(rows), bindings), bounds(None, self._offset, bindings)[1]
+            return self._with_ties(rows, offset, offset + limit, bindings)
+        limit_, offset = bounds(self._limit, self._offset, bindings)
+        if limit_ == 0:
             return []
-        need = None if limit is None else offset + limit
+        need = None if limit_ is None else offset + limit_
+        if not self._simple:
+            return self._with_ties((yield from self._child.rows(context)), offset, need, bindings)
         if need is not None and self._spare:
             assert context.locking is not None
             need, offset = need + len(context.locking.skipped), 0
         rows = yield from self._child.rows(context, None if need is not None and need > _MANY_ROWS else need)
         return rows[offset:need]
 
+    def _with_ties(self, rows: list[Row], start: int, stop: int | None, bindings: Bindings) -> list[Row]:
+        """The rows from `start` to before `stop`, and those behind that are equal to the last of them."""
+        if stop is not None and start < stop < len(rows):
+            keys = self._ties(rows, bindings)
+            if keys[stop - 1]:
+                while stop < len(rows) and keys[stop] == keys[stop - 1]:
+                    stop += 1
+        return rows[start:stop]
+
     def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
         # With an offset most of what is read may not be in the answer.
-        return self._limit is not None and self._offset is None and self._child.bring(columns, belonging, sifted)
+        return self._simple and self._offset is None and self._child.bring(columns, belonging, sifted)
+
+
+def share(percent: object, count: int, bindings: Bindings) -> int:
+    """So many percent of `count` rows, rounded up; all for NULL."""
+    value = percent((), bindings) if callable(percent) else None
+    if value is None:
+        return count
+    if not isinstance(value, (int, float, Decimal)) or isinstance(value, bool) or value < 0:
+        raise DataError(f"FETCH FIRST … PERCENT takes a number from 0 on, not {value!r}", sqlstate="22023")
+    return min(count, math.ceil(Fraction(value) * count / 100))
 
 
 def bounds(limit: object, offset: object, bindings: Bindings) -> tuple[int | None, int]:

@@ -72,7 +72,6 @@ ACTIONS: Place[syntax.AlterAction] = Place("a change of a table")
 NAMES: dict[type, str] = {
     exp.WithinGroup: "WITHIN GROUP",
     exp.Glob: "GLOB",
-    exp.RegexpLike: "REGEXP",
     exp.RegexpILike: "~*",
     exp.SimilarTo: "SIMILAR TO",
     exp.Collate: "COLLATE",

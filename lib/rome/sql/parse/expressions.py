@@ -280,6 +280,12 @@ def _escape(source: Source, node: exp.Escape) -> syntax.Expression:
     return _like(source, node.this, node.expression)
 
 
+@EXPRESSIONS.takes(exp.RegexpLike, "this", "expression")
+def _regexp(source: Source, node: exp.RegexpLike) -> syntax.Expression:
+    operand, pattern = expression(source, node.this), expression(source, node.expression)
+    return syntax.Function("regexp_like", (operand, pattern), at=operand.at)
+
+
 @EXPRESSIONS.takes(exp.In, "this", "expressions", "query", "unnest")
 def _in(source: Source, node: exp.In) -> syntax.Expression:
     operand = expression(source, node.this)
@@ -295,6 +301,8 @@ def _in(source: Source, node: exp.In) -> syntax.Expression:
     items = node.expressions
     if not items:
         raise source.wrong(operand.at, "IN () names no value")
+    if len(items) == 1 and isinstance(items[0], exp.Values):
+        return syntax.InQuery(operand, QUERIES.read(source, items[0]), at=operand.at)
     return syntax.InList(operand, expressions(source, items), at=operand.at)
 
 

@@ -207,6 +207,8 @@ def _modified(
         offset=offset,
         common_tables=tables,
         lock=_lock(source, node),
+        percent=limit is not None and limit.meta.get("percent", False),
+        ties=limit is not None and limit.meta.get("ties", False),
         at=body.at,
     )
 
@@ -215,6 +217,7 @@ def _limit(source: Source, node: exp.Expr | None) -> syntax.Expression | None:
     if node is None:
         return None
     only(source, node, "expression")
+    source.taken.update(node.meta.get("words", ()))
     return expression(source, node.expression)
 
 

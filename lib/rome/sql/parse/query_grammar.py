@@ -76,12 +76,16 @@ class QueryParser(ExpressionParser):
             count: exp.Expr | None = exp.Literal(this="1", is_string=False)
         else:
             count = self._parse_number() or self._parse_paren()
+        words: list[int] = []
+        percent = self._name_words(words, "PERCENT")
         if count is None or not (self._match(TokenType.ROW) or self._match(TokenType.ROWS)):
-            self.raise_error("rows are fetched with FETCH FIRST n ROWS ONLY")
-        if self._match_text_seq("WITH", "TIES"):
-            raise self._refuse("WITH TIES", self._prev)
-        self._expect("ONLY")
-        return self.expression(exp.Limit(expression=count), fetch)
+            self.raise_error("rows are fetched with FETCH FIRST n [PERCENT] ROWS ONLY, or WITH TIES")
+        ties = self._match_text_seq("WITH", "TIES")
+        if not ties:
+            self._expect("ONLY")
+        limit = self.expression(exp.Limit(expression=count), fetch)
+        limit.meta.update(percent=percent, ties=bool(ties), words=words)
+        return limit
 
     # ---- windows ---------------------------------------------------------------------------------------------------
 
@@ -144,7 +148,7 @@ class QueryParser(ExpressionParser):
         if self._match_text_seq("EXCLUDE"):
             words.append(self._prev.start)
             for exclusion in _EXCLUSIONS:
-                if self._frame_words(words, *exclusion):
+                if self._name_words(words, *exclusion):
                     spec.set("exclude", " ".join(exclusion))
                     break
             else:
@@ -154,17 +158,17 @@ class QueryParser(ExpressionParser):
 
     def _read_bound(self, words: list[int]) -> tuple[str | exp.Expr, str | None]:
         """UNBOUNDED or an offset, with PRECEDING or FOLLOWING, or CURRENT ROW."""
-        if self._frame_words(words, "CURRENT", "ROW"):
+        if self._name_words(words, "CURRENT", "ROW"):
             return "CURRENT ROW", None
-        value: str | exp.Expr = "UNBOUNDED" if self._frame_words(words, "UNBOUNDED") else self._part(
+        value: str | exp.Expr = "UNBOUNDED" if self._name_words(words, "UNBOUNDED") else self._part(
             self._parse_bitwise()
         )  # fmt: skip
         for direction in ("PRECEDING", "FOLLOWING"):
-            if self._frame_words(words, direction):
+            if self._name_words(words, direction):
                 return value, direction
         self.raise_error("PRECEDING or FOLLOWING is missing")
 
-    def _frame_words(self, words: list[int], *wanted: str) -> bool:
+    def _name_words(self, words: list[int], *wanted: str) -> bool:
         """Read the words `wanted` if they come next, and note where they stand: to the tokenizer they are names."""
         if not self._match_text_seq(*wanted):
             return False
