@@ -19,7 +19,6 @@ from sqlalchemy.testing.requirements import SuiteRequirements
 from rome.dialect.dialect import ISOLATION_LEVELS
 
 _OPEN = """
-    aggregate_order_by
     autocommit
     boolean_col_expressions
     cast_precision_numerics_many_significant_digits
@@ -27,7 +26,6 @@ _OPEN = """
     comment_reflection
     comment_reflection_full_unicode
     ctes
-    ctes_on_dml
     ctes_with_update_delete
     ctes_with_values
     date_historic
