@@ -23,7 +23,7 @@ run:  ## start Glance on ROME; STORE=redis or STORE=etcd with a server of its ow
 	@$(bin)/glance-on-rome $(if $(STORE),--store $(STORE)) $(ARGS)
 
 test:  ## everything that must pass before a change is merged: check, then the tests; ARGS go to pytest
-	$(environment) glance,lmdb,redis,etcd,test
+	$(environment) glance,lmdb,nova,redis,etcd,test
 	$(servers)
 	@$(MAKE) --no-print-directory check
 	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m "not nightly" $(ARGS)
@@ -36,7 +36,7 @@ check:  ## lint, types of the public surface, floors and manners of the reposito
 	$(bin)/python -m pytest -q tests/house
 
 nightly:  ## everything, the long tests too
-	$(environment) glance,lmdb,redis,etcd,test
+	$(environment) glance,lmdb,nova,redis,etcd,test
 	$(servers)
 	@$(MAKE) --no-print-directory check
 	$(bin)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m "not serial" $(ARGS)
@@ -49,7 +49,7 @@ matrix:  ## the tests on every Python 3.11 to 3.13 found, with the oldest and ne
 	@$(PYTHON) tools/matrix.py $(ARGS)
 
 bench:  ## Glance's calls on ROME, SQLite, MariaDB and PostgreSQL, side by side; ARGS='--help' lists the options
-	$(environment) glance,lmdb,redis
+	$(environment) glance,lmdb,nova,redis
 	@$(bin)/python -W ignore -m bench $(ARGS)
 
 bench-deps:  ## install the servers and clients that `make bench` compares with (needs root)
