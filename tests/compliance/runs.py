@@ -3,7 +3,7 @@
 By hand, one class of the compliance suite, on the SQLAlchemy that is installed:
 
     cd tests/compliance/inside
-    PYTHONPATH=../../../lib:../../.. python -m pytest -p tests.compliance.inside.plugin -c setup.cfg -W ignore \
+    PYTHONPATH=../../../lib:../../.. python -m pytest -p tests.compliance.inside.plugin -c setup.cfg -p no:warnings \
         --dburi rome+memory:///suite compliance_suite.py -k JSONTest
 
 and on 2.0.52, which `make test` lays beside it: PYTHONPATH=<environment>/sqlalchemy-2.0.52:../../../lib:../../..
@@ -39,7 +39,7 @@ def run_compliance_suite(url: str, directory: Path, *, sqlalchemy: Path | None, 
     report = directory / "report.xml"
     command = [
         sys.executable, "-m", "pytest", "-p", "tests.compliance.inside.plugin", "-p", "no:cacheprovider",
-        "-c", str(INSIDE / "setup.cfg"), "-W", "ignore", "-q", "--tb=short",
+        "-c", str(INSIDE / "setup.cfg"), "-p", "no:warnings", "-q", "--tb=short",
         f"--junitxml={report}", "--dburi", url, str(SUITE),
     ]  # fmt: skip
     finished = subprocess.run(
@@ -48,7 +48,6 @@ def run_compliance_suite(url: str, directory: Path, *, sqlalchemy: Path | None, 
         env={
             **{name: value for name, value in os.environ.items() if not _CLEAR.match(name)},
             "PYTHONPATH": os.pathsep.join(str(path) for path in (sqlalchemy, REPOSITORY / "lib", REPOSITORY) if path),
-            "PYTHONWARNINGS": "ignore",
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

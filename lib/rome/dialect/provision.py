@@ -5,10 +5,13 @@ With pytest-xdist each process has a store of its own: one named as the process 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import URL, make_url
-from sqlalchemy.testing.provision import create_db, drop_db, follower_url_from_main, temp_table_keyword_args
+from sqlalchemy import URL, Table, make_url
+from sqlalchemy.testing.provision import create_db, drop_db, follower_url_from_main, temp_table_keyword_args, upsert
+
+from rome.dialect.dml import Insert, insert
 
 
 @create_db.for_db("rome")
@@ -32,3 +35,22 @@ def follower_url(url: URL | str, ident: str) -> URL:
 def temporary_table_arguments(cfg: Any, eng: Any) -> dict[str, Any]:
     """The keyword arguments that make a Table a temporary one."""
     return {"prefixes": ["TEMPORARY"]}
+
+
+@upsert.for_db("rome")
+def upsert_statement(
+    cfg: Any,
+    table: Table,
+    returning: Sequence[Any],
+    *,
+    set_lambda: Callable[[Any], Any] | None = None,
+    sort_by_parameter_order: bool = False,
+    index_elements: Sequence[Any] | None = None,
+) -> Insert:
+    """An INSERT that updates the row it meets, as `set_lambda(excluded)` says, or else leaves it."""
+    statement = insert(table)
+    if set_lambda:
+        statement = statement.on_conflict_do_update(set_=set_lambda(statement.excluded), index_elements=index_elements)
+    else:
+        statement = statement.on_conflict_do_nothing()
+    return statement.returning(*returning, sort_by_parameter_order=sort_by_parameter_order)

@@ -19,13 +19,21 @@ from sqlalchemy.testing.requirements import SuiteRequirements
 from rome.dialect.dialect import ISOLATION_LEVELS
 
 _OPEN = """
+    aggregate_order_by
     autocommit
     boolean_col_expressions
     cast_precision_numerics_many_significant_digits
     check_constraint_reflection
     comment_reflection
     comment_reflection_full_unicode
+    computed_columns
+    computed_columns_default_persisted
+    computed_columns_reflect_persisted
+    computed_columns_stored
+    computed_columns_virtual
+    create_or_replace_view
     ctes
+    ctes_on_dml
     ctes_with_update_delete
     ctes_with_values
     date_historic
@@ -44,12 +52,16 @@ _OPEN = """
     fetch_offset_with_options
     fetch_percent
     fetch_ties
+    fk_constraint_option_reflection_ondelete_noaction
     fk_constraint_option_reflection_ondelete_restrict
     fk_constraint_option_reflection_onupdate_restrict
     float_or_double_precision_behaves_generically
     foreign_key_constraint_name_reflection
     foreign_key_constraint_option_reflection_ondelete
     foreign_key_constraint_option_reflection_onupdate
+    has_temp_table
+    identity_columns
+    identity_columns_standard
     index_ddl_if_exists
     indexes_check_column_order
     inline_check_constraint_reflection
@@ -62,6 +74,7 @@ _OPEN = """
     mod_operator_as_percent_sign
     nested_aggregates
     nullsordering
+    nvarchar_types
     order_by_label_with_expression
     percent_schema_names
     precision_numerics_enotation_small
@@ -78,14 +91,20 @@ _OPEN = """
     supports_bitwise_not
     supports_bitwise_or
     supports_bitwise_shift
+    supports_bitwise_xor
     table_ddl_if_exists
     table_value_constructor
+    temp_table_comment_reflection
+    temp_table_names
+    timestamp_microseconds
+    timestamp_microseconds_implicit_bound
     tuple_in
     tuple_in_w_empty
     unicode_ddl
     update_from
     update_where_target_in_subquery
     uuid_data_type
+    views
     window_functions
     window_range
     window_range_non_numeric
@@ -100,9 +119,6 @@ CLOSED: Mapping[str, str] = {
     "indexes_with_ascdesc": "an index has one direction, and is read in both",
     "reflect_indexes_with_ascdesc": "an index has one direction, and is read in both",
     "repeated_column_foreign_keys": "a foreign key names a column once",
-    # in work
-    "temp_table_reflection": "there are no temporary tables",
-    "temporary_tables": "there are no temporary tables",
 }
 """Capabilities that SQLAlchemy takes for granted, and why ROME does without."""
 

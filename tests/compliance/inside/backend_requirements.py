@@ -1,0 +1,9 @@
+"""ROME's capabilities for SQLAlchemy's own tests, which ask for more than the compliance suite does."""
+
+from test.requirements import DefaultRequirements
+
+from rome.dialect.requirements import Requirements
+
+
+class BackendRequirements(Requirements, DefaultRequirements):
+    """What ROME says of itself; for the rest, SQLAlchemy's answers to a database that it does not know."""
