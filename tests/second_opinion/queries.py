@@ -219,8 +219,17 @@ class QueryMaker(ExpressionMaker):
         if self.random.random() < 0.2:
             items = [self._window(type_, inner, depth) if self.random.random() < 0.6 else item
                      for type_, item in zip(wanted, items, strict=True)]  # fmt: skip
+        if self.random.random() < 0.1:
+            place = self.random.randrange(len(items))
+            text, items[place] = self._lateral(text, wanted[place], inner, depth)
         keys = () if distinct else tuple(filter(_is_no_constant, [self.expression(INTEGER, inner, 1)]))
         return Body(f"SELECT {distinct}{_named(items)} FROM {text}{where}", wanted, keys)
+
+    def _lateral(self, text: str, type_: str, sight: Sight, depth: int) -> tuple[str, str]:
+        """FROM `text` with a LATERAL query of one value, and that value; SQLite has a subquery in its place."""
+        query, alias = self.scalar_query(type_, sight, depth - 1), self._alias()
+        joined = either(f" LEFT JOIN LATERAL {query} AS {alias} (c0) ON TRUE", "")
+        return f"{text}{joined}", either(f"{alias}.c0", query)
 
     # ---- windows ----------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from rome.sql.plan import (
     Distinct,
     Filter,
     Join,
+    LateralJoin,
     Lock,
     Plan,
     Project,
@@ -197,7 +198,8 @@ def _check_path(
     while not isinstance(plan, WorkingTable):
         below = [child for child in inputs(plan) if _holds(child, number)]
         passes = isinstance(plan, (Project, Filter, Distinct, Apply)) or (
-            isinstance(plan, Join) and (plan.kind == "INNER" or (plan.kind == "LEFT" and below == [plan.left]))
+            isinstance(plan, (Join, LateralJoin))
+            and (plan.kind == "INNER" or (plan.kind == "LEFT" and below == [plan.left]))
         )
         if not passes or not below:
             what = f"{plan.kind} {'JOIN' if isinstance(plan, Join) else ''}".strip() if isinstance(

@@ -107,6 +107,8 @@ def _describe(node: plan.Plan) -> str:
         case plan.Apply():
             operand = f" {show(node.operand)} IN" if node.operand is not None else ""
             return f"Apply {node.kind}{operand} as #{node.column.column}"
+        case plan.LateralJoin():
+            return f"Lateral join {node.kind}" + (f" ON {show(node.condition)}" if node.condition is not None else "")
         case plan.Group():
             return f"Group by ({_listed(node.keys)}) compute ({_listed(node.aggregates)})"
         case plan.Window():

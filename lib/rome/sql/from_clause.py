@@ -13,7 +13,7 @@ from rome.sql.common_tables import plan_common
 from rome.sql.grouping import applied
 from rome.sql.operands import compare
 from rome.sql.parse import parse
-from rome.sql.plan import Filter, Join, Lock, Plan, Project, Scan, weakened
+from rome.sql.plan import Filter, Join, LateralJoin, Lock, Plan, Project, Scan, weakened
 from rome.sql.scope import Relation, Scope, StatementScope, did_you_mean
 from rome.table.schema import Table, View
 from rome.values import BIGINT
@@ -31,7 +31,7 @@ def plan_from(statement: StatementScope, item: syntax.FromItem, scope: Scope, pl
         plan = plan_common(statement, item, common, scope, plan_query)
         return _derived(statement, plan, item.alias or item.name, common.item.columns, item, scope)
     if isinstance(item, syntax.Derived):
-        plan = nested(statement, item.query, scope, plan_query)
+        plan = (_lateral if item.lateral else nested)(statement, item.query, scope, plan_query)
         return _derived(statement, plan, item.alias or "", item.columns, item, scope)
     return _plan_join(statement, item, scope, plan_query)
 
@@ -111,11 +111,26 @@ def plan_table(statement: StatementScope, item: syntax.TableName, scope: Scope) 
     return Scan(table, relation.alias, columns)
 
 
+def _lateral(statement: StatementScope, query: syntax.Query, scope: Scope, plan_query: PlanQuery) -> Plan:
+    """A query inside `scope`'s FROM that sees what stands before it there."""
+    inner = Scope(scope.sql, scope)
+    plan = plan_query(statement, query, inner)
+    before = {column.column for relation in scope.relations for _, column in relation.columns}
+    scope.lateral |= inner.free & before
+    return plan
+
+
 def _plan_join(statement: StatementScope, item: syntax.Join, scope: Scope, plan_query: PlanQuery) -> Plan:
     before = len(scope.relations)
     left = plan_from(statement, item.left, scope, plan_query)
     middle = len(scope.relations)
+    waiting, scope.lateral = scope.lateral, set()
     right = plan_from(statement, item.right, scope, plan_query)
+    given = scope.lateral & {column.column for column in left.output}
+    scope.lateral = waiting | (scope.lateral - given)
+    if given and item.kind in ("RIGHT", "FULL"):
+        message = f"LATERAL on the right of a {item.kind} JOIN cannot use what is on its left"
+        raise NotSupportedError(statement.place(item.at).describe(message))
     binder = Binder(statement, scope, plan_query)
     parts: list[Expr] = []
     if item.on is not None:
@@ -128,7 +143,8 @@ def _plan_join(statement: StatementScope, item: syntax.Join, scope: Scope, plan_
         left, right, kind = right, left, "LEFT"
     kind = "INNER" if kind == "CROSS" else kind
     pending = binder.applies[Stage.ROW]
-    join = Join(kind, left, right, None if pending else condition)
+    joined = None if pending else condition
+    join = LateralJoin(kind, left, right, frozenset(given), joined) if given else Join(kind, left, right, joined)
     if item.kind in ("LEFT", "FULL"):
         _weaken(scope.relations[middle:])
     if item.kind in ("RIGHT", "FULL"):
@@ -150,7 +166,7 @@ def _weaken(relations: Iterable[Relation]) -> None:
 
 
 def _check_reach(
-    statement: StatementScope, item: syntax.Join, condition: Expr | None, join: Join, pending: list[PendingApply]
+    statement: StatementScope, item: syntax.Join, condition: Expr | None, join: Plan, pending: list[PendingApply]
 ) -> None:
     """ON may only use the columns of the tables it joins."""
     if condition is None:

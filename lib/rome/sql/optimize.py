@@ -39,6 +39,7 @@ from rome.sql.plan import (
     Filter,
     Group,
     Join,
+    LateralJoin,
     Limit,
     Plan,
     Project,
@@ -109,6 +110,14 @@ def _push_apply(plan: Apply, parts: list[Expr]) -> Plan:
     return _filtered(replace(plan, child=child, query=push_conditions_down(plan.query)), stay)
 
 
+def _push_lateral(plan: LateralJoin, parts: list[Expr]) -> Plan:
+    """To the left what is about it alone; the right side is another one for each of its rows."""
+    own = {column.column for column in plan.left.output}
+    down, stay = _divide(parts, lambda part: columns_of(part) <= own)
+    left, right = _push(plan.left, down), push_conditions_down(plan.right)
+    return _filtered(replace(plan, left=left, right=right), stay)
+
+
 def _push_group(plan: Group, parts: list[Expr]) -> Plan:
     keys = {column.column: key for column, key in zip(plan.output, plan.keys, strict=False)}
     down, stay = _divide(parts, lambda part: bool(keys) and columns_of(part) <= keys.keys())
@@ -171,6 +180,7 @@ _PUSHERS: dict[type, Callable[..., Plan]] = {
     Group: _push_group,
     SetOperation: _push_set_operation,
     Join: _push_join,
+    LateralJoin: _push_lateral,
     Window: _push_window,
 }
 

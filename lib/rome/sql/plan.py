@@ -166,6 +166,24 @@ class Apply(Plan):
 
 
 @dataclass(frozen=True, slots=True)
+class LateralJoin(Plan):
+    """Each row of `left` with the rows that `right` has for it: the same as Apply, for a query in FROM.
+
+    `kind` is INNER or LEFT; `free` are the columns of enclosing rows, and of `left`, that `right` uses.
+    """
+
+    kind: str
+    left: Plan
+    right: Plan
+    free: frozenset[int]
+    condition: Expr | None = None
+
+    @property
+    def output(self) -> tuple[ColumnRef, ...]:  # type: ignore[override]
+        return self.left.output + (self.right.output if self.kind == "INNER" else weakened(self.right.output))
+
+
+@dataclass(frozen=True, slots=True)
 class Group(Plan):
     """GROUP BY: one row a group: the keys, then the aggregates. Without keys always exactly one row."""
 

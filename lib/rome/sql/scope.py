@@ -53,6 +53,7 @@ class Scope:
 
     `free` gathers the columns of enclosing queries that this one (or one inside it) uses: what makes it correlated.
     `common` holds the WITH items that this query declares, by lower-case name.
+    `lateral` are the columns of its own FROM that a LATERAL item there uses and that no join has given to it so far.
     """
 
     sql: str
@@ -60,6 +61,7 @@ class Scope:
     relations: list[Relation] = field(default_factory=list)
     free: set[int] = field(default_factory=set)
     common: dict[str, CommonItem] = field(default_factory=dict)
+    lateral: set[int] = field(default_factory=set)
 
     def common_table(self, name: str) -> CommonItem | None:
         """The WITH item called `name` that this query sees."""

@@ -241,11 +241,12 @@ class TableName(Node):
 
 @dataclass(frozen=True, slots=True)
 class Derived(Node):
-    """(query) AS alias (columns…)."""
+    """[LATERAL] (query) AS alias (columns…)."""
 
     query: Query
     alias: str | None
     columns: tuple[str, ...] = ()
+    lateral: bool = False
 
 
 @dataclass(frozen=True, slots=True)

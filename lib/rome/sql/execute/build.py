@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rome.errors import InternalError
 from rome.sql import plan
-from rome.sql.execute.apply import ApplyQuery
+from rome.sql.execute.apply import ApplyQuery, LateralJoinRows
 from rome.sql.execute.change import DeleteRows, InsertRows, UpdateRows
 from rome.sql.execute.combine import GroupRows, SetOperationRows
 from rome.sql.execute.first_rows import FirstRows
@@ -54,6 +54,8 @@ def _build(node: plan.Plan, keys: Keys) -> Operator:
             return HashJoin(node, build(node.left, keys), build(node.right, keys))
         case plan.Apply():
             return ApplyQuery(node, build(node.child, keys), build(node.query, keys))
+        case plan.LateralJoin():
+            return LateralJoinRows(node, build(node.left, keys), build(node.right, keys))
         case plan.Group():
             return GroupRows(node, build(node.child, keys))
         case plan.Window():

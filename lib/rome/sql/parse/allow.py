@@ -75,7 +75,6 @@ NAMES: dict[type, str] = {
     exp.RegexpILike: "~*",
     exp.SimilarTo: "SIMILAR TO",
     exp.Collate: "COLLATE",
-    exp.Lateral: "LATERAL",
     exp.Unnest: "UNNEST here (only x IN UNNEST(:parameter))",
     exp.Any: "ANY or SOME",
     exp.All: "ALL (subquery)",
@@ -99,5 +98,6 @@ CLAUSES: dict[tuple[type, str], str] = {
     (exp.Group, "all"): "GROUP BY ALL",
     (exp.In, "field"): "IN without parentheses",
     (exp.Join, "method"): "NATURAL JOIN",
+    (exp.Select, "laterals"): "LATERAL without a comma or JOIN before it",
     (exp.Table, "joins"): "more than one table",
 }

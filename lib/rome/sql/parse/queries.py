@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlglot import exp
@@ -335,6 +336,14 @@ def _derived(source: Source, node: exp.Subquery) -> syntax.FromItem:
     else:
         made = syntax.Derived(query(source, inner), name, columns, at=source.start(node))
     return _joined(source, made, node.args.get("joins") or [])
+
+
+@FROM_ITEMS.takes(exp.Lateral, "this")
+def _lateral(source: Source, node: exp.Lateral) -> syntax.FromItem:
+    query_ = FROM_ITEMS.read(source, node.this)
+    if not isinstance(query_, syntax.Derived):
+        raise source.refuse(node, "LATERAL before anything but a query in parentheses")
+    return replace(query_, lateral=True)
 
 
 def _is_join_group(node: exp.Expr) -> bool:

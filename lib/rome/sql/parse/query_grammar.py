@@ -60,6 +60,14 @@ class QueryParser(ExpressionParser):
             join.meta["comma"] = True
         return join
 
+    def _parse_lateral(self) -> exp.Lateral | None:
+        if not self._match(TokenType.LATERAL):
+            return None
+        word = self._prev
+        if self._curr.token_type != TokenType.L_PAREN:
+            raise self._refuse("LATERAL before anything but a query in parentheses", word)
+        return self.expression(exp.Lateral(this=self._part(self._parse_select(table=True))), word)
+
     def _parse_locks(self) -> list[exp.Lock]:
         first = self._curr
         locks = super()._parse_locks()
