@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rome.sql import plan
 from rome.sql.aggregates import AGGREGATES
 from rome.sql.bound import Aggregate
-from rome.sql.execute.operator import Belonging, Context, Operator, Row, layout_of
+from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieves, layout_of
 from rome.sql.expr import Bindings, predicate, projection
 from rome.txn.wave import Step, together
 
@@ -74,15 +74,15 @@ class SetOperationRows(Operator):
         left, right = yield from together([child.rows(context) for child in self.children])
         return self._combine(left, right)
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
-        return sifted and bring_on_sides(self, columns, belonging)
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
+        return sieves is not None and bring_on_sides(self, columns, belonging, sieves)
 
 
-def bring_on_sides(operator: Operator, columns: tuple[int, ...], belonging: Belonging) -> bool:
+def bring_on_sides(operator: Operator, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves) -> bool:
     """Whether one of the inputs of a set operation, or more, fetch `belonging` along."""
     place = {column.column: at for at, column in enumerate(operator.output)}
     asked = [
-        child.bring(tuple(child.output[place[column]].column for column in columns), belonging, True)
+        child.bring(tuple(child.output[place[column]].column for column in columns), belonging, sieves)
         for child in operator.children
         if all(column in place for column in columns)
     ]

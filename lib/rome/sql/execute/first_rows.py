@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rome.sql import plan
-from rome.sql.execute.operator import Belonging, Context, Operator, Row
+from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieves
 from rome.sql.execute.streams import Page, Stream
 from rome.txn.wave import Step, together
 
@@ -76,10 +76,10 @@ class FirstRows(Operator):
             return
         self._begin_with = max(FIRST_ENTRIES, min(MOST_BEGUN_WITH, enough), self._begin_with * 3 // 4)
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
-        if not sifted:
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
+        if sieves is None:
             return False
-        asked = [each.bring(columns, belonging, True) for each in (self._stream, self._complete)]
+        asked = [each.bring(columns, belonging, sieves) for each in (self._stream, self._complete)]
         return any(asked)
 
     def _first(self, context: Context, need: int) -> Step[list[Row] | None]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from rome.driver.api import Follow
 from rome.sql import plan
 from rome.sql.bound import Array, ColumnRef, Compare, Expr, InArray, InList, Or, columns_of, conjuncts
-from rome.sql.execute.operator import Belonging
+from rome.sql.execute.operator import Belonging, Sieves
 from rome.sql.expr import Bindings, scalar
 from rome.table.keys import Keys
 from rome.table.rowcode import encode_value
@@ -32,14 +32,17 @@ class Following:
         self._key = tuple(node.output[place].column for place in table.primary_positions)
         self._cut = len(keys.row_prefix(table))
         self._always: list[Belonging] = []
-        self._from_afar: list[Belonging] = []
+        self._from_afar: list[tuple[Belonging, Sieves]] = []
         self._texts = list(_texts(node))
 
-    def ask(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool) -> bool:
+    def ask(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None) -> bool:
         """As `Operator.bring` says."""
         if not columns or columns != self._key:
             return False
-        (self._from_afar if sifted else self._always).append(belonging)
+        if sieves is None:
+            self._always.append(belonging)
+        else:
+            self._from_afar.append((belonging, sieves))
         return True
 
     @property
@@ -54,12 +57,16 @@ class Following:
 
     def all_of(self, rows: int, bindings: Bindings, far: bool) -> tuple[Follow, ...]:
         """To follow the first `rows` rows; `far`: into what is wanted for some of them, too."""
-        brought = self._always + self._from_afar if far else self._always
+        brought = self._always + self._sifted() if far else self._always
         return self._follows(brought, rows, self.holding(bindings) if brought else ())
 
     def few_of(self, bindings: Bindings) -> tuple[Follow, ...]:
         """To follow a few rows into everything, from afar."""
-        return self._follows(self._always + self._from_afar, FEW_ROWS, self.holding(bindings))
+        return self._follows([*self._always, *self._sifted()], FEW_ROWS, self.holding(bindings))
+
+    def _sifted(self) -> list[Belonging]:
+        opened = [belonging for belonging, sieves in self._from_afar if all(sieve.is_open for sieve in sieves)]
+        return list(dict.fromkeys(opened))
 
     def _follows(self, brought: Sequence[Belonging], rows: int, holding: tuple[bytes, ...]) -> tuple[Follow, ...]:
         return tuple(Follow(self._cut, each.prefix, each.dereference, rows, holding) for each in brought)

@@ -10,7 +10,7 @@ from operator import itemgetter
 from rome.driver.api import Cell, Scan
 from rome.sql import plan
 from rome.sql.bound import ColumnRef, Compare, Expr, columns_of, conjunction, conjuncts, walk
-from rome.sql.execute.operator import Belonging, Context, Operator, Row, layout_of
+from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieve, Sieves, layout_of
 from rome.sql.execute.ranges import KeyRanges
 from rome.sql.expr import Bindings, predicate, projection
 from rome.table.keys import Keys
@@ -33,6 +33,7 @@ class LookupJoin(Operator):
         self.children = (base,)
         self.lookups = [Lookup(node, layout_of(base.output), keys) for node in nodes]
         self._base = base
+        self._sieve = Sieve()
         self._outer = all(node.kind == "LEFT" for node in nodes)
         self._small = SmallTable(self.lookups[0].scan, keys) if may_be_small(nodes) else None
         for lookup in self.lookups:
@@ -45,13 +46,17 @@ class LookupJoin(Operator):
         rows = (yield from self._base.rows(context, need))[:need]
         if not rows:
             return []
+        seen = len(rows)
         found = yield from together([lookup.find(context.bindings, rows) for lookup in self.lookups])
         for lookup, matches in zip(self.lookups, found, strict=True):
             rows = lookup.joined(context.bindings, rows, matches)
+        self._sieve.note(seen, len(rows))
         return rows
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
-        return (self._outer or sifted) and self._base.bring(columns, belonging, sifted)
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
+        if self._outer:
+            return self._base.bring(columns, belonging, sieves)
+        return sieves is not None and self._base.bring(columns, belonging, (*sieves, self._sieve))
 
     def _beside_small(self, context: Context, small: SmallTable) -> Step[list[Row]]:
         """With the table read whole in the wave that reads the base; looked up in the store if it is not small."""
@@ -64,7 +69,9 @@ class LookupJoin(Operator):
             found = yield from step
         else:
             found = driven(step, entries)
-        return lookup.joined(context.bindings, rows, found)
+        passed = lookup.joined(context.bindings, rows, found)
+        self._sieve.note(len(rows), len(passed))
+        return passed
 
 
 class SmallTable:
@@ -174,7 +181,7 @@ class Lookup:
         if self._belonging is not None:
             columns, belonging, whole = self._belonging
             self.brought = always and whole and base.bring(columns, belonging)
-            self.brought_from_afar = not self.brought and base.bring(columns, belonging, True)
+            self.brought_from_afar = not self.brought and base.bring(columns, belonging, ())
 
     def find(self, bindings: Bindings, base: list[Row]) -> Step[dict[object, list[Row]]]:
         """The table's rows for each distinct key of the base rows; equal keys are read once."""

@@ -16,6 +16,9 @@ from rome.table.sequences import Sequences
 from rome.txn.transaction import Mark, Transaction
 from rome.txn.wave import Step, Wave, WaveResult
 
+_ROWS_THAT_TELL = 32
+_ROWS_REMEMBERED = 1024
+
 Row = tuple[object, ...]
 T = TypeVar("T")
 _NO_WORKING_TABLE: Mapping[int, list[Row]] = MappingProxyType({})
@@ -27,6 +30,31 @@ class Belonging(NamedTuple):
 
     prefix: bytes
     dereference: bool
+
+
+class Sieve:
+    """Something that leaves rows out of an answer: how many passed of late. Threads may count wrong."""
+
+    __slots__ = ("_passed", "_seen")
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._passed = 0
+
+    def note(self, seen: int, passed: int) -> None:
+        """So many of the rows that were `seen` are in the answer."""
+        if self._seen > _ROWS_REMEMBERED:
+            self._seen, self._passed = self._seen // 2, self._passed // 2
+        self._seen += seen
+        self._passed += passed
+
+    @property
+    def is_open(self) -> bool:
+        """Whether one row in 32 has passed, or too few were seen to tell."""
+        return self._seen < _ROWS_THAT_TELL or self._passed * _ROWS_THAT_TELL >= self._seen
+
+
+Sieves = tuple[Sieve, ...]  # those that rows go through one after another, as far as they count
 
 
 @dataclass(slots=True)
@@ -82,7 +110,7 @@ class Operator:
         """The rows. With `need`, the caller will look at the first `need` rows only; more may come."""
         raise NotImplementedError
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
         """Asked once, after compiling: fetch `belonging` along with the rows, in the wave that reads them.
 
         `columns` are those that hold the key. False if this operator cannot: when they are not all of its output, when
@@ -90,8 +118,8 @@ class Operator:
         not in its answer. Who asks must want it for every row of the answer. Even then it is only fetched when there
         are not too many, and nobody sees it but by asking the store, which then costs no round trip.
 
-        With `sifted` rows that are read may be left out of the answer: then it is fetched for few rows, of a store that
-        is far away.
+        With `sieves`, be it none, rows that are read may be left out of the answer: then it is fetched for few rows, of
+        a store that is far away, and as long as each sieve is open.
         """
         return False
 

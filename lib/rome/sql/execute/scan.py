@@ -7,7 +7,7 @@ from dataclasses import replace
 from rome.driver.api import Follow
 from rome.sql import plan
 from rome.sql.execute.following import FEW_ROWS, Following
-from rome.sql.execute.operator import Belonging, Context, Operator, Row, layout_of
+from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieves, layout_of
 from rome.sql.execute.ranges import KeyRanges
 from rome.sql.expr import predicate
 from rome.table.keys import Keys
@@ -16,7 +16,7 @@ from rome.txn.wave import Step, Wave
 _FIRST_CHUNK_ROWS = 64
 MAX_FOLLOWED_ROWS = 256  # of a larger answer nothing is brought along: it would be too much for one reading
 _RUNS_UNTIL_ANOTHER_TRY = 100
-FEW_ENTRIES = 32  # what may be read in vain beside something else
+FEW_ENTRIES = 64  # what may be read in vain beside something else
 _FEW_RANGES = 4
 
 
@@ -30,8 +30,8 @@ class ScanRows(Operator):
         self._following = Following(node, keys)
         self._rest = 0  # runs until something is brought along again; threads may count one twice
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
-        return not self._ranges.points and self._following.ask(columns, belonging, sifted)
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
+        return not self._ranges.points and self._following.ask(columns, belonging, sieves)
 
     def _follow(self, context: Context, need: int | None) -> tuple[Follow, ...]:
         """What to bring along with the first rows, of which `need` pass the filter."""

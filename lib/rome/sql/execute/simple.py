@@ -10,7 +10,7 @@ from fractions import Fraction
 from rome.errors import DataError
 from rome.sql import plan
 from rome.sql.bound import ColumnRef
-from rome.sql.execute.operator import Belonging, Context, Operator, Row, layout_of
+from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieves, layout_of
 from rome.sql.expr import Bindings, predicate, projection, scalar
 from rome.txn.wave import Step
 
@@ -39,8 +39,8 @@ class FilterRows(Operator):
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
         return self._filter((yield from self._child.rows(context)), context.bindings)
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
-        return sifted and self._child.bring(columns, belonging, True)
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
+        return sieves is not None and self._child.bring(columns, belonging, sieves)
 
 
 class ProjectRows(Operator):
@@ -54,9 +54,9 @@ class ProjectRows(Operator):
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
         return self._projection((yield from self._child.rows(context, need)), context.bindings)
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
         inner = handed_on(self._node, columns)
-        return inner is not None and self._child.bring(inner, belonging, sifted)
+        return inner is not None and self._child.bring(inner, belonging, sieves)
 
 
 def handed_on(node: plan.Project, columns: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -78,8 +78,8 @@ class SortRows(Operator):
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
         return self._order((yield from self._child.rows(context)), context.bindings)
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
-        return sifted and self._child.bring(columns, belonging, True)
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
+        return sieves is not None and self._child.bring(columns, belonging, sieves)
 
 
 def order_of(keys: Sequence[plan.SortKey], rows_of: Operator) -> Callable[[list[Row], Bindings], list[Row]]:
@@ -139,9 +139,9 @@ class LimitRows(Operator):
                     stop += 1
         return rows[start:stop]
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
         # With an offset most of what is read may not be in the answer.
-        return self._simple and self._offset is None and self._child.bring(columns, belonging, sifted)
+        return self._simple and self._offset is None and self._child.bring(columns, belonging, sieves)
 
 
 def share(percent: object, count: int, bindings: Bindings) -> int:
@@ -176,6 +176,6 @@ class DistinctRows(Operator):
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
         return list(dict.fromkeys((yield from self._child.rows(context))))
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
-        return sifted and self._child.bring(columns, belonging, True)
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
+        return sieves is not None and self._child.bring(columns, belonging, sieves)
 

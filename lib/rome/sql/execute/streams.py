@@ -18,7 +18,7 @@ from rome.sql import plan
 from rome.sql.execute.combine import bring_on_sides
 from rome.sql.execute.following import Following
 from rome.sql.execute.joins import Lookup, SmallTable, driven, may_be_small
-from rome.sql.execute.operator import Belonging, Context, Operator, Row, layout_of
+from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieve, Sieves, layout_of
 from rome.sql.execute.ranges import KeyRanges
 from rome.sql.execute.scan import MAX_FOLLOWED_ROWS, ScanRows
 from rome.sql.execute.simple import handed_on, order_of
@@ -92,10 +92,12 @@ class ScanStream(Stream):
         self.order = order_of(order, self)
         self._following = Following(node.ordered, keys)
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
+        if sieves is None:
+            return False
         for scan in self.narrow:
-            scan.bring(columns, belonging, True)
-        return sifted and self._following.ask(columns, belonging, True)
+            scan.bring(columns, belonging, sieves)
+        return self._following.ask(columns, belonging, sieves)
 
     def follow(self, context: Context, page: Page) -> tuple[Follow, ...]:
         """What to bring along with the first chunk: for as many rows as are wanted, and a few that others leave out."""
@@ -160,8 +162,8 @@ class SortedStream(Stream):
         self.child = child
         self.order = order_of(node.keys, child)
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
-        return self.child.bring(columns, belonging, True)
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
+        return self.child.bring(columns, belonging, sieves or ())
 
     def begin(self, context: Context, page: Page) -> Run:
         return _SortedRun(self, context)
@@ -189,8 +191,8 @@ class RowsStream(Stream):
         """What one run does with the rows of each chunk."""
         raise NotImplementedError
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
-        return self.child.bring(columns, belonging, sifted)
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
+        return self.child.bring(columns, belonging, sieves)
 
     def begin(self, context: Context, page: Page) -> Run:
         return _RowsRun(self, context, page)
@@ -223,9 +225,9 @@ class ProjectStream(RowsStream):
         self._project = node
         self._projection = projection(node.expressions, layout_of(child.output))
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
         inner = handed_on(self._project, columns)
-        return inner is not None and self.child.bring(inner, belonging, sifted)
+        return inner is not None and self.child.bring(inner, belonging, sieves)
 
     def changer(self, context: Context) -> Callable[[list[Row]], list[Row]]:
         return lambda rows: self._projection(rows, context.bindings)
@@ -259,8 +261,8 @@ class UnionStream(Stream):
         self.key = key_maker(order, self)
         self.descending = order[0].descending
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
-        return bring_on_sides(self, columns, belonging)
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
+        return sieves is not None and bring_on_sides(self, columns, belonging, sieves)
 
     def begin(self, context: Context, page: Page) -> Run:
         return _UnionRun(self, context, page)
@@ -306,9 +308,10 @@ class LookupStream(Stream):
         self.small = SmallTable(self.lookups[0].scan, keys) if may_be_small(nodes) else None
         for lookup in self.lookups:
             lookup.ask(base, always=False)
+        self.sieve = Sieve()
 
-    def bring(self, columns: tuple[int, ...], belonging: Belonging, sifted: bool = False) -> bool:
-        return self.base.bring(columns, belonging, sifted)
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
+        return sieves is not None and self.base.bring(columns, belonging, (*sieves, self.sieve))
 
     def begin(self, context: Context, page: Page) -> Run:
         return _LookupRun(self, context, page)
@@ -341,4 +344,5 @@ class _LookupRun:
             found = [driven(step, self._entries) for step in steps]
         for lookup, matches in zip(lookups, found, strict=True):
             rows = lookup.joined(bindings, rows, matches)
+        self._stream.sieve.note(len(chunk.rows), len(rows))
         return Chunk(rows, chunk.frontier)
