@@ -94,6 +94,7 @@ class QueryMaker(ExpressionMaker):
         choices = [f"min({argument})", f"max({argument})"]
         if type_ == INTEGER:
             choices += ["count(*)", f"sum({argument})", f"count(DISTINCT {argument})"]
+            choices += [f"json_array_length(json_group_array({argument}))"]
         if type_ == FLOAT:
             choices += [f"sum({argument})", f"avg({argument})"]
         if self.random.random() < 0.2:

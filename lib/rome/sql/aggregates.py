@@ -18,7 +18,8 @@ from rome import values
 from rome.errors import TypeMismatch, UndefinedFunction
 from rome.sql import literals
 from rome.sql.arithmetic import EXACT, QUOTIENT
-from rome.sql.functions import undefined_function
+from rome.sql.bound import Call, Expr
+from rome.sql.functions import lookup, undefined_function
 from rome.values import NUMERIC_KINDS, Kind, SqlType
 
 
@@ -29,6 +30,7 @@ class AggregateFunction:
     compute   from the list of the first argument's non-NULL values in the group (for count(*): of any values, one a
               row) and, for group_concat and string_agg, the second argument's value, to the result
     maximum   how many arguments it takes; at least one, except count, which takes * as well
+    of        the scalar function whose values, of the arguments, it is computed from, when it is not the arguments
     """
 
     name: str
@@ -39,6 +41,7 @@ class AggregateFunction:
     what: str
     minimum: int = 1
     maximum: int = 1
+    of: str = ""
 
     def result(self, types: Sequence[SqlType]) -> SqlType:
         """The type of the aggregate over arguments of `types`; () for count(*).
@@ -50,9 +53,17 @@ class AggregateFunction:
         self.check_count(len(types))
         if types[0].kind is not Kind.NULL and types[0].kind not in self.kinds:
             raise TypeMismatch(f"{self.name}() takes {self.what}, not {types[0]}: CAST it")
+        if self.of:
+            return lookup(self.of).result(types)
         if len(types) > 1 and types[1].kind not in (Kind.STRING, Kind.NULL):
             raise TypeMismatch(f"the separator of {self.name}() must be a string, not {types[1]}")
         return self.returns(types[0])
+
+    def computed_from(self, arguments: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        """What each row gives the aggregate, of its bound arguments."""
+        if not self.of:
+            return arguments
+        return (Call(self.of, arguments, lookup(self.of).result([argument.type for argument in arguments])),)
 
     def check_count(self, count: int) -> None:
         """Raise UndefinedFunction unless the aggregate takes `count` arguments."""
@@ -123,6 +134,14 @@ def _joined(items: list[Any], separator: str | None = ",") -> str | None:
     return (separator or "").join(map(literals.write, items)) if items else None
 
 
+def _json_array(items: list[str]) -> str:
+    return f"[{','.join(items)}]"
+
+
+def _json_object(items: list[str]) -> str:
+    return "{" + ",".join(item[1:-1] for item in items) + "}"
+
+
 def _all(items: list[Any]) -> bool | None:
     return all(items) if items else None
 
@@ -174,6 +193,12 @@ AGGREGATES: dict[str, AggregateFunction] = {
                           _WRITABLE, "values that have a text", maximum=2),
         AggregateFunction("string_agg", lambda type_: values.TEXT, _joined, "As group_concat.",
                           _WRITABLE, "values that have a text", minimum=2, maximum=2),
+        AggregateFunction("json_group_array", lambda type_: values.JSON, _json_array,
+                          "A JSON array of the values, of NULL too; [] of none.",
+                          _WRITABLE, "values that JSON can hold", of="json_quote"),
+        AggregateFunction("json_group_object", lambda type_: values.JSON, _json_object,
+                          "A JSON object of names and values, of NULL too; {} of none.", frozenset({Kind.STRING}),
+                          "names and values", minimum=2, maximum=2, of="json_object"),
         AggregateFunction("every", lambda type_: values.BOOLEAN, _all, "Whether all are TRUE.", _TRUTHS, "conditions"),
         AggregateFunction("bool_and", lambda type_: values.BOOLEAN, _all, "As every.", _TRUTHS, "conditions"),
         AggregateFunction("bool_or", lambda type_: values.BOOLEAN, _any, "Whether one is TRUE.", _TRUTHS, "conditions"),

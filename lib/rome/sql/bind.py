@@ -403,7 +403,7 @@ class Binder:
             self.stage = Stage.GROUP
         self.check_star(node)
         result = aggregate.result([argument.type for argument in arguments])
-        return Aggregate(node.name, arguments, node.distinct, result, condition)
+        return Aggregate(node.name, aggregate.computed_from(arguments), node.distinct, result, condition)
 
     def check_star(self, node: syntax.Function) -> None:
         """Refuse an aggregate over nothing, and * in any but count(*)."""

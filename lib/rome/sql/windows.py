@@ -146,7 +146,9 @@ class SelectBinder(Binder):
         if node.name in AGGREGATES:
             self.check_star(node)
             arguments = tuple(self.bind(argument) for argument in node.arguments)
-            return arguments, AGGREGATES[node.name].result([argument.type for argument in arguments])
+            aggregate = AGGREGATES[node.name]
+            result = aggregate.result([argument.type for argument in arguments])
+            return aggregate.computed_from(arguments), result
         function = WINDOW_FUNCTIONS.get(node.name)
         if function is None:
             message = f"{node.name}() is neither a window function nor an aggregate: OVER means nothing to it"

@@ -45,9 +45,14 @@ def test_golden(name: str, items: list[object], expected: object) -> None:
     assert (found, type(found)) == (expected, type(expected))
 
 
-def test_of_no_values_all_but_the_counts_are_null() -> None:
+def test_of_no_values_all_but_the_counts_and_json_are_null() -> None:
     empty = {name: function.compute([]) for name, function in AGGREGATES.items()}
-    assert {name: value for name, value in empty.items() if value is not None} == {"count": 0, "total": 0.0}
+    assert {name: value for name, value in empty.items() if value is not None} == {
+        "count": 0,
+        "total": 0.0,
+        "json_group_array": "[]",
+        "json_group_object": "{}",
+    }
     assert isinstance(empty["total"], float)
 
 

@@ -99,7 +99,8 @@ def page() -> str:
     for name, aggregate in AGGREGATES.items():
         lines.append(f"| `{name}` | {aggregate.what} | {aggregate.doc} |")
     lines += ["", "NULLs are left out, `DISTINCT` and `FILTER (WHERE …)` are taken by all. Of no values an aggregate"]
-    lines += ["is NULL, but `count` is 0 and `total` 0.0. A sum of floats does not depend on the order of the rows."]
+    lines += ["is NULL, but `count` is 0, `total` 0.0, and JSON empty. A sum of floats does not depend on the order of"]
+    lines += ["the rows."]
     lines += ["", "## Window functions", "", "| function | arguments | what it gives |", "|---|---|---|"]
     for name, window in WINDOW_FUNCTIONS.items():
         counted = f"{window.minimum}–{window.maximum}" if window.minimum < window.maximum else str(window.minimum)
