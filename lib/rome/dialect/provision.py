@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import URL, Table, make_url
+from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.testing.provision import create_db, drop_db, follower_url_from_main, temp_table_keyword_args, upsert
 
-from rome.dialect.dml import Insert, insert
+from rome.dialect.dml import insert
 
 
 @create_db.for_db("rome")
@@ -46,7 +47,7 @@ def upsert_statement(
     set_lambda: Callable[[Any], Any] | None = None,
     sort_by_parameter_order: bool = False,
     index_elements: Sequence[Any] | None = None,
-) -> Insert:
+) -> ReturningInsert[Any]:
     """An INSERT that updates the row it meets, as `set_lambda(excluded)` says, or else leaves it."""
     statement = insert(table)
     if set_lambda:
