@@ -189,3 +189,18 @@ def test_an_entity_is_a_dictionary_of_its_columns(own_store: str) -> None:
         horse["colour"] = "brown"
     with pytest.raises(KeyError, match="Horse has no attribute 'colour'"):
         horse.update({"colour": "brown"})
+
+
+@pytest.mark.parametrize("load", [sa.orm.joinedload, sa.orm.selectinload, sa.orm.subqueryload, sa.orm.lazyload])
+def test_relationships_leave_out_deleted_rows_however_they_are_loaded(horses: str, load: Any) -> None:
+    stable = Query(Stable).options(load(Stable.horses)).one()
+    assert [horse.name for horse in stable.horses] == ["Ada"]
+    assert [horse.name for horse in reading("yes", Stable).options(load(Stable.horses)).one().horses] == ["Ada", "Bob"]
+
+
+def test_an_object_that_was_deleted_since_is_still_read_again(horses: str) -> None:
+    with Session() as session:
+        horse = session.query(Horse).filter(Horse.name == "Ada").one()
+        horse.soft_delete(session)
+        session.commit()
+        assert (horse.name, horse.deleted) == ("Ada", horse.id)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import configparser
 import os
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -35,12 +36,7 @@ class Configuration:
         """`path` is that of the file, None for none; `data_directory` is where the embedded store lies."""
         self.path = path
         self._data_directory = data_directory
-        self._parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#", ";"))
-        if path is not None:
-            try:
-                self._parser.read_string(path.read_text(), str(path))
-            except (configparser.Error, UnicodeDecodeError) as error:
-                raise InterfaceError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+        self._parser = _parsed(None, 0) if path is None else _parsed(path, path.stat().st_mtime_ns)
 
     def host(self) -> str:
         """The address of the server."""
@@ -97,6 +93,18 @@ class Configuration:
                 url = f"rome+{backend}://{','.join(hosts)}:{self.port()}/{STORE}"
                 parse(url)
                 return url
+
+
+@lru_cache(maxsize=8)
+def _parsed(path: Path | None, changed_ns: int) -> configparser.ConfigParser:
+    """What is in the file at `path` since `changed_ns`: every Session without a bind asks."""
+    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#", ";"))
+    if path is not None:
+        try:
+            parser.read_string(path.read_text(), str(path))
+        except (configparser.Error, OSError, UnicodeDecodeError) as error:
+            raise InterfaceError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    return parser
 
 
 def get_config(

@@ -38,17 +38,19 @@ def make_tables_within(connection: Connection, used: Iterable[MetaData]) -> None
 def missing(engine: Engine, used: Iterable[MetaData]) -> list[MetaData]:
     """Those of `used` that the store of `engine` was not made to have."""
     ready = _ready.get(engine)
-    return [metadata for metadata in used if ready is None or ready.get(metadata) != _size(metadata)]
+    return [metadata for metadata in used if ready is None or ready.get(metadata) != len(metadata.tables)]
 
 
-def _size(metadata: MetaData) -> int:
-    """Grows when a table or an index is added."""
-    return len(metadata.tables) + sum(len(table.indexes) for table in metadata.tables.values())
+def forget(metadata: MetaData) -> None:
+    """Look again at what the stores have of `metadata`: something was dropped, or an index declared."""
+    with _lock:
+        for ready in _ready.values():
+            ready.pop(metadata, None)
 
 
 def _make(engine: Engine, metadata: MetaData) -> None:
     with _lock:
-        size = _size(metadata)
+        size = len(metadata.tables)
         for race in range(MAX_RACES):
             try:
                 retry_on_db_deadlock(_create)(engine, metadata)
@@ -58,7 +60,7 @@ def _make(engine: Engine, metadata: MetaData) -> None:
                     raise
         for each in (metadata, *metadata.tables.values()):
             if each not in _listening:
-                event.listen(each, "after_drop", _forget)
+                event.listen(each, "after_drop", _dropped)
                 _listening.add(each)
         _ready.setdefault(engine, weakref.WeakKeyDictionary())[metadata] = size
 
@@ -71,9 +73,5 @@ def _create(bind: Engine | Connection, metadata: MetaData) -> None:
                 index.create(bind, checkfirst=True)
 
 
-def _forget(target: MetaData | Table, connection: object, **options: object) -> None:
-    """Something was dropped, so look again before the next statement."""
-    metadata = target if isinstance(target, MetaData) else target.metadata
-    with _lock:
-        for ready in _ready.values():
-            ready.pop(metadata, None)
+def _dropped(target: MetaData | Table, connection: object, **options: object) -> None:
+    forget(target if isinstance(target, MetaData) else target.metadata)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Column, Executable, MetaData, Table, inspect
 from sqlalchemy.orm import Mapper, registry
+from sqlalchemy.orm.util import AliasedClass
 from sqlalchemy.sql import visitors
 
 READ_DELETED = "rome_read_deleted"  # the execution option by which a Query says so
@@ -27,21 +28,20 @@ class Reach(NamedTuple):
 def reach(statement: Executable) -> Reach:
     """One walk through `statement`; a text of SQL reaches nothing."""
     found = Reach(set(), set(), set())
+    entities: set[Any] = set()
     for part in visitors.iterate(statement):  # type: ignore[arg-type]
         table: Any = part.table if isinstance(part, Column) else part
         if isinstance(table, Table):
             found.metadata.add(table.metadata)
-        mapper = mapper_of(getattr(part, "entity_namespace", None))
-        if mapper is not None:
-            found.registries.add(mapper.registry)
+        entity = getattr(part, "entity_namespace", None)
+        if isinstance(entity, type | AliasedClass):
+            entities.add(entity)
         if isinstance(part, Executable):
             said = part.get_execution_options().get(READ_DELETED)
             if said is not None:
                 found.read_deleted.add(said)
+    for entity in entities:
+        mapper = getattr(inspect(entity, raiseerr=False), "mapper", None)
+        if isinstance(mapper, Mapper):
+            found.registries.add(mapper.registry)
     return found
-
-
-def mapper_of(entity: Any) -> Mapper[Any] | None:
-    """The mapper of a mapped class or an alias of one; None for everything else."""
-    mapper = getattr(inspect(entity, raiseerr=False), "mapper", None) if entity is not None else None
-    return mapper if isinstance(mapper, Mapper) else None

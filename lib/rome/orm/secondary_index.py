@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Column, Index, inspect
 from sqlalchemy.exc import ArgumentError
 
-from rome.orm.first_use import SECONDARY
+from rome.orm.first_use import SECONDARY, forget
 
 C = TypeVar("C", bound=type)
 
@@ -27,6 +27,7 @@ def secondary_index_decorator(attribute: str) -> Callable[[C], C]:
         table = column.table
         if not any(list(index.columns) == [column] for index in table.indexes) and not _leads_the_key(column):
             Index(f"ix_{table.name}_{column.name}", column, info={SECONDARY: True})
+            forget(table.metadata)
         cls._secondary_indexes = [*getattr(cls, "_secondary_indexes", ()), attribute]  # type: ignore[attr-defined]
         return cls
 

@@ -47,8 +47,8 @@ class Query(sqlalchemy_orm.Query[Any]):
     """
 
     def __init__(self, *entities: Any, session: Any = None) -> None:
-        if len(entities) == 2 and isinstance(entities[0], list | tuple):  # as Session.query makes it
-            entities = (*entities[0], entities[1])
+        if entities and isinstance(entities[0], list | tuple):  # as Session.query makes it
+            entities = (*entities[0], *entities[1:])
         sessions = [each for each in entities if isinstance(each, _SESSIONS)]
         if session is None:
             session = sessions[0] if sessions else lasting_session()

@@ -73,7 +73,11 @@ def empty(url: StoreURL) -> None:
 def rome_stores(pytestconfig: pytest.Config) -> Iterator[Stores]:
     stores = Stores(pytestconfig.getoption(OPTION))
     try:
-        empty(parse(stores.fresh()))
+        url = parse(stores.fresh())
+        driver = open_store(url)
+        check_empty(driver)
+        driver.close()
+        empty(url)
     except Error as error:  # one error says it better than the same one from every test
         pytest.exit(f"{OPTION}: {error}", 2)
     yield stores
