@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import orm
+from sqlalchemy import orm as sqlalchemy_orm
 
+from rome import orm
 from rome.core.session.session import Session
+from rome.orm import locks
 from tests.servers.stores import a_store, marked
 from tests.upstream.models import Base, gallery
 
@@ -32,6 +34,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with a_store(request.param, tmp_path_factory.mktemp("store")) as url, pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROME_URL", url)
         yield url
+        orm.engine_of(url).dispose()
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +42,13 @@ def alike(store: str) -> Iterator[Callable[[Work], None]]:
     """Asserts that a function of a session gives the same on both, with the gallery in them."""
     engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
     Base.metadata.create_all(engine)
-    for session in (orm.Session(engine), Session()):
+    for session in (sqlalchemy_orm.Session(engine), Session()):
         session.add_all(gallery())
         session.commit()
         session.close()
 
     def compare(work: Work) -> None:
-        with orm.Session(engine) as theirs, Session() as ours:
+        with sqlalchemy_orm.Session(engine) as theirs, Session() as ours:
             expected = plain(work(theirs))
             assert expected, "an empty answer says little: choose a query that finds something"
             assert plain(work(ours)) == expected
@@ -60,3 +63,5 @@ def own_store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
     with a_store(getattr(request, "param", "memory"), tmp_path) as url:
         monkeypatch.setenv("ROME_URL", url)
         yield url
+        locks.get_driver().close()
+        orm.engine_of(url).dispose()

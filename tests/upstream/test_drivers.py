@@ -171,3 +171,12 @@ def test_a_lock_that_ran_out_and_is_anothers_is_not_unlocked(own_store: str) -> 
 def test_a_time_is_a_whole_number_of_milliseconds(own_store: str, ttl_ms: Any) -> None:
     with pytest.raises(InterfaceError, match="whole number of milliseconds"):
         lock_driver.get_driver().lock("door", ttl_ms)
+
+
+def test_closed_locks_open_again(own_store: str) -> None:
+    locks = lock_driver.get_driver()
+    assert locks.lock("door", 60_000)
+    locks.close()
+    locks.close()
+    assert not locks.lock("door", 60_000) and locks.lock("window", 60_000)
+    assert locks.unlock("door") is False

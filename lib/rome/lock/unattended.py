@@ -61,6 +61,13 @@ class UnattendedLocks:
         driver.unlock(session)
         return held
 
+    def close(self) -> None:
+        """Give back the store, which the next call opens again. Locks that are held stay so until their time ends."""
+        with self._guard:
+            driver, self._driver, self._sessions = self._driver, None, {}
+        if driver is not None:
+            driver.close()
+
     def _opened(self) -> Driver:
         with self._guard:
             if self._driver is None or self._process != os.getpid():
