@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 
@@ -15,8 +16,9 @@ from rome.driver.etcd.layout import MAX_OPERATIONS
 from rome.driver.etcd.messages import TxnRequest
 from rome.errors import Conflict, DataError, LeaseLost, OutcomeUnknown, Unavailable
 from rome.testing.driver_life import in_threads, scanned, value_at, version_of
-from tests.driver.etcd.test_suite import fresh_url
 from tests.servers.etcd import EtcdServer
+
+_numbers = itertools.count(1)
 
 pytestmark = pytest.mark.servers
 
@@ -60,7 +62,7 @@ class Dying(EtcdDriver):
 
 @pytest.fixture
 def url(server: EtcdServer) -> str:
-    return fresh_url(server)
+    return server.url(f"large{next(_numbers)}")
 
 
 @pytest.fixture
