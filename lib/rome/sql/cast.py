@@ -142,12 +142,12 @@ def _conversions() -> dict[tuple[Kind, Kind], Conversion]:
         Kind.DATETIME: literals.read_datetime,
         Kind.DATE: _date_from_text,
         Kind.TIME: literals.read_time,
+        Kind.INTERVAL: literals.read_interval,
         Kind.UUID: literals.read_uuid,
     }
     for kind, read in readers.items():
         table[Kind.STRING, kind] = _from_text(read)
         table[kind, Kind.STRING] = literals.write
-    table[Kind.INTERVAL, Kind.STRING] = literals.write
     table[Kind.UUID, Kind.BYTES] = lambda value: value.bytes
     table[Kind.BYTES, Kind.UUID] = _uuid_from_bytes
     return table

@@ -47,7 +47,7 @@ def checked(text: str) -> str:
     """`text`, which must be JSON; DataError."""
     try:
         _any.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise _malformed(text, error) from None
     return text
 
@@ -107,7 +107,7 @@ def _found(text: str, steps: Sequence[Step]) -> bytes | None:
             if raw is None:
                 return None
             part = bytes(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise _malformed(text, error) from None
     return part
 
@@ -166,7 +166,7 @@ def array_length(text: str, path: str = "$") -> int | None:
 def is_valid(text: str) -> bool:
     try:
         _any.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):  # what is nested too deeply could not be stored either
         return False
     return True
 

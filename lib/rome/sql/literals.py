@@ -28,6 +28,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?")
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _CLOCK = re.compile(r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,6}))?)?")
+_INTERVAL = re.compile(r"(?:([+-]?[0-9]{1,9}) days?, )?([0-9]{1,2}):([0-5][0-9]):([0-5][0-9])(?:\.([0-9]{1,6}))?")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-?)[0-9a-fA-F]{4}\1[0-9a-fA-F]{4}\1[0-9a-fA-F]{4}\1[0-9a-fA-F]{12}")
 _TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
@@ -105,6 +106,18 @@ def read_uuid(text: str) -> UUID:
     if not _UUID.fullmatch(text):
         raise _refused(text, "a UUID", "write 32 hexadecimal digits, with hyphens or without")
     return UUID(text)
+
+
+def read_interval(text: str) -> timedelta:
+    """As it is written: days, if any, then hours, minutes and seconds: `-2 days, 22:58:58.5` or `1:30:00`."""
+    found = _INTERVAL.fullmatch(text)
+    if not found:
+        raise _refused(text, "an interval", "write it as 3 days, 12:30:00", INVALID_DATETIME)
+    days, hours, minutes, seconds, fraction = found.groups()
+    try:
+        return timedelta(int(days or 0), int(seconds), int((fraction or "").ljust(6, "0")), 0, int(minutes), int(hours))
+    except OverflowError:
+        raise DataError(f"{_short(repr(text))} is out of range for an interval", sqlstate="22008") from None
 
 
 def write(value: object) -> str:

@@ -350,7 +350,7 @@ def _json(sql_type: SqlType, refuse: _Refusal) -> Convert:
         text = _check_text(str.__str__(value), refuse)
         try:
             _check_json(text)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise refuse("22032", f"{_shown(value)} is not a JSON text ({error})") from error
         return text
 

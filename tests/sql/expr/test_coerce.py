@@ -280,6 +280,9 @@ CASTS: list[tuple[object, SqlType, object]] = [
     (AN_ID, BLOB, AN_ID.bytes),
     (AN_ID.bytes, UUID, AN_ID),
     (timedelta(1, 2), TEXT, "1 day, 0:00:02"),
+    ("1 day, 0:00:02", INTERVAL, timedelta(1, 2)),
+    (" -2 days, 22:58:58.5 ", INTERVAL, timedelta(-1, -3661, -500000)),
+    ("12:30:00", INTERVAL, timedelta(hours=12, minutes=30)),
 ]
 
 
@@ -306,6 +309,7 @@ def test_cast(value: object, type_: SqlType, expected: object) -> None:
         ("{", JSON, "22032"),
         (b"short", UUID, "22018"),
         ("2024", DATE, "22007"),
+        ("1 day", INTERVAL, "22007"),
     ],
 )
 def test_a_cast_that_cannot_be_is_a_data_error(value: object, type_: SqlType, sqlstate: str) -> None:
@@ -314,7 +318,7 @@ def test_a_cast_that_cannot_be_is_a_data_error(value: object, type_: SqlType, sq
 
 
 def test_kinds_without_a_conversion_are_refused_when_the_statement_is_compiled() -> None:
-    for source, target in ((DATE, INTEGER), (INTEGER, DATETIME), (BLOB, FLOAT), (TIME, DATE), (TEXT, INTERVAL)):
+    for source, target in ((DATE, INTEGER), (INTEGER, DATETIME), (BLOB, FLOAT), (TIME, DATE), (INTERVAL, TIME)):
         with pytest.raises(TypeMismatch, match=f"{source} cannot be CAST AS {target}"):
             caster(source, target)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rome.errors import DataError
-from rome.sql.json_functions import extracted, part, path_of, scalar_text, steps_of
+from rome.sql.json_functions import extracted, is_valid, part, path_of, scalar_text, steps_of
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 VALUES = st.recursive(
@@ -70,3 +70,10 @@ def test_what_is_no_path_is_refused(path: str) -> None:
 def test_what_is_no_step_is_refused(where: object) -> None:
     with pytest.raises(DataError, match="22023.*leads nowhere"):
         part("{}", where)
+
+
+def test_what_is_nested_too_deeply_is_refused() -> None:
+    deep = "[" * 100_000 + "]" * 100_000
+    with pytest.raises(DataError, match="22032"):
+        part(deep, 0)
+    assert not is_valid(deep)

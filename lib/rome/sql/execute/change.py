@@ -165,7 +165,8 @@ class UpdateRows(ChangeOperator):
                 if self._computes:
                     new = list(self._completed(each.bindings, [tuple(new)])[0])
                 changes.append((row[:width], tuple(new)))
-                shown.append((*new[:columns], *row[width:]))
+                if self.output:
+                    shown.append((*new[:columns], *row[width:]))
         context = contexts[0]
         self._checks.judge([new for _, new in changes], context.bindings)
         count = yield from table_rows.update(
