@@ -371,8 +371,8 @@ class Binder:
         if node.name in WINDOW_FUNCTIONS:
             message = f"{node.name}() is a window function: OVER (…) must stand behind it"
             raise ProgrammingError(self.place(node).describe(message), sqlstate="42809")
-        if node.star or node.distinct or node.filter is not None:
-            self.refuse(node, f"{node.name} is not an aggregate: *, DISTINCT and FILTER mean nothing to it")
+        if node.star or node.distinct or node.order_by or node.filter is not None:
+            self.refuse(node, f"{node.name} is not an aggregate: *, DISTINCT, ORDER BY and FILTER mean nothing to it")
         function = lookup(node.name)
         function.check_count(len(node.arguments))
         if function.common or node.name in _ALIKE:
@@ -399,11 +399,17 @@ class Binder:
         try:
             arguments = tuple(self.bind(argument) for argument in node.arguments)
             condition = self.condition(node.filter) if node.filter is not None else None
+            order = tuple(self.bind(item.expression) for item in node.order_by)
         finally:
             self.stage = Stage.GROUP
         self.check_star(node)
         result = aggregate.result([argument.type for argument in arguments])
-        return Aggregate(node.name, aggregate.computed_from(arguments), node.distinct, result, condition)
+        if node.distinct and not set(order) <= set(arguments):
+            message = f"with {node.name}(DISTINCT …), ORDER BY can only use its arguments"
+            raise ProgrammingError(self.place(node).describe(message), sqlstate="42P10")
+        directions = tuple(map(direction_of, node.order_by))
+        computed = aggregate.computed_from(arguments)
+        return Aggregate(node.name, computed, node.distinct, result, condition, order, directions)
 
     def check_star(self, node: syntax.Function) -> None:
         """Refuse an aggregate over nothing, and * in any but count(*)."""
@@ -445,6 +451,11 @@ _METHODS: dict[type, Callable[[Binder, Any, SqlType | None], Expr]] = {
     syntax.Row: Binder._misplaced,
     syntax.DefaultValue: Binder._misplaced,
 }
+
+def direction_of(item: syntax.OrderItem) -> tuple[bool, bool]:
+    """Whether an ORDER BY item is descending, and whether its NULLs come first."""
+    return item.descending, not item.descending if item.nulls_first is None else item.nulls_first
+
 
 def _chain(node: syntax.Binary) -> list[syntax.Expression]:
     """The operands of a chain of one operator, left to right, without recursion: a generated OR can be long."""

@@ -217,6 +217,8 @@ class Call(Expr):
 class Aggregate(Expr):
     """An aggregate; `name` is a key of `aggregates.AGGREGATES`; no argument means count(*).
 
+    `directions` says of each `order` expression whether it is descending and has its NULLs first.
+
     Only the planner sees it: an Aggregate operator computes it, and expressions above refer to its column.
     """
 
@@ -225,6 +227,8 @@ class Aggregate(Expr):
     distinct: bool
     type: SqlType
     filter: Expr | None = None
+    order: tuple[Expr, ...] = ()
+    directions: tuple[tuple[bool, bool], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

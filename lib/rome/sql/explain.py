@@ -216,7 +216,9 @@ def show(node: Expr) -> str:
             return f"{node.name}({_listed(node.arguments)})"
         case Aggregate():
             inner = _listed(node.arguments) or "*"
-            return f"{node.name}({'DISTINCT ' * node.distinct}{inner})"
+            keys = [show(key) + " DESC" * down for key, (down, _) in zip(node.order, node.directions, strict=True)]
+            order = f" ORDER BY {', '.join(keys)}" if keys else ""
+            return f"{node.name}({'DISTINCT ' * node.distinct}{inner}{order})"
         case WindowCall():
             return _window(node)
     return type(node).__name__

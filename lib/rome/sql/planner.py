@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from rome.errors import ProgrammingError
 from rome.sql import syntax
-from rome.sql.bind import Binder, Stage
+from rome.sql.bind import Binder, Stage, direction_of
 from rome.sql.bound import ColumnRef, Expr, columns_of
 from rome.sql.coerce import common_type, comparable
 from rome.sql.common_tables import declare
@@ -108,8 +108,7 @@ def _place_of(statement: StatementScope, node: syntax.Expression, count: int) ->
 
 
 def _sort_key(item: syntax.OrderItem, expression: Expr) -> SortKey:
-    nulls_first = item.nulls_first if item.nulls_first is not None else not item.descending
-    return SortKey(expression, item.descending, nulls_first)
+    return SortKey(expression, *direction_of(item))
 
 
 def _limited(statement: StatementScope, query: syntax.Query, plan: Plan, binder: Binder) -> Plan:

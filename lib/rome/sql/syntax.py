@@ -148,6 +148,7 @@ class Function(Node):
     star: bool = False
     distinct: bool = False
     filter: Expression | None = None
+    order_by: tuple[OrderItem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

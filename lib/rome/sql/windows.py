@@ -8,7 +8,7 @@ from typing import NoReturn
 from rome.errors import ProgrammingError, TypeMismatch
 from rome.sql import syntax
 from rome.sql.aggregates import AGGREGATES
-from rome.sql.bind import Binder, PlanQuery, Stage
+from rome.sql.bind import Binder, PlanQuery, Stage, direction_of
 from rome.sql.bound import Cast, ColumnRef, Expr, Frame, WindowCall, columns_of, transform, walk
 from rome.sql.plan import Plan, Window
 from rome.sql.scope import Scope, StatementScope
@@ -52,10 +52,7 @@ class SelectBinder(Binder):
             frame, start, end = self._frame(definition, order)
         finally:
             self.windows_allowed = True
-        directions = tuple(
-            (item.descending, not item.descending if item.nulls_first is None else item.nulls_first)
-            for item in definition.order_by
-        )
+        directions = tuple(map(direction_of, definition.order_by))
         return WindowCall(called.name, arguments, partition, order, directions, frame, start, end, type_, condition)
 
     def misplaced_window(self, node: syntax.Node, message: str) -> NoReturn:
@@ -141,8 +138,9 @@ class SelectBinder(Binder):
     # ---- the function ----------------------------------------------------------------------------------------------
 
     def _arguments(self, node: syntax.Function) -> tuple[tuple[Expr, ...], SqlType]:
-        if node.distinct:
-            self.refuse(node, "DISTINCT in a window function is not supported")
+        if node.distinct or node.order_by:
+            what = "DISTINCT" if node.distinct else "ORDER BY among the arguments"
+            self.refuse(node, f"{what} in a window function is not supported")
         if node.name in AGGREGATES:
             self.check_star(node)
             arguments = tuple(self.bind(argument) for argument in node.arguments)

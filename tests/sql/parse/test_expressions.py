@@ -288,7 +288,7 @@ def test_what_is_not_sql_is_a_syntax_error(sql: str) -> None:
         ("'a' 'b'", "a string of several parts"),
         ("N'a'", "N'…'"),
         ("0x1F", "0x"),
-        ("string_agg(a ORDER BY b)", "ORDER BY inside a call"),
+        ("string_agg(a ORDER BY b LIMIT 1)", "LIMIT inside a call"),
         ("s.f(a)", "a function name with a schema"),
         ('"f"(a)', "a function name in quotes"),
         ("s.t.a", "a column name with a schema"),

@@ -9,6 +9,7 @@ from rome.sql import plan
 from rome.sql.aggregates import AGGREGATES
 from rome.sql.bound import Aggregate
 from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieves, layout_of
+from rome.sql.execute.simple import order_of
 from rome.sql.expr import Bindings, predicate, projection
 from rome.txn.wave import Step, together
 
@@ -50,10 +51,14 @@ def _compiled(node: Aggregate, layout: dict[int, int]) -> Callable[[list[Row], B
         return lambda rows, bindings: len(rows if keep is None else keep(rows, bindings))
     arguments = projection(node.arguments, layout)
     compute = AGGREGATES[node.name].compute
+    keys = [plan.SortKey(each, *direction) for each, direction in zip(node.order, node.directions, strict=True)]
+    ordered = order_of(keys, layout) if keys else None
 
     def run(rows: list[Row], bindings: Bindings) -> object:
         if keep is not None:
             rows = keep(rows, bindings)
+        if ordered is not None:
+            rows = ordered(rows, bindings)
         values = [values for values in arguments(rows, bindings) if values[0] is not None]
         if node.distinct:
             values = list(dict.fromkeys(values))

@@ -11,7 +11,7 @@ from rome.errors import DataError
 from rome.sql import plan
 from rome.sql.bound import ColumnRef
 from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieves, layout_of
-from rome.sql.expr import Bindings, predicate, projection, scalar
+from rome.sql.expr import Bindings, Layout, predicate, projection, scalar
 from rome.txn.wave import Step
 
 _MANY_ROWS = 1 << 31  # a larger limit is none: stores count the rows of a scan in fewer bits than SQL has
@@ -73,7 +73,7 @@ class SortRows(Operator):
         self.output = node.output
         self.children = (child,)
         self._child = child
-        self._order = order_of(node.keys, child)
+        self._order = order_of(node.keys, layout_of(child.output))
 
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
         return self._order((yield from self._child.rows(context)), context.bindings)
@@ -82,9 +82,9 @@ class SortRows(Operator):
         return sieves is not None and self._child.bring(columns, belonging, sieves)
 
 
-def order_of(keys: Sequence[plan.SortKey], rows_of: Operator) -> Callable[[list[Row], Bindings], list[Row]]:
-    """A function that sorts rows of the operator `rows_of` by `keys`, stable."""
-    values_of = projection(tuple(key.expression for key in keys), layout_of(rows_of.output))
+def order_of(keys: Sequence[plan.SortKey], layout: Layout) -> Callable[[list[Row], Bindings], list[Row]]:
+    """A function that sorts rows of `layout` by `keys`, stable."""
+    values_of = projection(tuple(key.expression for key in keys), layout)
     directions = [(place, key.descending, key.nulls_first) for place, key in enumerate(keys)]
 
     def ordered(rows: list[Row], bindings: Bindings) -> list[Row]:

@@ -89,7 +89,7 @@ class ScanStream(Stream):
         self.filter = predicate(residual, layout_of(node.output)) if residual is not None else None
         self.key = key_maker(order, self)
         self.narrow = narrow
-        self.order = order_of(order, self)
+        self.order = order_of(order, layout_of(self.output))
         self._following = Following(node.ordered, keys)
 
     def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
@@ -160,7 +160,7 @@ class SortedStream(Stream):
         self.output = node.output
         self.children = (child,)
         self.child = child
-        self.order = order_of(node.keys, child)
+        self.order = order_of(node.keys, layout_of(child.output))
 
     def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
         return self.child.bring(columns, belonging, sieves or ())

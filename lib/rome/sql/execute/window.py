@@ -59,7 +59,7 @@ class _Window:
                 plan.SortKey(expression, *direction)
                 for expression, direction in zip(first.order, first.directions, strict=True)
             ],
-            child,
+            layout,
         )
         self._descending = bool(first.directions) and first.directions[0][0]
         self._calls = [(place, _Call(call, layout)) for place, call in calls]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 
 from sqlglot import exp
@@ -370,7 +371,13 @@ def _call(source: Source, node: exp.Anonymous) -> syntax.Function:
     if name.lower() in ("exists", "any", "all", "some"):
         raise source.wrong(node, f"{name.upper()} takes a query")
     arguments = node.expressions
-    if len(arguments) == 1 and isinstance(arguments[0], exp.Star):
+    order: tuple[syntax.OrderItem, ...] = ()
+    if arguments and isinstance(arguments[-1], exp.Order):
+        last = arguments[-1]
+        only(source, last, "this", "expressions")
+        order = order_items(source, exp.Order(expressions=last.expressions))
+        arguments = [*arguments[:-1], last.this]
+    if len(arguments) == 1 and isinstance(arguments[0], exp.Star) and not order:
         only(source, arguments[0])
         return syntax.Function(name.lower(), (), star=True, at=at)
     distinct = bool(arguments) and isinstance(arguments[0], exp.Distinct)
@@ -379,7 +386,7 @@ def _call(source: Source, node: exp.Anonymous) -> syntax.Function:
         arguments = [*arguments[0].expressions, *arguments[1:]]
         if not arguments:
             raise source.wrong(at, "DISTINCT names no expression")
-    return syntax.Function(name.lower(), expressions(source, arguments), distinct=distinct, at=at)
+    return syntax.Function(name.lower(), expressions(source, arguments), distinct=distinct, order_by=order, at=at)
 
 
 @EXPRESSIONS.takes(exp.Filter, "this", "expression")
@@ -389,7 +396,7 @@ def _filtered(source: Source, node: exp.Filter) -> syntax.Expression:
     called = _call(source, node.this)
     only(source, node.expression, "this")
     condition = expression(source, node.expression.this)
-    return syntax.Function(called.name, called.arguments, called.star, called.distinct, condition, at=called.at)
+    return replace(called, filter=condition)
 
 
 @EXPRESSIONS.takes(exp.Exists, "this")
