@@ -232,3 +232,30 @@ def test_sequences_identities_and_computed_columns(engine: Engine) -> None:
         assert connection.execute(again.insert().values(id=1).returning(again)).one() == (1, 2, 4)
     metadata.drop_all(engine)
     assert sa.inspect(engine).get_sequence_names() == []
+
+
+def test_comments_on_constraints_directions_of_indexes_and_when_a_key_is_checked(engine: Engine) -> None:
+    metadata = sa.MetaData()
+    sa.Table("parent", metadata, sa.Column("id", sa.Integer), sa.PrimaryKeyConstraint("id", name="pk", comment="1st"))
+    child = sa.Table(
+        "child",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("n", sa.Integer),
+        sa.ForeignKeyConstraint(["n"], ["parent.id"], "fk", deferrable=True, initially="IMMEDIATE", comment="up"),
+        sa.UniqueConstraint("n", name="uq", comment="once"),
+        sa.CheckConstraint("n > 0", name="ck", comment="it's positive"),
+    )
+    sa.Index("ix", child.c.n.desc(), child.c.id)
+    metadata.create_all(engine)
+    inspector = sa.inspect(engine)
+    assert inspector.get_pk_constraint("parent")["comment"] == "1st"
+    [key] = inspector.get_foreign_keys("child")
+    assert key["options"] == {"deferrable": True, "initially": "IMMEDIATE"} and key["comment"] == "up"
+    assert [each["comment"] for each in inspector.get_unique_constraints("child")] == ["once"]
+    assert [each["comment"] for each in inspector.get_check_constraints("child")] == ["it's positive"]
+    [index] = inspector.get_indexes("child")
+    assert (index["column_names"], index["column_sorting"]) == (["n", "id"], {"n": ("desc",)})
+    with engine.begin() as connection:
+        connection.exec_driver_sql("COMMENT ON CONSTRAINT ck ON child IS NULL")
+    assert [each["comment"] for each in sa.inspect(engine).get_check_constraints("child")] == [None]

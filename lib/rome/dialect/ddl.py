@@ -66,14 +66,34 @@ class RomeDDLCompiler(compiler.DDLCompiler):
     def visit_drop_schema(self, drop: Any, **kw: Any) -> NoReturn:
         _refuse("DROP SCHEMA", "there are none to drop")
 
-    def visit_create_table_as(self, element: Any, **kw: Any) -> NoReturn:
-        _refuse("CREATE TABLE … AS", "create the table, then INSERT … SELECT")
+    def visit_primary_key_constraint(self, constraint: Any, **kw: Any) -> str:
+        return self._commented(constraint, super().visit_primary_key_constraint(constraint, **kw))
 
-    def visit_set_constraint_comment(self, create: Any, **kw: Any) -> NoReturn:
-        _refuse("a comment on a constraint", "comment on its table")
+    def visit_unique_constraint(self, constraint: Any, **kw: Any) -> str:
+        return self._commented(constraint, super().visit_unique_constraint(constraint, **kw))
 
-    def visit_drop_constraint_comment(self, drop: Any, **kw: Any) -> NoReturn:
-        _refuse("a comment on a constraint", "comment on its table")
+    def visit_foreign_key_constraint(self, constraint: Any, **kw: Any) -> str:
+        return self._commented(constraint, super().visit_foreign_key_constraint(constraint, **kw))
+
+    def visit_check_constraint(self, constraint: Any, **kw: Any) -> str:
+        return self._commented(constraint, super().visit_check_constraint(constraint, **kw))
+
+    def _commented(self, constraint: Any, text: str) -> str:
+        """A constraint with its comment, which only one that has a name can have."""
+        if not text.startswith("CONSTRAINT ") or constraint.comment is None:
+            return text
+        return f"{text} COMMENT {self._quoted(constraint.comment)}"
+
+    def visit_set_constraint_comment(self, create: Any, **kw: Any) -> str:
+        return f"{self._constraint(create)} IS {self._quoted(create.element.comment)}"
+
+    def visit_drop_constraint_comment(self, drop: Any, **kw: Any) -> str:
+        return f"{self._constraint(drop)} IS NULL"
+
+    def _constraint(self, statement: Any) -> str:
+        constraint = statement.element
+        name = self.preparer.format_constraint(constraint)
+        return f"COMMENT ON CONSTRAINT {name} ON {self.preparer.format_table(constraint.table)}"
 
 
 def _is_numbered(column: Column[Any]) -> bool:

@@ -69,6 +69,7 @@ class RomeDialect(Reflection, DefaultDialect):
 
     supports_alter = True
     supports_comments = True
+    supports_constraint_comments = True
     inline_comments = True
     supports_schemas = False
     supports_views = True

@@ -124,7 +124,8 @@ class Reflection:
                 "referred_schema": None,
                 "referred_table": key.target,
                 "referred_columns": list(key.target_columns),
-                "options": _actions(key),
+                "options": _options(key),
+                "comment": key.comment,
             }
             for key in _by_name(table.foreign_keys)
         ]
@@ -133,12 +134,7 @@ class Reflection:
     def get_indexes(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> list[Any]:
         table = table_of(connection, table_name, schema)
         return [
-            {
-                "name": index.name,
-                "column_names": list(table.names(index.columns)),
-                "unique": index.unique,
-                "dialect_options": {},
-            }
+            _index(table, index)
             for index in _by_name(table.indexes)
             if not index.hidden and not index.constraint
         ]
@@ -149,7 +145,7 @@ class Reflection:
     ) -> list[Any]:
         table = table_of(connection, table_name, schema)
         return [
-            {"name": index.name, "column_names": list(table.names(index.columns))}
+            {"name": index.name, "column_names": list(table.names(index.columns)), "comment": index.comment}
             for index in _by_name(table.indexes)
             if index.constraint
         ]
@@ -159,7 +155,7 @@ class Reflection:
         self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
     ) -> list[Any]:
         checks = table_of(connection, table_name, schema).checks
-        return [{"name": check.name, "sqltext": check.sql} for check in _by_name(checks)]
+        return [{"name": check.name, "sqltext": check.sql, "comment": check.comment} for check in _by_name(checks)]
 
     @reflection.cache
     def get_table_comment(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> Any:
@@ -168,7 +164,7 @@ class Reflection:
 
 def _column(column: Column) -> dict[str, Any]:
     """A column as the Inspector shows it; what it has no word for is left out."""
-    found = {
+    found: dict[str, Any] = {
         "name": column.name,
         "type": reflected(column.type),
         "nullable": column.nullable,
@@ -197,7 +193,24 @@ def _by_name(named: tuple[_Named, ...]) -> list[_Named]:
     return sorted(named, key=lambda each: each.name or "")
 
 
-def _actions(key: ForeignKey) -> dict[str, str]:
-    """ON DELETE and ON UPDATE as SQLAlchemy's options: only those that do something."""
+def _index(table: Table, index: Index) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": index.name,
+        "column_names": list(table.names(index.columns)),
+        "unique": index.unique,
+        "dialect_options": {},
+    }
+    if index.descending:
+        found["column_sorting"] = {name: ("desc",) for name in table.names(index.descending)}
+    return found
+
+
+def _options(key: ForeignKey) -> dict[str, Any]:
+    """What SQLAlchemy calls options: actions that do something, and what was said of when it is checked."""
     actions = {"ondelete": key.on_delete, "onupdate": key.on_update}
-    return {option: action for option, action in actions.items() if action != Action.NO_ACTION}
+    options: dict[str, Any] = {option: action for option, action in actions.items() if action != Action.NO_ACTION}
+    if key.deferrable is not None:
+        options["deferrable"] = key.deferrable
+    if key.initially is not None:
+        options["initially"] = key.initially
+    return options

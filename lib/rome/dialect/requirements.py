@@ -31,7 +31,9 @@ _OPEN = """
     computed_columns_reflect_persisted
     computed_columns_stored
     computed_columns_virtual
+    constraint_comment_reflection
     create_or_replace_view
+    create_table_as
     ctes
     ctes_on_dml
     ctes_with_update_delete
@@ -116,8 +118,6 @@ OPEN = frozenset(_OPEN.split())
 CLOSED: Mapping[str, str] = {
     "date_coerces_from_datetime": "a datetime is no date: it is refused, not cut",
     "implicitly_named_constraints": "a constraint without a name keeps none",
-    "indexes_with_ascdesc": "an index has one direction, and is read in both",
-    "reflect_indexes_with_ascdesc": "an index has one direction, and is read in both",
     "repeated_column_foreign_keys": "a foreign key names a column once",
 }
 """Capabilities that SQLAlchemy takes for granted, and why ROME does without."""

@@ -12,6 +12,7 @@ from functools import partial
 
 from rome.errors import (
     DuplicateColumn,
+    InternalError,
     NotSupportedError,
     ProgrammingError,
     UndefinedColumn,
@@ -98,6 +99,8 @@ def define(
     match statement:
         case syntax.CreateTable():
             return (yield from _create_table(work, statement))
+        case syntax.CreateTableAs():
+            raise InternalError("CREATE TABLE … AS is a CREATE TABLE and an INSERT")
         case syntax.CreateView():
             return (yield from _create_view(work, statement))
         case syntax.DropView():
@@ -195,14 +198,19 @@ def _constrained(work: _Work, table: Table, node: syntax.Constraint) -> Table:
         case syntax.PrimaryKeyConstraint():
             if table.primary_key:
                 raise ProgrammingError(f'table "{table.name}" has two primary keys', sqlstate="42P16")
-            return replace(table, primary_key=_ids(table, node.columns), primary_key_name=node.name)
+            return replace(
+                table,
+                primary_key=_ids(table, node.columns),
+                primary_key_name=node.name,
+                primary_key_comment=node.comment,
+            )
         case syntax.UniqueConstraint():
-            index = Index(0, node.name, _ids(table, node.columns), unique=True, constraint=True)
+            index = Index(0, node.name, _ids(table, node.columns), unique=True, constraint=True, comment=node.comment)
             return replace(table, indexes=(*table.indexes, index))
         case syntax.ForeignKeyConstraint():
             return replace(table, foreign_keys=(*table.foreign_keys, _foreign_key(work, table, node)))
         case syntax.CheckConstraint():
-            return replace(table, checks=(*table.checks, Check(node.name, node.condition.sql)))
+            return replace(table, checks=(*table.checks, Check(node.name, node.condition.sql, node.comment)))
 
 
 def _numbered(table: Table) -> Table:
@@ -243,10 +251,32 @@ def _drop_tables(work: _Work, node: syntax.DropTable) -> Step[Catalog]:
 
 def _comment(work: _Work, node: syntax.CommentOn) -> Step[Catalog]:
     table = work.table(node.table)
+    if node.constraint is not None:
+        after = _commented(table, node.constraint, node.text)
+        return (yield from tables.replace_table(work.tx, work.keys, work.catalog, after))
     if node.column is None:
         return (yield from tables.comment_on_table(work.tx, work.keys, work.catalog, table, node.text))
     column = replace(_find_column(table, node.column), comment=node.text)
     return (yield from alter.alter_column(work.tx, work.keys, work.catalog, table, column))
+
+
+def _commented(table: Table, name: str, comment: str | None) -> Table:
+    """`table` with the comment of its constraint called `name`."""
+    wanted = name.lower()
+    if wanted not in _constraint_names(table):
+        hint = did_you_mean(name, _constraint_names(table).values())
+        raise UndefinedObject(f'constraint "{name}" of table "{table.name}" does not exist{hint}')
+
+    def is_meant(each: str | None) -> bool:
+        return each is not None and each.lower() == wanted
+
+    return replace(
+        table,
+        primary_key_comment=comment if is_meant(table.primary_key_name) else table.primary_key_comment,
+        indexes=tuple(replace(i, comment=comment) if i.constraint and is_meant(i.name) else i for i in table.indexes),
+        foreign_keys=tuple(replace(k, comment=comment) if is_meant(k.name) else k for k in table.foreign_keys),
+        checks=tuple(replace(check, comment=comment) if is_meant(check.name) else check for check in table.checks),
+    )
 
 
 # ---- views ---------------------------------------------------------------------------------------------------------
@@ -342,6 +372,9 @@ def _foreign_key(work: _Work, table: Table, node: syntax.ForeignKeyConstraint) -
         columns,
         node.on_delete,
         node.on_update,
+        deferrable=node.deferrable,
+        initially=node.initially,
+        comment=node.comment,
         enforced=node.enforced,
     )
 
@@ -363,7 +396,8 @@ def _create_index(work: _Work, node: syntax.CreateIndex) -> Step[Catalog]:
     table = work.table(node.table)
     if node.if_not_exists and _index_named(table, node.name) is not None:
         return work.catalog
-    index = Index(0, node.name, _ids(table, node.columns), node.unique)
+    ids, descending = _ids(table, node.columns), _ids(table, node.descending)
+    index = Index(0, node.name, ids, node.unique, descending=descending)
     return (yield from indexes.create_index(work.tx, work.keys, work.catalog, table, index))
 
 
@@ -499,14 +533,14 @@ def _add_constraint(work: _Work, table: Table, node: syntax.Constraint) -> Step[
             ids = _ids(table, node.columns)
             return (yield from indexes.add_primary_key(tx, keys, catalog, table, ids, node.name))
         case syntax.UniqueConstraint():
-            index = Index(0, node.name, _ids(table, node.columns), unique=True, constraint=True)
+            index = Index(0, node.name, _ids(table, node.columns), unique=True, constraint=True, comment=node.comment)
             return (yield from indexes.create_index(tx, keys, catalog, table, index))
         case syntax.ForeignKeyConstraint():
             key = _foreign_key(work, table, node)
             _check_computed(work, replace(table, foreign_keys=(*table.foreign_keys, key)))
             return (yield from indexes.add_foreign_key(tx, keys, catalog, table, key))
         case syntax.CheckConstraint():
-            check = Check(node.name, node.condition.sql)
+            check = Check(node.name, node.condition.sql, node.comment)
             condition = _condition(work, table, check)
             return (
                 yield from indexes.add_check(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -41,7 +41,7 @@ from rome.sql.plan import Plan, SlotSource
 from rome.sql.planner import plan_query
 from rome.sql.scope import Scope, StatementScope
 from rome.sql.siblings import Habit, Repeats
-from rome.sql.views import columns_of
+from rome.sql.views import columns_of, table_for
 from rome.table.catalog import CatalogCache
 from rome.table.convert import convert, converter
 from rome.table.keys import Keys
@@ -185,7 +185,10 @@ def _attempt(env: Environment, tx: Transaction, sql: str, parameters: Sequence[P
     """
     try:
         compiled = _compiled(env, _planning_catalog(env, tx), sql)
-        result = _run(env, tx, compiled, parameters) if isinstance(compiled, Compiled) else _define(env, tx, compiled)
+        if isinstance(compiled, Compiled):
+            result = _run(env, tx, compiled, parameters)
+        else:
+            result = _define(env, tx, sql, compiled)
     except OperationalError:
         raise
     except DatabaseError:
@@ -542,9 +545,15 @@ def _explained(
 # ---- definitions ---------------------------------------------------------------------------------------------------
 
 
-def _define(env: Environment, tx: Transaction, node: syntax.Definition) -> Result:
+def _define(env: Environment, tx: Transaction, sql: str, node: syntax.Definition) -> Result:
     """CREATE, ALTER, DROP and COMMENT: change the transaction's catalogue."""
     current = catalog(env, tx)
+    if isinstance(node, syntax.CreateTableAs):
+        if node.if_not_exists and (node.name.lower() in current.tables or node.name.lower() in current.views):
+            return Result(None, [], -1)
+        _define(env, tx, sql, table_for(sql, current, node))
+        insert = syntax.Insert(syntax.TableName(node.name, at=node.at), (), node.query, at=node.at)
+        return replace(_run(env, tx, _compile(env, catalog(env, tx), sql, insert, None), [{}]), rowcount=-1)
     hooks = definition.Hooks(
         constant=lambda table, column: _default_value(env, tx, current, table, column),
         condition=lambda table, sql: _row_condition(env, tx, current, table, sql),

@@ -393,12 +393,14 @@ class TextExpression(Node):
 class PrimaryKeyConstraint(Node):
     name: str | None
     columns: tuple[str, ...]
+    comment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UniqueConstraint(Node):
     name: str | None
     columns: tuple[str, ...]
+    comment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,13 +413,17 @@ class ForeignKeyConstraint(Node):
     target_columns: tuple[str, ...]
     on_delete: str = "NO ACTION"
     on_update: str = "NO ACTION"
+    deferrable: bool | None = None
+    initially: str | None = None
     enforced: bool = True
+    comment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CheckConstraint(Node):
     name: str | None
     condition: TextExpression
+    comment: str | None = None
 
 
 Constraint = PrimaryKeyConstraint | UniqueConstraint | ForeignKeyConstraint | CheckConstraint
@@ -480,6 +486,17 @@ class CreateTable(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class CreateTableAs(Node):
+    """CREATE TABLE name (columns) AS query; `columns` is () when the query's own names are the table's."""
+
+    name: str
+    columns: tuple[str, ...]
+    query: Query
+    if_not_exists: bool = False
+    temporary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CreateView(Node):
     """`sql` is the text of `query`; `columns` is () when the text gives the view's columns no names of their own."""
 
@@ -518,11 +535,14 @@ class DropTable(Node):
 
 @dataclass(frozen=True, slots=True)
 class CreateIndex(Node):
+    """`descending` are those of `columns` behind which DESC stands."""
+
     name: str
     table: str
     columns: tuple[str, ...]
     unique: bool = False
     if_not_exists: bool = False
+    descending: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -593,11 +613,12 @@ class AlterTable(Node):
 
 @dataclass(frozen=True, slots=True)
 class CommentOn(Node):
-    """COMMENT ON TABLE table, or COLUMN table.column, IS text (None removes it)."""
+    """COMMENT ON TABLE table, COLUMN table.column, or CONSTRAINT constraint ON table, IS text (None removes it)."""
 
     table: str
     column: str | None
     text: str | None
+    constraint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -607,7 +628,7 @@ class Explain(Node):
 
 
 Definition = (
-    CreateTable | CreateView | CreateSequence | DropTable | DropView | DropSequence | CreateIndex | DropIndex
-    | AlterTable | CommentOn
+    CreateTable | CreateTableAs | CreateView | CreateSequence | CreateIndex | DropTable | DropView | DropSequence
+    | DropIndex | AlterTable | CommentOn
 )  # fmt: skip
 Statement = Query | Insert | Update | Delete | Definition | Explain

@@ -339,6 +339,12 @@ def comment_on_table(tx: Transaction, keys: Keys, catalog: Catalog, table: Table
     return save(tx, keys, catalog, version, [replace(table, comment=comment)])
 
 
+def replace_table(tx: Transaction, keys: Keys, catalog: Catalog, after: Table) -> Step[Catalog]:
+    """Describe a table anew in words that concern no row: comments."""
+    version = yield from next_version(tx, keys, catalog)
+    return save(tx, keys, catalog, version, [after])
+
+
 def check_names(table: Table) -> None:
     """Refuse two columns, two constraints or two indexes of one name within a table."""
     seen: set[str] = set()

@@ -133,7 +133,7 @@ def drop_primary_key(tx: Transaction, keys: Keys, catalog: Catalog, table: Table
     """Drop the primary key; its columns stay NOT NULL. Refused while only it is what a foreign key references."""
     if not table.primary_key:
         raise UndefinedObject(f'table "{table.name}" has no primary key')
-    after = replace(table, primary_key=(), primary_key_name=None)
+    after = replace(table, primary_key=(), primary_key_name=None, primary_key_comment=None)
     return (yield from _rewrite(tx, keys, catalog, table, after))
 
 

@@ -128,9 +128,11 @@ def test_a_check_is_kept_as_it_was_written() -> None:
         ("CONSTRAINT f FOREIGN KEY(a, b) REFERENCES u (x, y) ON DELETE SET DEFAULT ON UPDATE RESTRICT",
          "ForeignKeyConstraint('f', ['a', 'b'], 'u', ['x', 'y'], on_delete='SET DEFAULT', on_update='RESTRICT')"),
         ("FOREIGN KEY (a) REFERENCES u (x) ON DELETE NO ACTION DEFERRABLE INITIALLY IMMEDIATE",
-         "ForeignKeyConstraint(None, ['a'], 'u', ['x'])"),
+         "ForeignKeyConstraint(None, ['a'], 'u', ['x'], deferrable=True, initially='IMMEDIATE')"),
         ("FOREIGN KEY (a) REFERENCES u (x) MATCH SIMPLE NOT DEFERRABLE",
-         "ForeignKeyConstraint(None, ['a'], 'u', ['x'])"),
+         "ForeignKeyConstraint(None, ['a'], 'u', ['x'], deferrable=False)"),
+        ("CONSTRAINT pk PRIMARY KEY (a) COMMENT 'why'", "PrimaryKeyConstraint('pk', ['a'], comment='why')"),
+        ("CONSTRAINT u UNIQUE (a) COMMENT 'it''s'", "UniqueConstraint('u', ['a'], comment=\"it's\")"),
     ],
 )  # fmt: skip
 def test_constraints_are_the_same_in_create_and_alter(sql: str, expected: str) -> None:
@@ -218,7 +220,6 @@ def test_what_is_not_a_definition_is_a_syntax_error(sql: str) -> None:
     ("sql", "named"),
     [
         ("CREATE TABLE s.t (a INT)", "a table name with a schema"),
-        ("CREATE TABLE t AS SELECT 1", "CREATE TABLE … AS"),
         ("CREATE TABLE t (a INT) ENGINE=InnoDB", "ENGINE after CREATE TABLE"),
         ("CREATE TABLE t (a INT) WITHOUT ROWID", "WITHOUT after CREATE TABLE"),
         ("CREATE TABLE t (a INT) PARTITION BY RANGE (a)", "PARTITION BY after CREATE TABLE"),
@@ -236,7 +237,7 @@ def test_what_is_not_a_definition_is_a_syntax_error(sql: str) -> None:
         ("CREATE TABLE t (a INT REFERENCES u (x) NOT ENFORCED)", "NOT ENFORCED"),
         ("CREATE TABLE t (a INT, UNIQUE (lower(a)))", "a key over anything but columns"),
         ("CREATE INDEX s.i ON t (a)", "an index name with a schema"),
-        ("CREATE INDEX i ON t (a DESC)", "a descending index"),
+        ("CREATE INDEX i ON t (a NULLS LAST)", "NULLS FIRST or LAST in an index"),
         ("CREATE INDEX i ON t (lower(a))", "a key over anything but columns"),
         ("CREATE INDEX i ON t (a) WHERE a > 0", "WHERE in CREATE INDEX"),
         ("CREATE INDEX i ON t USING btree (a)", "USING in CREATE INDEX"),

@@ -37,8 +37,11 @@ class DefinitionParser(QueryParser):
             raise self._refuse(f"CREATE {'TEMPORARY ' if temporary else ''}{self._found()}")
         exists = self._parse_exists(not_=True)
         table = self._read_table()
-        if self._curr.token_type in (TokenType.ALIAS, TokenType.SELECT):
-            raise self._refuse("CREATE TABLE … AS")
+        filled = self._read_filled(table)
+        if filled is not None:
+            filled.set("exists", exists or None)
+            filled.meta["temporary"] = bool(temporary)
+            return self.expression(filled, start)
         parts = self._parse_wrapped_csv(lambda: self._part(self._parse_constraint() or self._parse_field_def()))
         comment = None
         if self._match(TokenType.COMMENT):
@@ -54,6 +57,25 @@ class DefinitionParser(QueryParser):
         if properties:
             create.set("properties", exp.Properties(expressions=properties))
         return self.expression(create, start)
+
+    def _read_filled(self, table: exp.Expr) -> exp.Create | None:
+        """What is left of CREATE TABLE t (a, b) AS query; None when it is no such statement."""
+        index = self._index
+        names: list[exp.Expr] = []
+        if self._match(TokenType.L_PAREN):
+            while self._curr and (not names or self._match(TokenType.COMMA)):
+                name = self._parse_id_var(any_token=False)
+                if name is None:
+                    break
+                names.append(name)
+            if not self._match(TokenType.R_PAREN):
+                self._retreat(index)
+                return None
+        if not self._match(TokenType.ALIAS):
+            self._retreat(index)
+            return None
+        this = self.expression(exp.Schema(this=table, expressions=names))
+        return exp.Create(this=this, kind="TABLE AS", expression=self._read_query())
 
     def _read_view(self, start: Token, replacing: bool) -> exp.Create:
         exists = self._parse_exists(not_=True)
@@ -127,6 +149,10 @@ class DefinitionParser(QueryParser):
             kind, this = "TABLE", self._read_table()
         elif self._match(TokenType.COLUMN):
             kind, this = "COLUMN", self._part(self._parse_column())
+        elif self._match(TokenType.CONSTRAINT):
+            kind, name = "CONSTRAINT", self._read_name()
+            self._expect("ON")
+            this = self.expression(exp.EQ(this=name, expression=self._read_table()))
         else:
             raise self._refuse(f"COMMENT ON {self._found()}")
         self._expect("IS")

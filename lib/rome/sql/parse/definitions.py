@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
@@ -22,14 +22,23 @@ def text_expression(source: Source, node: exp.Expr) -> syntax.TextExpression:
 
 def _names(source: Source, within: exp.Expr, nodes: list[exp.Expr]) -> tuple[str, ...]:
     """Column names in parentheses; ASC is taken, DESC, lengths and expressions are not."""
+    names, descending = _directed(source, within, nodes)
+    if descending:
+        raise source.refuse(within, "a key in descending order")
+    return names
+
+
+def _directed(source: Source, within: exp.Expr, nodes: list[exp.Expr]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The column names in parentheses, and those of them behind which DESC stands."""
     if not nodes:
         raise source.wrong(within, "a key names one column or more")
-    names = []
-    for node in nodes:
+    names, descending = [], []
+    for part in nodes:
+        node = part
         if isinstance(node, exp.Ordered):
             only(source, node, "this", "desc")
-            if node.args.get("desc"):
-                raise source.refuse(node, "a descending index")
+            if node.meta.get("nulls_first") is not None:
+                raise source.refuse(node, "NULLS FIRST or LAST in an index")
             node = node.this
         if isinstance(node, exp.Column) and not node.args.get("table"):
             only(source, node, "this")
@@ -37,14 +46,16 @@ def _names(source: Source, within: exp.Expr, nodes: list[exp.Expr]) -> tuple[str
         if not isinstance(node, exp.Identifier):
             raise source.refuse(node, "a key over anything but columns")
         names.append(identifier(source, node))
-    return tuple(names)
+        if part.args.get("desc"):
+            descending.append(names[-1])
+    return tuple(names), tuple(descending)
 
 
 # ---- constraints ---------------------------------------------------------------------------------------------------
 
 
 def _options(source: Source, node: exp.Expr) -> dict[str, str]:
-    """What stands after a key: {"ON DELETE": "CASCADE"}; only constraints that are checked at once are taken."""
+    """What stands after a key: {"ON DELETE": "CASCADE", "DEFERRABLE": ""}; only what is checked at once is taken."""
     actions: dict[str, str] = {}
     for option in node.args.get("options") or []:
         if option.startswith("ON "):
@@ -56,11 +67,13 @@ def _options(source: Source, node: exp.Expr) -> dict[str, str]:
             raise source.refuse(node, f"a constraint that is {option}")
         elif option not in ("DEFERRABLE", "NOT DEFERRABLE", "INITIALLY IMMEDIATE", "MATCH SIMPLE"):
             raise source.refuse(node, f"{option} after a constraint")
+        else:
+            actions[option] = ""
     return actions
 
 
 def _no_options(source: Source, node: exp.Expr) -> None:
-    if _options(source, node):
+    if any(option.startswith("ON ") for option in _options(source, node)):
         raise source.wrong(node, "ON DELETE and ON UPDATE belong to a foreign key")
 
 
@@ -83,6 +96,10 @@ def _foreign_key(
     if target_columns and len(target_columns) != len(columns):
         raise source.wrong(reference, "a foreign key and what it references must have the same number of columns")
     at = source.start(reference)
+    said = {option for option in actions if not option.startswith("ON ")}
+    if {"DEFERRABLE", "NOT DEFERRABLE"} <= said:
+        raise source.wrong(at, "a constraint is DEFERRABLE or it is not")
+    actions = {event: action for event, action in actions.items() if event not in said}
     for action in actions.values():
         if action not in ("NO ACTION", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT"):
             raise source.wrong(at, f"{action} is no referential action")
@@ -95,6 +112,8 @@ def _foreign_key(
         target_columns,
         on_delete=actions.get("ON DELETE", "NO ACTION"),
         on_update=actions.get("ON UPDATE", "NO ACTION"),
+        deferrable=True if "DEFERRABLE" in said else False if "NOT DEFERRABLE" in said else None,
+        initially="IMMEDIATE" if "INITIALLY IMMEDIATE" in said else None,
         at=at,
     )
 
@@ -104,9 +123,13 @@ def _constraint(source: Source, node: exp.Expr, name: str | None = None) -> synt
     at = source.start(node)
     if isinstance(node, exp.Constraint):
         only(source, node, "this", "expressions")
+        made = _constraint(source, node.expressions[0], identifier(source, node.this))
+        if len(node.expressions) == 2 and isinstance(node.expressions[1], exp.CommentColumnConstraint):
+            only(source, node.expressions[1], "this")
+            return replace(made, comment=_text(source, node.expressions[1].this))
         if len(node.expressions) != 1:
             raise source.refuse(node, "a constraint of several kinds")
-        return _constraint(source, node.expressions[0], identifier(source, node.this))
+        return made
     if isinstance(node, exp.PrimaryKey):
         only(source, node, "expressions", "include", "options")
         only(source, node.args["include"])
@@ -267,6 +290,8 @@ def _create(source: Source, node: exp.Create) -> syntax.Statement:
         return _create_index(source, node)
     if node.args["kind"] == "VIEW":
         return _create_view(source, node)
+    if node.args["kind"] == "TABLE AS":
+        return _create_table_as(source, node)
     if node.args["kind"] == "SEQUENCE":
         only(source, node, "this", "kind", "exists")
         name, options = table_name(source, node.this), _number_options(source, node)
@@ -303,6 +328,19 @@ def _create(source: Source, node: exp.Create) -> syntax.Statement:
     )
 
 
+def _create_table_as(source: Source, node: exp.Create) -> syntax.CreateTableAs:
+    only(source, node, "this", "kind", "exists", "expression")
+    only(source, node.this, "this", "expressions")
+    return syntax.CreateTableAs(
+        table_name(source, node.this.this),
+        tuple(identifier(source, column) for column in node.this.expressions),
+        query(source, node.expression),
+        if_not_exists=bool(node.args.get("exists")),
+        temporary=node.meta["temporary"],
+        at=source.start(node.this.this),
+    )
+
+
 def _create_view(source: Source, node: exp.Create) -> syntax.CreateView:
     only(source, node, "this", "kind", "replace", "exists", "expression")
     name, written = node.this, node.expression
@@ -325,10 +363,13 @@ def _create_index(source: Source, node: exp.Create) -> syntax.CreateIndex:
     only(source, index, "this", "table", "params")
     parameters = index.args["params"]
     only(source, parameters, "columns")
+    name, table = identifier(source, index.this), table_name(source, index.args["table"])
+    columns, descending = _directed(source, index, parameters.args["columns"])
     return syntax.CreateIndex(
-        identifier(source, index.this),
-        table_name(source, index.args["table"]),
-        _names(source, index, parameters.args["columns"]),
+        name,
+        table,
+        columns,
+        descending=descending,
         unique=bool(node.args.get("unique")),
         if_not_exists=bool(node.args.get("exists")),
         at=source.start(index.this),
@@ -354,6 +395,10 @@ def _drop(source: Source, node: exp.Drop) -> syntax.Statement:
 @STATEMENTS.takes(exp.Comment, "this", "kind", "expression")
 def _comment(source: Source, node: exp.Comment) -> syntax.CommentOn:
     at = source.start(node.this)
+    if node.args["kind"] == "CONSTRAINT":
+        constraint, table = identifier(source, node.this.this), table_name(source, node.this.expression)
+        written = None if isinstance(node.expression, exp.Null) else _text(source, node.expression)
+        return syntax.CommentOn(table, None, written, constraint, at=at)
     text = None if isinstance(node.expression, exp.Null) else _text(source, node.expression)
     if node.args["kind"] == "TABLE":
         return syntax.CommentOn(table_name(source, node.this), None, text, at=at)
