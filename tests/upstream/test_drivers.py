@@ -29,7 +29,7 @@ def test_objects_are_put_found_and_removed_by_key(own_store: str) -> None:
 
     assert driver.put("cats", 1, tom, secondary_indexes=["name"]) == {**tom, "___version_number": 1}
     driver.add_key("cats", 1)
-    driver.put("cats", 10, {"name": "Kit"})
+    driver.put("cats", 10, {"name": "Kit"}, None)
     driver.put("cats", "1", {"name": "other"})
 
     assert driver.keys("cats") == [1, 10, "1"]
@@ -37,7 +37,7 @@ def test_objects_are_put_found_and_removed_by_key(own_store: str) -> None:
     assert [each["name"] for each in driver.getall("cats")] == ["Tom", "Kit", "other"]
     assert [each["name"] for each in driver.getall("cats", [("name", "Kit"), ("id", 1)])] == ["Tom", "Kit"]
     assert driver.get("cats", None, hint=("name", "Kit")) == {"name": "Kit", "___version_number": 1}
-    assert driver.get("cats", 2) is None and driver.getall("dogs") == [] and driver.keys("dogs") == []
+    assert driver.get("cats", 2) is None and driver.getall("dogs", hints=None) == [] and driver.keys("dogs") == []
     driver.remove_key("cats", 1)
     driver.remove_key("cats", 99)
     assert driver.get("cats", 1) is None and driver.keys("cats") == [10, "1"]

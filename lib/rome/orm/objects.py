@@ -89,13 +89,13 @@ class ObjectDriver:
         return self._run(tablename, read)
 
     def put(
-        self, tablename: str, key: Key, value: Mapping[str, Any], secondary_indexes: Iterable[str] = ()
+        self, tablename: str, key: Key, value: Mapping[str, Any], secondary_indexes: Iterable[str] | None = None
     ) -> dict[str, Any]:
         """Insert or replace the object at `key`; what is stored now. On a mapped table, columns not given are kept.
 
         The table's indexes are kept in any case: `secondary_indexes` must name columns or keys of the value.
         """
-        unknown = [each for each in secondary_indexes if each not in value]
+        unknown = [each for each in secondary_indexes or () if each not in value]
         if unknown:
             raise sqlalchemy_exc.ArgumentError(f"the value has no {unknown[0]!r} to be found by")
         given = {name: each for name, each in value.items() if name != VERSION}
@@ -125,7 +125,7 @@ class ObjectDriver:
             return next(iter(self.getall(tablename, [hint])), None)
         return self._run(tablename, lambda connection, table: self._get(connection, table, tablename, key))
 
-    def getall(self, tablename: str, hints: Iterable[tuple[str, Any]] = ()) -> list[dict[str, Any]]:
+    def getall(self, tablename: str, hints: Iterable[tuple[str, Any]] | None = None) -> list[dict[str, Any]]:
         """All objects in the order of their keys, or those that have one of the hints."""
         wanted = [(name, value) for name, value in hints or ()]
 
