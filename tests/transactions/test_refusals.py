@@ -135,3 +135,22 @@ def test_a_pooled_connection_serves_again_after_a_refused_commit(url: str, endin
     assert ask(rival, "SELECT n FROM t ORDER BY id") == [(1,), (2,)]
     rival.close()
     engine.dispose()
+
+
+def test_the_same_transaction_run_again_queues_before_it_reads_for_what_it_was_refused(
+    pair: tuple[dbapi.Connection, dbapi.Connection],
+) -> None:
+    """As an SQL server's row lock would have it wait: else the slow are refused by the quick again and again."""
+    one, two = pair
+    spoil(one, two)
+    with pytest.raises(Conflict):
+        one.commit()
+    locks = two._opened().database.driver.locks
+    assert locks() == []
+    assert say(one, "SELECT n FROM t WHERE id = 1") == [(1,)]
+    assert locks() != []
+    say(one, "UPDATE t SET n = 7 WHERE id = 2")
+    one.commit()
+    assert locks() == []
+    assert ask(one, "SELECT n FROM t ORDER BY id") == [(1,), (7,)]
+    assert locks() == []
