@@ -57,6 +57,11 @@ def decode_value(data: bytes, kind: Kind) -> object:
     return msgspec.msgpack.decode(data, type=_PYTHON_TYPES[kind] | None)
 
 
+def layout_bytes(table: Table) -> bytes:
+    """What rows of today's layout begin with: they hold the values of all columns."""
+    return table.layout.to_bytes(2, "big")
+
+
 def encoder(table: Table) -> Callable[[Row], bytes]:
     """Rows of `table`, in column order, as bytes in today's layout; made once for each Table.
 
@@ -80,7 +85,7 @@ def decoder(table: Table) -> Callable[[bytes], Row]:
 
 
 def _make_encoder(table: Table) -> Callable[[Row], bytes]:
-    prefix = table.layout.to_bytes(2, "big")
+    prefix = layout_bytes(table)
     layout = table.layouts[table.layout]
     if layout != tuple(column.id for column in table.columns):
         raise InternalError(f"the layout {table.layout} of table {table.name} is not its column order")
@@ -92,7 +97,7 @@ def _make_encoder(table: Table) -> Callable[[Row], bytes]:
 
 
 def _make_decoder(table: Table) -> Callable[[bytes], Row]:
-    current = table.layout.to_bytes(2, "big")
+    current = layout_bytes(table)
     decode_current: Callable[[bytes], Row] = msgspec.msgpack.Decoder(_tuple_type(table)).decode
     older: dict[bytes, Callable[[bytes], Row]] = {}
 

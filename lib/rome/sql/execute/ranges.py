@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 from rome.driver.api import Cell, Scan
@@ -14,6 +14,7 @@ from rome.sql.execute.operator import Row
 from rome.sql.expr import Bindings, scalar
 from rome.table.keys import NO_BOUND, Keys, fits, range_of
 from rome.table.paths import reader
+from rome.table.rowcode import layout_bytes
 from rome.txn.wave import WaveResult
 from rome.values import Kind
 
@@ -43,6 +44,7 @@ class KeyRanges:
         self._prefix = keys.row_prefix(table) if access.index is None else keys.index_prefix(table, access.index)
         self._row_key = lambda values: keys.row_key(table, values)
         self._read = reader(keys, table)
+        self._layout = layout_bytes(table)
         self.points = self._by_key
 
     def reads(self, row: Row, bindings: Bindings, limit: int | None = None) -> tuple[list[bytes], list[Scan]]:
@@ -75,14 +77,24 @@ class KeyRanges:
     def _prefixes(self, row: Row, bindings: Bindings) -> Iterator[tuple[object, ...]]:
         return product(*[values(row, bindings) for values in self._equals])
 
-    def rows(self, answer: WaveResult) -> list[Row]:
-        """The rows in the answer to `reads`."""
+    def rows(self, answer: WaveResult, holding: tuple[bytes, ...] = ()) -> list[Row]:
+        """The rows in the answer to `reads`; with `holding` some may be missing that have none of these texts in them.
+
+        That spares most of the work on rows that a filter is about to leave out.
+        """
         read = self._read
+        found: Iterable[Cell | None]
         if self._by_key:
-            return [read(cell) for cell in answer.cells if cell is not None]
-        if self._dereference:
-            return [read(cell) for found in answer.rows for cell in found or () if cell is not None]
-        return [read(cell) for found in answer.scans for cell in found]
+            found = answer.cells
+        elif self._dereference:
+            found = chain.from_iterable([rows or () for rows in answer.rows])
+        else:
+            found = chain.from_iterable(answer.scans)
+        if len(holding) == 1:
+            # A row of an older layout may lack a column, which then has a value that it does not hold.
+            [text], layout = holding, self._layout
+            return [read(cell) for cell in found if cell is not None and (text in cell[1] or cell[1][:2] != layout)]
+        return [read(cell) for cell in found if cell is not None]
 
     def rows_of(self, cells: list[Cell | None]) -> list[Row]:
         """The rows in `cells`, which the reads of one outer row found."""

@@ -58,7 +58,7 @@ class ScanRows(Operator):
         self._rest = max(0, self._rest - 1)
         if follow:
             scans = [replace(scan, follow=follow) for scan in scans]
-        rows = self._ranges.rows((yield Wave(gets, scans)))
+        rows = self._ranges.rows((yield Wave(gets, scans)), self._following.holding(context.bindings))
         found = rows if self._filter is None else self._filter(rows, context.bindings)
         if follow and follow[0].rows == FEW_ROWS and len(found) > len(scans) * FEW_ROWS:
             self._rest = _RUNS_UNTIL_ANOTHER_TRY  # what was brought along is some of what is wanted
@@ -71,12 +71,13 @@ class ScanRows(Operator):
         found: list[Row] = []
         size = max(_FIRST_CHUNK_ROWS, 2 * need)
         follow = self._follow(context, need)
+        holding = self._following.holding(context.bindings)
         self._rest = max(0, self._rest - 1)
         while True:
             chunk = scan.__class__(scan.start, scan.stop, size, scan.reverse, scan.dereference, follow)
             tried, follow = bool(follow), ()
             answer = yield Wave((), (chunk,))
-            found += self._filter(self._ranges.rows(answer), context.bindings)
+            found += self._filter(self._ranges.rows(answer, holding), context.bindings)
             cells = answer.scans[0]
             if len(found) >= need or len(cells) < size:
                 return found
@@ -99,5 +100,5 @@ class ScanRows(Operator):
         answer = yield Wave((), scans)
         if max(map(len, answer.scans)) >= FEW_ENTRIES:
             return None
-        rows = self._ranges.rows(answer)
+        rows = self._ranges.rows(answer, self._following.holding(context.bindings))
         return rows if self._filter is None else self._filter(rows, context.bindings)
