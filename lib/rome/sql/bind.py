@@ -138,7 +138,8 @@ class Binder:
         self.statement.parameters.add(node.name)
         return self.statement.slot(expected or NULL, name=node.name)
 
-    def _name(self, node: syntax.Name, expected: SqlType | None) -> Expr:
+    def name(self, node: syntax.Name) -> Expr:
+        """The column that a name means."""
         return self.scope.resolve(node)
 
     def _interval(self, node: syntax.Interval, expected: SqlType | None) -> Expr:
@@ -431,7 +432,7 @@ class Binder:
 _METHODS: dict[type, Callable[[Binder, Any, SqlType | None], Expr]] = {
     syntax.Literal: Binder._literal,
     syntax.Parameter: Binder._parameter,
-    syntax.Name: Binder._name,
+    syntax.Name: lambda binder, node, expected: binder.name(node),
     syntax.Interval: Binder._interval,
     syntax.Unary: Binder._unary,
     syntax.Binary: Binder._binary,

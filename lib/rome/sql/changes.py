@@ -37,7 +37,7 @@ def plan_insert(statement: StatementScope, node: syntax.Insert) -> Insert:
     defaults = tuple(default_of(statement, column) for column in table.columns)
     row = _row_columns(statement, table)
     conflict = _conflict(statement, table, node.table, node.conflict, scope) if node.conflict is not None else None
-    returning = _returning(statement, [_changed(table, node.table, row)], row, node.returning)
+    returning = _returning(statement, scope, [_changed(table, node.table, row)], row, node.returning)
     output = returning.output if returning else ()
     checks = conditions(statement, table, row)
     computed = computed_of(statement, table, row)
@@ -223,7 +223,7 @@ def plan_update(statement: StatementScope, node: syntax.Update) -> Update:
     child = _in_order(node, applied(child, binder.applies[Stage.ROW][already:]))
     after = _row_columns(statement, table)
     relations = [_changed(table, node.table, after), *scope.relations[1:]]
-    returning = _returning(statement, relations, (*after, *beside), node.returning)
+    returning = _returning(statement, scope, relations, (*after, *beside), node.returning)
     checks = conditions(statement, table, after)
     output = returning.output if returning else ()
     computed = computed_of(statement, table, after)
@@ -253,7 +253,7 @@ def plan_delete(statement: StatementScope, node: syntax.Delete) -> Delete:
     declare(node.common_tables, node, scope)
     child, _ = _changed_rows(statement, node, scope, Binder(statement, scope, plan_query))
     child = _in_order(node, child)
-    returning = _returning(statement, scope.relations, child.output, node.returning)
+    returning = _returning(statement, scope, scope.relations, child.output, node.returning)
     return Delete(table, child, returning, returning.output if returning else ())
 
 
@@ -288,13 +288,14 @@ def _changed(table: Table, target: syntax.TableName, row: tuple[ColumnRef, ...])
 
 def _returning(
     statement: StatementScope,
+    around: Scope,
     relations: Sequence[Relation],
     row: tuple[ColumnRef, ...],
     items: tuple[syntax.SelectItem, ...],
 ) -> Returning | None:
     if not items:
         return None
-    scope = Scope(statement.sql)
+    scope = Scope(statement.sql, common=dict(around.common))
     scope.relations.extend(relations)
     binder = Binder(statement, scope, plan_query)
     expressions: list[Expr] = []

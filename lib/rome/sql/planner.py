@@ -156,6 +156,8 @@ class _SelectPlanner:
         binder.windows_allowed = False
         having = binder.condition(select.having) if select.having is not None else None
         binder.windows_allowed = True
+        aliases = {item.alias.lower() for item in select.items if item.alias is not None}
+        binder.aliases = {name.lower(): part for part, name in reversed(items) if name.lower() in aliases}
         order = [(item, self._order_expression(item.expression, items)) for item in self.query.order_by]
 
         plan = applied(plan, binder.applies[Stage.ROW])

@@ -99,13 +99,13 @@ class Scope:
 
     def resolve(self, name: Name) -> ColumnRef | OuterRef:
         """The column that `name` means, here or in an enclosing query."""
-        found = self._find(name)
+        found = self.own(name)
         if found is not None:
             return found
         passed = [self]
         scope = self.parent
         while scope is not None:
-            found = scope._find(name)
+            found = scope.own(name)
             if found is not None:
                 for inner in passed:
                     inner.free.add(found.column)
@@ -114,7 +114,8 @@ class Scope:
             scope = scope.parent
         raise self._undefined(name)
 
-    def _find(self, name: Name) -> ColumnRef | None:
+    def own(self, name: Name) -> ColumnRef | None:
+        """The column of this query that `name` means; None when there is none."""
         column = name.parts[-1].lower()
         found: list[ColumnRef] = []
         for relation in self.relations:

@@ -9,7 +9,7 @@ from rome.errors import ProgrammingError, TypeMismatch
 from rome.sql import syntax
 from rome.sql.aggregates import AGGREGATES
 from rome.sql.bind import Binder, PlanQuery, Stage, direction_of
-from rome.sql.bound import Cast, ColumnRef, Expr, Frame, WindowCall, columns_of, transform, walk
+from rome.sql.bound import Aggregate, Cast, ColumnRef, Expr, Frame, WindowCall, columns_of, transform, walk
 from rome.sql.plan import Plan, Window
 from rome.sql.scope import Scope, StatementScope
 from rome.sql.window_functions import WINDOW_FUNCTIONS
@@ -20,7 +20,10 @@ _MOMENTS = frozenset({Kind.DATE, Kind.DATETIME, Kind.INTERVAL})
 
 
 class SelectBinder(Binder):
-    """Binds the expressions of a SELECT, which may have windows where `windows_allowed`."""
+    """Binds the expressions of a SELECT, which may have windows where `windows_allowed`.
+
+    `aliases` are what names mean that no column of FROM has: in ORDER BY, those of the SELECT list.
+    """
 
     def __init__(
         self,
@@ -32,9 +35,20 @@ class SelectBinder(Binder):
         super().__init__(statement, scope, plan_query)
         self.windows_allowed = False
         self.has_windows = False
+        self.aliases: Mapping[str, Expr] = {}
         self._definitions: Mapping[str, syntax.WindowDefinition] = {
             name.lower(): definition for name, definition in definitions
         }
+
+    def name(self, node: syntax.Name) -> Expr:
+        meant = self.aliases.get(node.parts[0].lower()) if len(node.parts) == 1 else None
+        if meant is None or self.scope.own(node) is not None:
+            return super().name(node)
+        inside = self.stage is not Stage.GROUP or not self.windows_allowed
+        if inside and any(isinstance(part, (Aggregate, WindowCall)) for part in walk(meant)):
+            message = f'"{node.parts[0]}" is an aggregate or has a window: it cannot stand inside another one'
+            raise ProgrammingError(self.place(node).describe(message), sqlstate="42803")
+        return meant
 
     def window(self, node: syntax.Window) -> Expr:
         """A call over a window. Where neither windows nor aggregates may stand, both are refused."""

@@ -10,7 +10,7 @@ from rome.values import Kind
 
 # What one recursive query may give: it holds its rows in memory.
 MOST_ROWS = 1_000_000
-MOST_ROUNDS = 100_000
+MOST_ROUNDS = 10_000
 MOST_TEXT = 1 << 28  # characters and bytes in all its rows
 
 _TEXTS = frozenset({Kind.STRING, Kind.BYTES, Kind.JSON, Kind.NULL})  # NULL: the value tells
