@@ -34,6 +34,7 @@ from sqlalchemy.sql import sqltypes
 from rome.dialect import RomeDialect
 from rome.dialect.compiler import RESERVED_WORDS
 from rome.sql.parse import parse
+from rome.sql.parse.words import RESERVED, Tokenizer
 
 DIALECT = RomeDialect(paramstyle="named")
 items = table("items", column("id", Integer), column("name", String), column("price", Numeric))
@@ -221,6 +222,11 @@ def test_parameters_whose_names_look_alike_stay_apart() -> None:
     compiled = select(bindparam("a.b", 1), bindparam("a_b", 2), bindparam("a-b", 3)).compile(dialect=DIALECT)
 
     assert sorted(compiled.construct_params().values()) == [1, 2, 3]
+
+
+def test_every_word_that_the_parser_tells_from_a_name_is_quoted() -> None:
+    words = {word.lower() for word in (*RESERVED, *Tokenizer.KEYWORDS) if word.isidentifier()}
+    assert words <= RESERVED_WORDS
 
 
 @pytest.mark.parametrize("word", sorted(RESERVED_WORDS))

@@ -25,12 +25,13 @@ from sqlalchemy.util import OrderedSet
 from rome.dialect.dml import OnConflict
 
 _MORE_RESERVED_WORDS = """
-    add alter apply begin by case collate comment commit constraint copy cube current_schema database delete describe
-    div drop escape exists explain fetch filter format function grouping if index insert intersects interval into key
-    lateral lock merge mod nulls operator over overlaps partition percent pivot pragma primary procedure qualify
-    range recursive references regexp release rename replace returning rlike rollback rollup row rows savepoint
-    schema select semi separator set show some start sysdate tablesample temporary truncate unique unnest unpivot
-    update values view window with within xor glob partitioned_by revoke uncache
+    add alter apply auto_increment autoincrement begin by case collate comment commit constraint copy cube
+    current_schema database date datetime delete describe div drop escape exists explain fetch filter first format
+    function glob grouping if index insert intersects interval into key lateral lock merge mod next nulls operator
+    over overlaps partition partitioned_by percent pivot pragma primary procedure qualify range recursive references
+    regexp release rename replace returning revoke rlike rollback rollup row rows savepoint schema select semi
+    separator sequence set show some start sysdate tablesample temp temporary time timestamp trigger truncate
+    uncache unique unnest unpivot update values view window with within xor
 """
 RESERVED_WORDS = {*compiler.RESERVED_WORDS, *_MORE_RESERVED_WORDS.split()}
 
