@@ -13,6 +13,7 @@ from random import Random
 from tests.second_opinion.expressions import ExpressionMaker, Sight, Source, either
 from tests.second_opinion.schema import BOOLEAN, FLOAT, INTEGER, TEXT, Table
 
+VIEWS = 0.15  # how often a view of a table stands in its place
 ALL_TYPES = (INTEGER, INTEGER, TEXT, TEXT, BOOLEAN, FLOAT)
 JOINS = ("JOIN", "JOIN", "JOIN", "LEFT JOIN", "LEFT JOIN", "LEFT OUTER JOIN", "RIGHT JOIN", "CROSS JOIN")
 
@@ -163,7 +164,8 @@ class QueryMaker(ExpressionMaker):
             return source, f"({body.sql}{limit}) AS {source.alias}"
         table = self.random.choice(self.tables)
         source = Source(self._alias(), tuple((column.name, column.type) for column in table.columns))
-        return source, f"{table.name} AS {source.alias}"
+        name = table.view if self.random.random() < VIEWS else table.name
+        return source, f"{name} AS {source.alias}"
 
     def _from(self, sight: Sight, size: int, depth: int, extra: list[Source] | None = None) -> tuple[list[Source], str]:
         """`size` sources joined, in any grouping."""

@@ -39,8 +39,13 @@ class Table:
     indexes: tuple[tuple[str, ...], ...]
     reference: Reference | None
 
+    @property
+    def view(self) -> str:
+        """The view that has the rows of the table."""
+        return f"{self.name}_seen"
+
     def definitions(self) -> list[str]:
-        """CREATE TABLE, and an index each."""
+        """CREATE TABLE, an index each, and the view."""
         parts = [f"{column.name} {column.type}{'' if column.nullable else ' NOT NULL'}" for column in self.columns]
         if self.primary_key:
             parts.append(f"PRIMARY KEY ({', '.join(self.primary_key)})")
@@ -53,6 +58,8 @@ class Table:
         made = [f"CREATE TABLE {self.name} ({', '.join(parts)})"]
         for number, columns in enumerate(self.indexes):
             made.append(f"CREATE INDEX {self.name}_by_{number} ON {self.name} ({', '.join(columns)})")
+        names = ", ".join(column.name for column in self.columns)
+        made.append(f"CREATE VIEW {self.view} ({names}) AS SELECT {names} FROM {self.name} WHERE TRUE")
         return made
 
     def guarded(self) -> set[str]:
