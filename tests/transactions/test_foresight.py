@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -291,6 +292,23 @@ def test_what_was_foreseen_and_used_is_expected_at_the_commit(store: str, connec
     say(one, "INSERT INTO images VALUES ('new', 'one', 1)")
     say_all(two, f"UPDATE tags SET value = 'z' WHERE image = '{IMAGES[1]}'")
     one.commit()
+
+
+def test_what_is_kept_holds_no_parameter() -> None:
+    memory = Foresight()
+
+    class Text(str):
+        pass
+
+    body = Text("x" * 1_000_000)
+    kept = weakref.ref(body)
+    for values in ({"id": IMAGES[0], "body": body}, {"id": IMAGES[0], "body": [body]}):
+        course = memory.begin("INSERT", values)
+        course.note([b"a key"], [], [])
+        course.end(100)
+    assert memory.begin("INSERT", {"id": IMAGES[0], "body": body}).ahead(0).gets == [b"a key"]
+    del body, values, course
+    assert kept() is None
 
 
 def test_threads_may_share_it() -> None:

@@ -59,9 +59,9 @@ class Foresight:
 
     def begin(self, sql: str, parameters: Mapping[str, object]) -> Course:
         """The course of a transaction whose first statement this is."""
-        exact: object = (sql, *[(name, _hashable(each)) for name, each in parameters.items()])
         try:
-            hash(exact)
+            # The hash alone, which keeps no parameter alive: should two be alike, that is one more wrong guess.
+            exact: object = hash((sql, *[(name, _hashable(each)) for name, each in parameters.items()]))
         except TypeError:
             exact = None
         marks = list(_marks(parameters))
