@@ -87,6 +87,18 @@ def test_a_view_that_is_not_sql_is_refused(sql: str) -> None:
         parse(sql)
 
 
+@pytest.mark.parametrize(
+    "sql",
+    ["CREATE TABLE u AS", "CREATE TABLE u (a,) AS SELECT 1", "CREATE TABLE u () AS SELECT 1",
+     "CREATE TABLE u (a INT) AS SELECT 1", "CREATE TABLE u SELECT 1", "CREATE TABLE u AS SELECT 1 COMMENT 'x'",
+     "CREATE TABLE u AS DELETE FROM t", "COMMENT ON CONSTRAINT c IS 'x'", "COMMENT ON CONSTRAINT c ON t IS 5",
+     "CREATE INDEX i ON t (a DESC DESC)"],
+)  # fmt: skip
+def test_a_table_of_a_query_a_comment_or_an_index_that_is_not_sql_is_refused(sql: str) -> None:
+    with pytest.raises((SyntaxError_, NotSupportedError), match=r"\^"):
+        parse(sql)
+
+
 def test_sequences() -> None:
     made = parse("CREATE SEQUENCE IF NOT EXISTS s START 5 NO CYCLE")
     assert shape(made) == "CreateSequence('s', NumberOptions(start=5), if_not_exists=True)"

@@ -63,12 +63,13 @@ class DefinitionParser(QueryParser):
         index = self._index
         names: list[exp.Expr] = []
         if self._match(TokenType.L_PAREN):
-            while self._curr and (not names or self._match(TokenType.COMMA)):
-                name = self._parse_id_var(any_token=False)
-                if name is None:
-                    break
+            name = self._parse_id_var(any_token=False)
+            while name is not None:
                 names.append(name)
-            if not self._match(TokenType.R_PAREN):
+                if not self._match(TokenType.COMMA):
+                    break
+                name = self._parse_id_var(any_token=False)
+            if name is None or not self._match(TokenType.R_PAREN):
                 self._retreat(index)
                 return None
         if not self._match(TokenType.ALIAS):
