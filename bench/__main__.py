@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench import report
+from bench import nova_schema, report
 from bench.backends import MARIADB, POSTGRESQL, REDIS, ROME, SQLITE, disk_bytes, open_backends, open_floor
 from bench.catalogue import make_catalogue
 from bench.glance_calls import CALLS
@@ -37,7 +37,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 def main(images: int, rounds: int, databases: str | None, rtt_ms: float, calls: str, write: bool) -> None:
     """Glance's DB API on ROME and on SQL servers, in one run: processor time and elapsed time a call.
 
-    Every answer is compared between the databases.
+    Every answer is compared between the databases. Without --calls, Nova's schema is made and dropped as well.
     """
     names = databases.split(",") if databases else list(SERVERS if rtt_ms else EVERY)
     if unknown := set(names) - set(EVERY):
@@ -61,6 +61,9 @@ def main(images: int, rounds: int, databases: str | None, rtt_ms: float, calls: 
         except (WrongAnswer, ServerFailed) as failure:
             sys.exit(f"bench: {failure}")
         tables = report.grids(measured, backends, rtt_ms)
+        if not calls and not rtt_ms:
+            say("Nova's schema, made and dropped")
+            tables.append(nova_schema.grid(nova_schema.measure_schema(rounds)))
         report.show(console, tables)
         for line in report.surroundings(backends, rtt_ms):
             console.print(line, highlight=False)

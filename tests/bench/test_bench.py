@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from bench import report
+from bench import nova_schema, report
 from bench.backends import FLOOR, ROME, SQLITE, Backend, open_backends, open_floor, tape_in_hand
 from bench.catalogue import RARE_PROPERTY, Catalogue, make_catalogue
 from bench.glance_calls import CALLS
@@ -106,6 +106,13 @@ def test_a_wrong_answer_stops_the_run(
     get = next(call for call in CALLS if call.name == "image_get")
     with pytest.raises(WrongAnswer, match="image_get .* on sqlite"):
         measure([get], [sqlite], floor, catalogue, ROUNDS, silent)
+
+
+def test_making_and_dropping_novas_schema_is_measured_and_takes_about_twice_as_long_as_on_sqlite_at_most() -> None:
+    times = nova_schema.measure_schema(rounds=10)
+    assert times.tables == 30 and times.later_ms.keys() == times.first_ms.keys() == {"rome", "sqlite"}
+    assert times.ratio < 2.5, times  # 1.7 where nothing else runs; what is quadratic in the tables shows
+    assert nova_schema.grid(times).rows[1][3] == f"{times.ratio:.2f}"
 
 
 def test_the_replay_refuses_a_statement_that_was_not_recorded() -> None:

@@ -1,0 +1,96 @@
+"""How long it takes to create and drop the tables of Nova's main database, in memory: ROME and SQLite, in turns.
+
+    python -m bench.nova_schema ROUNDS
+
+It runs in a process of its own, because Nova and Glance register options of the same names. Each round has a database
+that did not exist before, as each test of a service has; the first one of a process also reads all texts for the first
+time, and is told apart.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import sqlalchemy
+
+from bench.report import Grid
+
+DATABASES: dict[str, Callable[[int], str]] = {
+    "rome": lambda number: f"rome+memory:///schema-{number}",
+    "sqlite": lambda number: "sqlite://",
+}
+
+
+@dataclass(frozen=True)
+class SchemaTimes:
+    """Processor time of create_all and drop_all together, in ms: the first of a process, and the median of the others.
+
+    By database, "rome" and "sqlite".
+    """
+
+    tables: int
+    rounds: int
+    first_ms: dict[str, float]
+    later_ms: dict[str, float]
+
+    @property
+    def ratio(self) -> float:
+        return self.later_ms["rome"] / self.later_ms["sqlite"]
+
+
+def measure_schema(rounds: int) -> SchemaTimes:
+    """Run the rounds in a process of their own."""
+    command = [sys.executable, "-W", "ignore", "-m", "bench.nova_schema", str(rounds)]
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=root, check=True)
+    return SchemaTimes(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def grid(times: SchemaTimes) -> Grid:
+    rows = [
+        (name, f"{each['rome']:.0f}", f"{each['sqlite']:.0f}", f"{each['rome'] / each['sqlite']:.2f}")
+        for name, each in (("the first of a process", times.first_ms), ("every other, median", times.later_ms))
+    ]
+    title = f"Nova's main schema, {times.tables} tables: create_all and drop_all of a new database in memory, CPU ms"
+    return Grid(title, ("database", "ROME", "SQLite", "ROME ÷ SQLite"), rows)
+
+
+def _round(metadata: sqlalchemy.MetaData, url: str) -> float:
+    engine = sqlalchemy.create_engine(url)
+    begun = time.process_time()
+    metadata.create_all(engine)
+    metadata.drop_all(engine)
+    spent = time.process_time() - begun
+    engine.dispose()
+    return spent * 1000
+
+
+def _measure(metadata: sqlalchemy.MetaData, rounds: int) -> SchemaTimes:
+    first: dict[str, float] = {}
+    later: dict[str, list[float]] = {name: [] for name in DATABASES}
+    gc.disable()
+    for number in range(rounds + 1):
+        gc.collect()
+        for name, url in DATABASES.items():
+            spent = _round(metadata, url(number))
+            if number:
+                later[name].append(spent)
+            else:
+                first[name] = spent
+    return SchemaTimes(
+        len(metadata.tables), rounds, first, {name: statistics.median(each) for name, each in later.items()}
+    )
+
+
+if __name__ == "__main__":
+    from nova.db.main import models
+
+    print(json.dumps(asdict(_measure(models.BASE.metadata, int(sys.argv[1])))))
