@@ -161,6 +161,12 @@ class Reflection:
     def get_table_comment(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> Any:
         return {"text": table_of(connection, table_name, schema).comment}
 
+    @reflection.cache
+    def get_table_options(self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any) -> Any:
+        """None: a table has no options. Raises NoSuchTableError."""
+        table_of(connection, table_name, schema)
+        return {}
+
 
 def _column(column: Column) -> dict[str, Any]:
     """A column as the Inspector shows it; what it has no word for is left out."""
