@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from packaging.version import Version
-from sqlalchemy import __version__ as sqlalchemy_version
 
-from tests.compliance.runs import OLDEST_SQLALCHEMY, exceptions, run_compliance_suite, unexpected
+from tests.compliance.runs import OLDEST_SQLALCHEMY, run_compliance_suite, unexpected
 from tests.junit import Outcome
 from tests.servers.stores import LOCAL_STORES, SHARED_STORES, a_store
 
@@ -17,15 +15,10 @@ LEAST = 950
 """Tests that must have passed: far fewer would mean that the suite has not been collected."""
 
 
-EVERY, NEWER = "exceptions", "newer"
-
-
 def check(store: str, directory: Path, sqlalchemy: Path | None = None) -> None:
-    newer = sqlalchemy is None and Version(sqlalchemy_version) >= Version("2.1")
-    tables = (EVERY, NEWER) if newer else (EVERY,)
     with a_store(store, directory) as url:
         outcome = run_compliance_suite(url, directory, sqlalchemy=sqlalchemy, timeout_s=1800)
-    assert unexpected(outcome, exceptions("compliance_exceptions.toml", *tables)) == ""
+    assert unexpected(outcome, {}) == ""
     assert len(outcome.passed) >= LEAST, outcome.output[-4000:]
 
 

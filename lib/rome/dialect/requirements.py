@@ -34,8 +34,8 @@ _OPEN = """
     constraint_comment_reflection
     create_or_replace_view
     create_table_as
+    create_temp_table_as
     ctes
-    ctes_on_dml
     ctes_with_update_delete
     ctes_with_values
     date_historic
