@@ -9,7 +9,7 @@ from rome.errors import ProgrammingError, TypeMismatch
 from rome.sql import syntax
 from rome.sql.aggregates import AGGREGATES
 from rome.sql.bind import Binder, PlanQuery, Stage, direction_of
-from rome.sql.bound import Aggregate, Cast, ColumnRef, Expr, Frame, WindowCall, columns_of, transform, walk
+from rome.sql.bound import Aggregate, Cast, ColumnRef, Expr, Frame, Slot, WindowCall, columns_of, transform, walk
 from rome.sql.plan import Plan, Window
 from rome.sql.scope import Scope, StatementScope
 from rome.sql.window_functions import WINDOW_FUNCTIONS
@@ -173,7 +173,9 @@ class SelectBinder(Binder):
             assert function.returns is not None
             return counts, function.returns
         values, type_ = self.alike([*node.arguments[:1], *node.arguments[2:]], None)
-        alike = [value if value.type.kind is type_.kind else Cast(value, type_) for value in values]
+        # a parameter may be another number than its place says
+        cast = [value.type.kind is not type_.kind or isinstance(value, Slot) for value in values]
+        alike = [Cast(value, type_) if other else value for value, other in zip(values, cast, strict=True)]
         count = [self._count(argument) for argument in node.arguments[1:2]]
         return (alike[0], *count, *alike[1:]), type_
 
