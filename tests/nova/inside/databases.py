@@ -98,6 +98,8 @@ def _shadows() -> sqlalchemy.MetaData:
     """The tables of archived rows, which have no models: those of the models, without keys to other tables."""
     shadows = sqlalchemy.MetaData()
     for table in METADATA["main"].sorted_tables:
+        if "deleted" not in table.columns:  # its rows are never archived
+            continue
         columns = [
             sqlalchemy.Column(column.name, column.type, primary_key=column.primary_key, nullable=column.nullable)
             for column in table.columns
