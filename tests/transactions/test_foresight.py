@@ -271,6 +271,24 @@ def test_what_was_foreseen_is_of_the_state_that_the_transaction_reads(store: str
         )
 
 
+def test_what_was_foreseen_is_useless_once_another_read_has_seen_a_later_state(store: str, connect: Connect) -> None:
+    one, two = connect(store), connect(store)
+    fill(one)
+    for _ in range(3):
+        say(one, IMAGE, {"id": IMAGES[0]})
+        say(one, TAGS, {"image": IMAGES[0]})
+        one.rollback()
+    say(one, IMAGE, {"id": IMAGES[0]})
+    say_all(
+        two,
+        f"UPDATE images SET at = 1000 WHERE id = '{IMAGES[4]}'",
+        f"UPDATE tags SET value = 'late' WHERE image = '{IMAGES[0]}'",
+    )
+    late = (IMAGES[4], 1000) in say(one, OF_OWNER, {"owner": "owner 0"})
+    assert late is store.startswith("rome+redis"), "it has no snapshots, so this read sees the newest state"
+    assert {value for _, value in say(one, TAGS, {"image": IMAGES[0]})} == ({"late"} if late else {"0", "1"})
+
+
 def test_what_was_foreseen_and_used_is_expected_at_the_commit(store: str, connect: Connect) -> None:
     one, two = connect(store), connect(store)
     fill(one)
