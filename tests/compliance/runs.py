@@ -16,7 +16,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.junit import Outcome, read_report
@@ -25,6 +25,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 INSIDE = REPOSITORY / "tests" / "compliance" / "inside"
 OLDEST = "2.0.52"
 OLDEST_SQLALCHEMY = Path(sys.prefix) / f"sqlalchemy-{OLDEST}"
+SOURCE = Path(sys.prefix) / "source" / "sqlalchemy-2.1.9"
+PLUGIN = "tests.compliance.inside.plugin"
 SUITE = INSIDE / "compliance_suite.py"
 
 _DATABASE = re.compile(r"_rome\+\w+?_\d[\d_]*$")
@@ -36,18 +38,30 @@ def run_compliance_suite(url: str, directory: Path, *, sqlalchemy: Path | None, 
 
     `directory` is an empty one. `sqlalchemy` is a directory with SQLAlchemy's package in it; None is the installed one.
     """
+    first = [sqlalchemy] if sqlalchemy else []
+    return _run(["-c", str(INSIDE / "setup.cfg"), "-p", PLUGIN, str(SUITE)], url, directory, first, timeout_s)
+
+
+def run_backend_tests(part: str, url: str, directory: Path, *, timeout_s: int) -> Outcome:
+    """SQLAlchemy's own tests for databases in test/`part` of its source distribution, a test named `Class::test`."""
+    settings = INSIDE / "backend"
+    arguments = ["-c", str(settings / "setup.cfg"), "--rootdir", str(settings), "--backend-only"]
+    return _run([*arguments, str(SOURCE / "test" / part)], url, directory, [SOURCE], timeout_s)
+
+
+def _run(arguments: Sequence[str], url: str, directory: Path, first_on_path: Sequence[Path], timeout_s: int) -> Outcome:
     report = directory / "report.xml"
     command = [
-        sys.executable, "-m", "pytest", "-p", "tests.compliance.inside.plugin", "-p", "no:cacheprovider",
-        "-c", str(INSIDE / "setup.cfg"), "-p", "no:warnings", "-q", "--tb=short",
-        f"--junitxml={report}", "--dburi", url, str(SUITE),
+        sys.executable, "-s", "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:warnings", "-q", "--tb=short",
+        f"--junitxml={report}", "--dburi", url, *arguments,
     ]  # fmt: skip
     finished = subprocess.run(
         command,
         cwd=directory,
         env={
             **{name: value for name, value in os.environ.items() if not _CLEAR.match(name)},
-            "PYTHONPATH": os.pathsep.join(str(path) for path in (sqlalchemy, REPOSITORY / "lib", REPOSITORY) if path),
+            "PYTHONPATH": os.pathsep.join(map(str, [*first_on_path, REPOSITORY / "lib", REPOSITORY])),
+            "PYTHONDONTWRITEBYTECODE": "1",
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
