@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from rome.sql import syntax
 from rome.sql.parse import kept, nesting, parse, words
 from tests.sql.parse.shape import nodes
 
+LIB = str(Path(__file__).resolve().parents[3] / "lib")
 _LINES = (Path(__file__).parent / "statements.sql").read_text().splitlines()
 STATEMENTS = [line.removesuffix(";") for line in _LINES if not line.startswith("--")]
 
@@ -188,3 +191,12 @@ def test_the_columns_of_a_kept_text() -> None:
     assert kept.columns_of("A > 0 AND lower(b) IN ('c', \"D\")") == {"a", "b", "d"}
     assert not kept.has_qualified_names("a > 0")
     assert kept.has_qualified_names("t.a > 0")
+
+
+def test_the_compiled_sqlglot_is_refused_with_the_line_that_mends_it() -> None:
+    text = "import sqlglot; sqlglot.Parser.parse = len; import rome"  # a function of compiled code is no FunctionType
+    done = subprocess.run(
+        [sys.executable, "-c", text], env={**os.environ, "PYTHONPATH": LIB}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("pip uninstall sqlglotc\n")

@@ -11,6 +11,7 @@ word without asking, or takes what no SQL standard has, the method here reads it
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from types import FunctionType
 from typing import Any, ClassVar, NoReturn
 
 import sqlglot
@@ -25,6 +26,11 @@ TYPE_WORDS = {name.split()[0] for name in datatypes.NAMES}
 INTERVAL_UNITS = {"YEAR", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"}
 NUMBER_OPTIONS = frozenset({"START", "INCREMENT", "MINVALUE", "MAXVALUE", "NO", "CYCLE", "CACHE"})
 PLAIN_NAMES = frozenset({TokenType.VAR, TokenType.IDENTIFIER})
+
+if not isinstance(sqlglot.Parser.parse, FunctionType):
+    raise ImportError(
+        "ROME extends sqlglot's parser, which the compiled form of sqlglot does not allow: pip uninstall sqlglotc"
+    )
 
 
 def _named(name: str) -> Callable[[], exp.Anonymous]:
