@@ -26,7 +26,7 @@ class RomeDDLCompiler(compiler.DDLCompiler):
             text += f" {self.process(column.identity)}"
         elif default is not None:
             text += f" DEFAULT {default}"
-        if not column.nullable:
+        if not column.nullable and column.identity is None:  # an identity column is NOT NULL of itself
             text += " NOT NULL"
         if _is_numbered(column):
             text += " AUTOINCREMENT"

@@ -8,9 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import URL, Table, make_url
+from sqlalchemy import URL, Engine, Table, inspect, make_url
 from sqlalchemy.sql.dml import ReturningInsert
-from sqlalchemy.testing.provision import create_db, drop_db, follower_url_from_main, temp_table_keyword_args, upsert
+from sqlalchemy.testing.provision import (
+    create_db,
+    drop_db,
+    follower_url_from_main,
+    stop_test_class_outside_fixtures,
+    temp_table_keyword_args,
+    upsert,
+)
 
 from rome.dialect.dml import insert
 
@@ -30,6 +37,20 @@ def follower_url(url: URL | str, ident: str) -> URL:
     """The URL of the store of the process `ident`, beside the one that was asked for."""
     main = make_url(url)
     return main.set(database=f"{main.database or ''}{ident}")
+
+
+@stop_test_class_outside_fixtures.for_db("rome")
+def drop_what_is_left(cfg: Any, eng: Engine, testcls: type) -> None:
+    """Drop the tables that a class of tests has left.
+
+    SQLAlchemy drops tables that reference each other by the names of their foreign keys; where these have none, the
+    tables stay and stand in the way of the next class.
+    """
+    names = inspect(eng).get_table_names()
+    if names:
+        quoted = ", ".join(map(eng.dialect.identifier_preparer.quote, names))
+        with eng.begin() as connection:
+            connection.exec_driver_sql(f"DROP TABLE {quoted}")
 
 
 @temp_table_keyword_args.for_db("rome")
