@@ -289,6 +289,8 @@ class Conversation:
         if self._begun:
             self.database.count(self._begun, self._statements, committed, unlocks)
             self._written += self._begun[-1].committed_at is not None
+            if len(self._begun) > 1:
+                self._recent.clear()  # others have changed what was read before the last try
             self._begun[-1].leave(self._recent)
             self._begun = []
             self._journal = _journal()
