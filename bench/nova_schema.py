@@ -10,6 +10,7 @@ time, and is told apart.
 from __future__ import annotations
 
 import gc
+import importlib.util
 import json
 import statistics
 import subprocess
@@ -44,6 +45,11 @@ class SchemaTimes:
     @property
     def ratio(self) -> float:
         return self.later_ms["rome"] / self.later_ms["sqlite"]
+
+
+def is_installed() -> bool:
+    """Whether Nova can be asked for its schema."""
+    return importlib.util.find_spec("nova") is not None
 
 
 def measure_schema(rounds: int) -> SchemaTimes:
