@@ -39,7 +39,7 @@ def cut_deeds(line: Line, step: int, way: str, kinds: Sequence[Kind] = tuple(Kin
     for kind in kinds:
         before = reply_bytes(line)
         number += (kind - number) % 4
-        if teller.do(number) is not Told.DONE:  # a connection cut before may end just as it is taken again, but one only
+        if teller.do(number) is not Told.DONE:  # one that was cut may end as it is taken again
             before, number = reply_bytes(line), number + 4
             assert teller.do(number) is Told.DONE
         size = reply_bytes(line) - before
