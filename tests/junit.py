@@ -1,11 +1,16 @@
-"""What came of a pytest run in a process of its own, read from its report."""
+"""Other projects' tests in a process of their own, and what came of them."""
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,34 @@ class Outcome:
         if not self.total:
             lines.append(self.output[-4000:])
         return "\n".join(lines)
+
+
+def run_apart(
+    command: Sequence[str],
+    directory: Path,
+    *,
+    clear: re.Pattern[str],
+    environment: Mapping[str, str],
+    first_on_path: Sequence[Path] = (),
+    timeout_s: int,
+) -> str:
+    """What `command` prints, run in `directory` with this checkout on the path of its Python, after `first_on_path`.
+
+    It has this process's environment without the variables that match `clear`, and with `environment`.
+    """
+    kept = {name: value for name, value in os.environ.items() if not clear.match(name)}
+    path = os.pathsep.join(map(str, [*first_on_path, REPOSITORY / "lib", REPOSITORY]))
+    return subprocess.run(
+        command,
+        cwd=directory,
+        env={**kept, "PYTHONPATH": path, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=timeout_s,
+        check=False,
+    ).stdout
 
 
 def read_report(report: Path, output: str, name_of: Callable[[str, str, str], str]) -> Outcome:

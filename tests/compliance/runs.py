@@ -11,17 +11,14 @@ and on 2.0.52, which `make test` lays beside it: PYTHONPATH=<environment>/sqlalc
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.junit import Outcome, read_report
+from tests.junit import REPOSITORY, Outcome, read_report, run_apart
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 INSIDE = REPOSITORY / "tests" / "compliance" / "inside"
 OLDEST = "2.0.52"
 OLDEST_SQLALCHEMY = Path(sys.prefix) / f"sqlalchemy-{OLDEST}"
@@ -55,22 +52,15 @@ def _run(arguments: Sequence[str], url: str, directory: Path, first_on_path: Seq
         sys.executable, "-s", "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:warnings", "-q", "--tb=short",
         f"--junitxml={report}", "--dburi", url, *arguments,
     ]  # fmt: skip
-    finished = subprocess.run(
+    output = run_apart(
         command,
-        cwd=directory,
-        env={
-            **{name: value for name, value in os.environ.items() if not _CLEAR.match(name)},
-            "PYTHONPATH": os.pathsep.join(map(str, [*first_on_path, REPOSITORY / "lib", REPOSITORY])),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=timeout_s,
-        check=False,
+        directory,
+        clear=_CLEAR,
+        environment={"PYTHONDONTWRITEBYTECODE": "1"},
+        first_on_path=first_on_path,
+        timeout_s=timeout_s,
     )
-    return read_report(report, finished.stdout, _in_class)
+    return read_report(report, output, _in_class)
 
 
 def _in_class(module: str, class_name: str, test: str) -> str:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.glance.mirror import make_mirror
-from tests.junit import Outcome, read_report
+from tests.junit import REPOSITORY, Outcome, read_report, run_apart
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 INSIDE = REPOSITORY / "tests" / "glance" / "inside"
 CLEAR = re.compile(r"^(ROME_GLANCE_|OS_|PYTEST_|GLANCE_)")
 
@@ -34,7 +32,6 @@ def run_suite(
     """
     mirror = make_mirror(directory / "glance")
     report = directory / "report.xml"
-    python_path = [str(path) for path in (import_first, mirror, REPOSITORY / "lib", REPOSITORY) if path]
     command = [
         sys.executable, "-m", "pytest", *paths,
         "-p", "tests.glance.inside.plugin", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(mirror),
@@ -42,25 +39,15 @@ def run_suite(
         "-q", "-W", "ignore", "--tb=short", "--durations=20", f"--junitxml={report}",
         *(["-n", str(processes), "--dist", "loadfile"] if processes > 1 else []),
     ]  # fmt: skip
-    clean = {name: value for name, value in os.environ.items() if not CLEAR.match(name)}
-    finished = subprocess.run(
+    output = run_apart(
         command,
-        cwd=mirror,
-        env={
-            **clean,
-            "PYTHONPATH": os.pathsep.join(python_path),
-            "PYTHONWARNINGS": "ignore",
-            "ROME_GLANCE_BASE_URL": base_url,
-            **(environment or {}),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=timeout_s,
-        check=False,
+        mirror,
+        clear=CLEAR,
+        environment={"PYTHONWARNINGS": "ignore", "ROME_GLANCE_BASE_URL": base_url, **(environment or {})},
+        first_on_path=[*([import_first] if import_first else []), mirror],
+        timeout_s=timeout_s,
     )
-    return read_report(report, finished.stdout, _name)
+    return read_report(report, output, _name)
 
 
 def _name(module: str, class_name: str, test: str) -> str:

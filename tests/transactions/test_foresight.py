@@ -13,11 +13,11 @@ import pytest
 
 from rome import dbapi
 from rome.driver.api import Scan
-from rome.errors import Conflict, Error, InactiveTransaction
+from rome.errors import Conflict
 from rome.sql import foresight
 from rome.sql.foresight import MAX_CELLS, Foresight
 from tests.servers.stores import a_store, marked
-from tests.transactions.speaker import Connect, say, say_all
+from tests.transactions.speaker import Connect, Step, off, played, say, say_all
 
 SCHEMA = (
     "CREATE TABLE images (id VARCHAR(36) NOT NULL PRIMARY KEY, owner VARCHAR(36), at INTEGER)",
@@ -47,10 +47,6 @@ def fill(connection: dbapi.Connection) -> None:
     tags = [(10 * number + each, image, f"{each}") for number, image in enumerate(IMAGES) for each in range(2)]
     cursor.executemany("INSERT INTO tags VALUES (?, ?, ?)", tags)
     connection.commit()
-
-
-def off(url: str) -> str:
-    return url + ("&" if "?" in url else "?") + "prefetch=0"
 
 
 def with_foresight(connection: dbapi.Connection) -> dbapi.Connection:
@@ -187,7 +183,6 @@ WRITES = (
     ("UPDATE tags SET value = 'changed' WHERE image = :image", "image"),
     ("DELETE FROM images WHERE id = :id", "id"),
 )
-Step = tuple[str, str, dict[str, object]]
 
 
 def script(chance: random.Random) -> list[Step]:
@@ -204,30 +199,6 @@ def script(chance: random.Random) -> list[Step]:
             steps.append(step("two", WRITES))
         steps.append(step("one", READS if chance.random() < 0.8 else WRITES))
     return steps
-
-
-def told(connection: dbapi.Connection, sql: str, parameters: dict[str, object]) -> object:
-    try:
-        return say(connection, sql, parameters)
-    except Error as error:
-        return type(error).__name__
-
-
-def played(one: dbapi.Connection, two: dbapi.Connection, steps: list[Step]) -> list[object]:
-    """What `one` was told, and how its transaction ended."""
-    answers: list[object] = []
-    for who, sql, parameters in steps:
-        if who == "one":
-            answers.append(told(one, sql, parameters))
-        else:
-            told(two, sql, parameters)
-            two.commit()
-    try:
-        one.commit()
-        return [*answers, "done"]
-    except (Conflict, InactiveTransaction):
-        one.rollback()
-        return [*answers, "conflict"]
 
 
 def test_with_and_without_it_every_answer_is_the_same(tmp_path: Path, connect: Connect) -> None:

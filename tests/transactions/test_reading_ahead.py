@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from rome import dbapi
-from rome.errors import Conflict, Error, InactiveTransaction
+from rome.errors import Conflict, Error
 from rome.sql.siblings import MAX_MISSES, SIZES
 from tests.servers.stores import a_store, marked
-from tests.transactions.speaker import Connect, say, say_all
+from tests.transactions.speaker import Connect, Step, ended, off, played, say, say_all, told
 
 PARENTS = 20
 GUARD = 1  # the cell with the catalogue's version
@@ -44,10 +44,6 @@ def fill(connection: dbapi.Connection, parents: int = PARENTS, children: int = 2
     rows = [(10 * parent + each, parent, name or f"{each}") for parent in range(parents) for each in range(children)]
     cursor.executemany("INSERT INTO children VALUES (?, ?, ?)", rows)
     connection.commit()
-
-
-def off(url: str) -> str:
-    return url + ("&" if "?" in url else "?") + "prefetch=0"
 
 
 def each(connection: dbapi.Connection, parents: list[int], sql: str = CHILDREN) -> list[Any]:
@@ -366,7 +362,6 @@ WRITES = (
     "UPDATE parents SET name = '{n}' WHERE id = {parent}",
     "DELETE FROM parents WHERE id = {parent}",
 )
-Step = tuple[str, str, dict[str, int]]  # who says it, what, with which parameters
 
 
 def script(chance: random.Random) -> list[Step]:
@@ -398,33 +393,6 @@ def script(chance: random.Random) -> list[Step]:
                 case 2:
                     write("one")
     return steps
-
-
-def told(connection: dbapi.Connection, sql: str, parameters: dict[str, int]) -> object:
-    try:
-        return say(connection, sql, parameters)
-    except Error as error:
-        return type(error).__name__
-
-
-def ended(connection: dbapi.Connection) -> str:
-    try:
-        connection.commit()
-        return "done"
-    except (Conflict, InactiveTransaction):
-        return "conflict"
-
-
-def played(one: dbapi.Connection, two: dbapi.Connection, steps: list[Step]) -> list[object]:
-    """What `one` was told, and how its transaction ended."""
-    answers: list[object] = []
-    for who, sql, parameters in steps:
-        if who == "one":
-            answers.append(told(one, sql, parameters))
-        else:
-            told(two, sql, parameters)
-            two.commit()
-    return [*answers, ended(one)]
 
 
 def contents(connection: dbapi.Connection) -> list[Any]:

@@ -123,7 +123,10 @@ class Course:
         self._cells = 0
 
     def ahead(self, room: int) -> Wave:
-        """What to read along with the first wave: what was found the last time, and not much more."""
+        """What to read along with the first wave: what was found the last time, and not much more.
+
+        Within `room` it is anyway: no course of more than MAX_CELLS is kept.
+        """
         gets: list[bytes] = []
         scans: list[Scan] = []
         for read, found in self._foreseen.items():

@@ -62,6 +62,15 @@ def check_empty(driver: Driver) -> None:
         pytest.exit("a store that the tests were to make is there already and holds data: nothing was written", 2)
 
 
+def a_fresh_one(stores: Stores) -> StoreURL:
+    """The URL of a store that was looked at and is empty."""
+    url = parse(stores.fresh())
+    driver = open_store(url)
+    check_empty(driver)
+    driver.close()
+    return url
+
+
 def empty(url: StoreURL) -> None:
     """Remove every cell and counter; on a server a few keys that hold no data stay."""
     driver = open_store(url)
@@ -73,11 +82,7 @@ def empty(url: StoreURL) -> None:
 def rome_stores(pytestconfig: pytest.Config) -> Iterator[Stores]:
     stores = Stores(pytestconfig.getoption(OPTION))
     try:
-        url = parse(stores.fresh())
-        driver = open_store(url)
-        check_empty(driver)
-        driver.close()
-        empty(url)
+        empty(a_fresh_one(stores))
     except Error as error:  # one error says it better than the same one from every test
         pytest.exit(f"{OPTION}: {error}", 2)
     yield stores
@@ -87,10 +92,7 @@ def rome_stores(pytestconfig: pytest.Config) -> Iterator[Stores]:
 @pytest.fixture
 def rome_url(rome_stores: Stores) -> Iterator[StoreURL]:
     """A store of this test's own, empty."""
-    url = parse(rome_stores.fresh())
-    driver = open_store(url)
-    check_empty(driver)
-    driver.close()
+    url = a_fresh_one(rome_stores)
     yield url
     empty(url)
 
