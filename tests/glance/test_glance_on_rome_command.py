@@ -17,7 +17,7 @@ import pytest
 
 from glance_compat.stores import KINDS
 from tests.glance.inside.databases import database_url
-from tests.glance.suite import REPOSITORY
+from tests.junit import REPOSITORY
 from tests.servers.stores import STORES
 
 START_TIMEOUT_S = 300

@@ -14,7 +14,7 @@ import pytest
 
 from glance_compat.failure import Failure
 from glance_compat.stores import HOST, KINDS, Kind, Place, new_place, recorded_place, remember, serve_store
-from tests.glance.suite import REPOSITORY
+from tests.junit import REPOSITORY
 
 pytestmark = pytest.mark.servers
 

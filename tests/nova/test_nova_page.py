@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy
 from nova.db.main import models
 
-from tests.nova.suite import REPOSITORY
+from tests.junit import REPOSITORY
 from tests.nova.test_nova_suites import FUNCTIONAL_TESTS, MAIN_TESTS, SHORT_TESTS
 from tests.servers.stores import a_store, marked
 
