@@ -84,7 +84,7 @@ def rounded_decimal(value: Decimal, whole_digits: int, scale: int, what: str) ->
     rounded = value.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP, ROUNDED)
     if rounded and rounded.adjusted() >= whole_digits:
         raise literals.out_of_range(value, what)
-    return rounded
+    return rounded or abs(rounded)
 
 
 def _integer_from_number(value: float | Decimal) -> int:

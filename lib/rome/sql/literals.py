@@ -154,13 +154,16 @@ def checked_float(value: float) -> float:
 
 
 def checked_decimal(value: Decimal) -> Decimal:
-    """`value`, which must be finite and within MAX_DECIMAL_DIGITS digits on either side of the point."""
+    """`value`, which must be finite and within MAX_DECIMAL_DIGITS digits on either side of the point.
+
+    Zero comes back without a sign: SQL's NUMERIC has one zero, and Python's -0 would show itself in texts.
+    """
     exponent = value.as_tuple().exponent
     if not isinstance(exponent, int):
         raise out_of_range(value, "a finite decimal number")
     if exponent < -MAX_DECIMAL_DIGITS or value.adjusted() >= MAX_DECIMAL_DIGITS:
         raise out_of_range(value, f"a decimal number of {MAX_DECIMAL_DIGITS} digits before and after the point")
-    return value
+    return value or abs(value)
 
 
 def out_of_range(value: object, what: str) -> DataError:

@@ -55,7 +55,7 @@ def _at_digits(value: Number, digits: int, rounding: str) -> Number:
     places = max(min(digits, literals.MAX_DECIMAL_DIGITS), -literals.MAX_DECIMAL_DIGITS)
     result = exact.quantize(Decimal(1).scaleb(-places), rounding, ROUNDED)
     if isinstance(value, Decimal):
-        return result if places >= 0 else Decimal(int(result))
+        return (result or abs(result)) if places >= 0 else Decimal(int(result))
     return literals.checked_integer(int(result)) if isinstance(value, int) else literals.checked_float(float(result))
 
 
