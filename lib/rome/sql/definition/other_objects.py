@@ -1,0 +1,91 @@
+"""CREATE and DROP of what is not a table: views, sequences and indexes."""
+
+from __future__ import annotations
+
+from rome.errors import ProgrammingError, UndefinedObject, UndefinedTable
+from rome.sql import syntax
+from rome.sql.definition.creation import numbering_of
+from rome.sql.definition.work import Work, ids_of, is_taken
+from rome.sql.scope import did_you_mean
+from rome.table import indexes, objects
+from rome.table.schema import Catalog, Index, Sequence, Table, View
+from rome.txn.wave import Step
+
+
+def create_view(work: Work, node: syntax.CreateView) -> Step[Catalog]:
+    """Keep the text of a query. It must make sense now; whether it still does is seen when the view is used."""
+    if node.if_not_exists and is_taken(work.catalog, node.name):
+        return work.catalog
+    draft = View(0, node.name, node.sql, node.columns)
+    catalog = yield from objects.create_view(work.tx, work.keys, work.catalog, draft, node.replacing)
+    work.hooks.view(catalog, catalog.views[node.name.lower()])
+    return catalog
+
+
+def drop_views(work: Work, node: syntax.DropView) -> Step[Catalog]:
+    dropped: dict[str, View] = {}
+    for name in node.names:
+        view = work.catalog.view(name)
+        if view is not None:
+            dropped[name.lower()] = view
+        elif not node.if_exists:
+            if name.lower() in work.catalog.tables:
+                raise ProgrammingError(f'"{name}" is a table, not a view', sqlstate="42809")
+            hint = did_you_mean(name, [known.name for known in work.catalog.views.values()])
+            raise UndefinedTable(f'view "{name}" does not exist{hint}')
+    if not dropped:
+        return work.catalog
+    return (yield from objects.drop(work.tx, work.keys, work.catalog, dropped.values()))
+
+
+def create_sequence(work: Work, node: syntax.CreateSequence) -> Step[Catalog]:
+    if node.if_not_exists and node.name.lower() in work.catalog.sequences:
+        return work.catalog
+    draft = Sequence(0, node.name, numbering_of(node.options, 1 << 63))
+    return (yield from objects.create_sequence(work.tx, work.keys, work.catalog, draft))
+
+
+def drop_sequences(work: Work, node: syntax.DropSequence) -> Step[Catalog]:
+    dropped: dict[str, Sequence] = {}
+    for name in node.names:
+        sequence = work.catalog.sequences.get(name.lower())
+        if sequence is not None:
+            dropped[name.lower()] = sequence
+        elif not node.if_exists:
+            hint = did_you_mean(name, [known.name for known in work.catalog.sequences.values()])
+            raise UndefinedObject(f'sequence "{name}" does not exist{hint}')
+    if not dropped:
+        return work.catalog
+    return (yield from objects.drop(work.tx, work.keys, work.catalog, dropped.values()))
+
+
+def create_index(work: Work, node: syntax.CreateIndex) -> Step[Catalog]:
+    table = work.table(node.table)
+    if node.if_not_exists and _index_named(table, node.name) is not None:
+        return work.catalog
+    ids, descending = ids_of(table, node.columns), ids_of(table, node.descending)
+    index = Index(0, node.name, ids, node.unique, descending=descending)
+    return (yield from indexes.create_index(work.tx, work.keys, work.catalog, table, index))
+
+
+def _index_named(table: Table, name: str) -> Index | None:
+    for index in table.indexes:
+        if not index.hidden and index.name is not None and index.name.lower() == name.lower():
+            return index
+    return None
+
+
+def drop_index(work: Work, node: syntax.DropIndex) -> Step[Catalog]:
+    """Drop an index; index names are unique within a table, so without ON the name must be that of one alone."""
+    among = work.catalog.tables.values() if node.table is None else [work.table(node.table)]
+    owners = [table for table in among if _index_named(table, node.name) is not None]
+    if not owners:
+        if node.if_exists:
+            return work.catalog
+        known = [index.name for table in among for index in table.indexes if index.name is not None]
+        where = f' of table "{node.table}"' if node.table else ""
+        raise UndefinedObject(f'index "{node.name}"{where} does not exist{did_you_mean(node.name, known)}')
+    if len(owners) > 1:
+        names = ", ".join(sorted(table.name for table in owners))
+        raise ProgrammingError(f'several tables have an index "{node.name}": write DROP INDEX … ON one of {names}')
+    return (yield from indexes.drop_index(work.tx, work.keys, work.catalog, owners[0], node.name))
