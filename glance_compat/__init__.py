@@ -11,6 +11,7 @@
 | `db` | `connect(url)`: Glance's own DB API bound to a URL; `create_schema(url)` |
 | `command` | the console command `glance-on-rome`, also `python -m glance_compat` |
 | `state`, `stores`, `schema`, `server`, `proof`, `client` | what the command is made of |
+| `tuning` | the indexes that Glance's schema lacks, and functions that add and remove them |
 | `trusted` | a paste filter that lets a request name its own tenant, in place of Keystone |
 | `in_turn` | a paste filter by which changes of one image take turns, on all servers of a store |
 

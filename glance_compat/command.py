@@ -25,7 +25,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from glance_compat import schema
+from glance_compat import schema, tuning_command
 from glance_compat.failure import Failure
 from glance_compat.proof import MEMBER, OWNER, UPLOAD_BYTES, Proof
 from glance_compat.server import Server, check_port, serve, wait_until_healthy, watch
@@ -33,6 +33,7 @@ from glance_compat.state import DEFAULT_STORE, State, default_root, finish, prep
 from glance_compat.stores import HOST, STORES, StoreServer, serve_store
 
 EXIT_FAILED = 1
+HELP = ["-h", "--help"]
 
 
 class Stopped(BaseException):
@@ -43,8 +44,21 @@ class Stopped(BaseException):
         self.signal_number = signal_number
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.argument("command", type=click.Choice(["run"]), default="run")
+class _RunUnlessNamed(click.Group):
+    """The command `run` where none is named."""
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        if not arguments or (arguments[0] not in self.commands and arguments[0] not in HELP):
+            arguments = ["run", *arguments]
+        return super().parse_args(context, arguments)
+
+
+@click.group(cls=_RunUnlessNamed, context_settings={"help_option_names": HELP, "max_content_width": 120})
+def main() -> None:
+    """OpenStack Glance, unmodified, with its data in ROME. Without a command: run."""
+
+
+@main.command()
 @click.option(
     "--state",
     "state_dir",
@@ -71,8 +85,7 @@ class Stopped(BaseException):
 @click.option("--workers", type=click.IntRange(1), default=4, show_default=True, help="Server processes.")
 @click.option("--threads", type=click.IntRange(1), default=4, show_default=True, help="Threads of each process.")
 @click.option("--once", is_flag=True, help="Stop after the proof; the exit code says whether it held.")
-def main(
-    command: str,
+def run(
     state_dir: Path | None,
     store: str | None,
     connection: str | None,
@@ -105,6 +118,31 @@ def main(
         console.print("stopped, no process is left behind")
         if once:  # the proof was cut short
             sys.exit(128 + stopped.signal_number)
+
+
+@main.command()
+@click.option(
+    "--state",
+    "state_dir",
+    envvar="ROME_STATE",
+    type=click.Path(file_okay=False, path_type=Path),
+    show_envvar=True,
+    help=f"The state directory whose configuration names the store.  [default: var/{DEFAULT_STORE}]",
+)
+@click.option("--connection", "--url", metavar="URL", help="SQLAlchemy URL of the store, in place of --state.")
+@click.option("--dry-run", is_flag=True, help="Say which indexes are there and which are missing; change nothing.")
+@click.option("--remove", is_flag=True, help="Drop them: the schema is Glance's own again.")
+def tune(state_dir: Path | None, connection: str | None, dry_run: bool, remove: bool) -> None:
+    """Add the indexes that Glance's schema lacks and its lists profit from.
+
+    Glance may be running meanwhile. What is there already is left alone.
+    """
+    if dry_run and remove:
+        raise click.UsageError("give --dry-run or --remove, not both")
+    try:
+        tuning_command.tune(Console(highlight=False), state_dir, connection, dry_run, remove)
+    except Failure as failure:
+        _fail(str(failure))
 
 
 def _stop_on_signal(signal_number: int, frame: FrameType | None) -> NoReturn:

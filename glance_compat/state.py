@@ -143,7 +143,7 @@ def _existing(root: Path, store: str | None, connection: str | None) -> State:
             f"{root} has layout {layout!r} and this version of ROME writes layout {LAYOUT!r}: "
             f"give another --state, or start the version that wrote it"
         )
-    configured = _configured_connection(root / "etc" / "glance-api.conf")
+    configured = configured_connection(root / "etc" / "glance-api.conf")
     if connection is not None and connection != configured:
         raise Failure(
             f"{root} keeps its data at {shown(configured)}: leave out --connection, give another --state, "
@@ -154,7 +154,8 @@ def _existing(root: Path, store: str | None, connection: str | None) -> State:
     return State(root, configured, is_new=False, place=recorded_place(root, configured))
 
 
-def _configured_connection(config_file: Path) -> str:
+def configured_connection(config_file: Path) -> str:
+    """The SQLAlchemy URL that a configuration of Glance's names."""
     configuration = cfg.ConfigOpts()
     configuration.register_opts(options.database_opts, "database")
     try:

@@ -11,6 +11,9 @@ from typing import Any
 
 from sqlalchemy.ext.compiler import compiles
 
+OPERATORS_OWN = "rome_"
+"""What the names begin with of indexes that an operator added to an application's tables."""
+
 try:  # alembic is optional: an application that migrates has it
     from alembic.ddl import base as alembic_ddl
     from alembic.ddl.impl import DefaultImpl
@@ -34,6 +37,19 @@ else:
             rendered_inspector_default: str | None,
         ) -> bool:
             return _plain(rendered_metadata_default) != _plain(rendered_inspector_default)
+
+        def correct_for_autogen_constraints(
+            self,
+            conn_uniques: set[Any],
+            conn_indexes: set[Any],
+            metadata_unique_constraints: set[Any],
+            metadata_indexes: set[Any],
+        ) -> None:
+            """Leave alone the operator's own indexes: they are the store's affair, and the models do not know them."""
+            declared = {index.name for index in metadata_indexes}
+            conn_indexes -= {
+                index for index in conn_indexes if index.name.startswith(OPERATORS_OWN) and index.name not in declared
+            }
 
     @compiles(alembic_ddl.ColumnName, "rome")
     def visit_column_name(element: Any, compiler: Any, **kw: Any) -> str:

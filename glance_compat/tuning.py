@@ -1,0 +1,94 @@
+"""The indexes that Glance's schema lacks, and the lists of images profit from.
+
+Glance's own indexes have one column each. A list shows the newest images of an owner, or of a visibility, and a page of
+them is a page of an index over both columns: what it costs hangs on the page, not on the catalogue. A filter by a name,
+a property, a tag or a member finds few images when it finds any, if there is an index that leads to them.
+
+Each index is written with every row that it holds, so there is none here that the measured calls do not need.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sqlalchemy
+from sqlalchemy import Engine, inspect
+
+
+@dataclass(frozen=True)
+class TuningIndex:
+    """An index named `name` on `columns` of `table`; `serves` says which calls of Glance's read less because of it."""
+
+    name: str
+    table: str
+    columns: tuple[str, ...]
+    serves: str
+
+    @property
+    def create_sql(self) -> str:
+        return f"CREATE INDEX {self.name} ON {self.table} ({', '.join(self.columns)})"
+
+    @property
+    def drop_sql(self) -> str:
+        return f"DROP INDEX {self.name} ON {self.table}"
+
+
+INDEXES = (
+    TuningIndex(
+        "rome_images_owner_created_at", "images", ("owner", "created_at"), "the list of a project: its own images"
+    ),
+    TuningIndex(
+        "rome_images_visibility_created_at",
+        "images",
+        ("visibility", "created_at"),
+        "the list of a project: public and community images; the filter by visibility",
+    ),
+    TuningIndex("rome_images_name_created_at", "images", ("name", "created_at"), "the filter by name"),
+    TuningIndex("rome_image_tags_value", "image_tags", ("value",), "the filter by tag"),
+    TuningIndex(
+        "rome_image_members_member", "image_members", ("member",), "the list of a project: images shared with it"
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Done:
+    """An index that was created or dropped, and how long it took."""
+
+    index: TuningIndex
+    seconds: float
+
+
+def present(engine: Engine) -> list[TuningIndex]:
+    """Those of INDEXES that the store has."""
+    return [index for index in INDEXES if index.name in _names(engine, index.table)]
+
+
+def missing(engine: Engine) -> list[TuningIndex]:
+    """Those of INDEXES that the store lacks. Raises `NoSuchTableError` where there is no schema of Glance's."""
+    return [index for index in INDEXES if index.name not in _names(engine, index.table)]
+
+
+def tune(engine: Engine) -> Iterator[Done]:
+    """Create the missing indexes, one transaction each, while Glance may be running; yields each when it is there."""
+    for index in missing(engine):
+        yield _executed(engine, index, index.create_sql)
+
+
+def untune(engine: Engine) -> Iterator[Done]:
+    """Drop those of INDEXES that the store has: the schema is Glance's own again."""
+    for index in present(engine):
+        yield _executed(engine, index, index.drop_sql)
+
+
+def _executed(engine: Engine, index: TuningIndex, sql: str) -> Done:
+    begun = time.perf_counter()
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text(sql))
+    return Done(index, time.perf_counter() - begun)
+
+
+def _names(engine: Engine, table: str) -> set[str | None]:
+    return {index["name"] for index in inspect(engine).get_indexes(table)}
