@@ -101,9 +101,9 @@ class Workbench:
         for each in drafts:
             self.define(catalogs.create_table, each)
 
-    def insert(self, name: str, *new: Row) -> list[bytes]:
+    def insert(self, name: str, *new: Row) -> None:
         with self.transaction() as tx:
-            return tx.run(rows.insert(tx, self.keys, self.latest, self[name], new))
+            tx.run(rows.insert(tx, self.keys, self.latest, self[name], new))
 
     def update(self, name: str, change: Callable[[Row], Row], **more: Any) -> int:
         """Put every row through `change`, in one statement."""

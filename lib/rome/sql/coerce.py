@@ -212,6 +212,14 @@ def coerce_value(value: object, sql_type: SqlType) -> object:
     return result
 
 
+_PLAIN = frozenset({int, str, bool, type(None), bytes})
+
+
+def untyped(value: object) -> object:
+    """A parameter's value where the context has no type."""
+    return value if type(value) in _PLAIN else coerce_value(value, values.NULL)
+
+
 def _checked(value: object) -> object:
     """`value` as exactly one of the classes that carry SQL values."""
     if isinstance(value, str):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
+from operator import itemgetter
 
 from rome.errors import (
     DatabaseError,
@@ -26,7 +27,7 @@ from rome.sql import definition, explain, syntax
 from rome.sql.access import takes_numbers
 from rome.sql.bound import Array, ColumnRef, Const, Slot, array, row_set
 from rome.sql.changes import bind_over_row, compute, default_of, plan_delete, plan_insert, plan_update
-from rome.sql.coerce import coerce_value, type_of_value
+from rome.sql.coerce import coerce_value, type_of_value, untyped
 from rome.sql.declared import USUAL, Manners, declared
 from rome.sql.execute.apply import scalar_of
 from rome.sql.execute.build import build
@@ -53,7 +54,6 @@ from rome.txn.wave import Step, Wave, together
 from rome.values import NUMERIC_KINDS, TEXT, Kind, SqlType
 
 KEPT_PLANS = 1024
-_EXACT = frozenset({int, str, bool, type(None), bytes})
 _NUMBERS = (int, float, Decimal)
 
 Parameters = Mapping[str, object]
@@ -352,6 +352,9 @@ def _run_once(
     if len(parameters) == 1:
         context = _context(env, tx, compiled, parameters[0], locking=locking)
         return _repeatable(env, tx, compiled, parameters[0], context)
+    loaded = _loaded(env, tx, compiled, parameters)
+    if loaded is not None:
+        return loaded
     contexts = [_context(env, tx, compiled, each, locking=locking) for each in parameters]
     if _batches(compiled, contexts):
         assert isinstance(compiled.root, ChangeOperator)
@@ -365,6 +368,28 @@ def _run_once(
         count += max(result.rowcount, 0)
         number = result.lastrowid
     return Result(compiled.columns, rows, count, number)
+
+
+def _loaded(
+    env: Environment, tx: Transaction, compiled: Compiled, parameters: Sequence[Parameters]
+) -> Result | None:
+    """executemany of INSERT … VALUES with plain parameters, made column by column; None where that is not to be done.
+
+    Whatever is wrong with a parameter is told by who takes them one by one.
+    """
+    root = compiled.root
+    if not isinstance(root, InsertRows) or not root.batches or compiled.queries or not parameters:
+        return None
+    names = [source.name for source in compiled.slots]
+    if None in names or any(len(each) > compiled.positional and "?1" in each for each in parameters):
+        return None
+    try:
+        given = [list(map(itemgetter(name), parameters)) for name in names]
+    except KeyError:
+        return None
+    context = _context(env, tx, compiled, parameters[0])
+    rows = root.loaded(given, len(parameters), context.bindings)
+    return None if rows is None else _changed(compiled, tx.run(root.insert(context, rows)))
 
 
 def _repeatable(
@@ -504,7 +529,7 @@ def _array(source: SlotSource, value: object) -> Array:
 def _converted(value: object, type_: SqlType) -> object:
     kind = type_.kind
     if kind is Kind.NULL:
-        return value if type(value) in _EXACT else coerce_value(value, type_)
+        return untyped(value)
     if kind is Kind.DECIMAL and type(value) is int:
         return coerce_value(Decimal(value), type_)  # it may have more than 64 bits
     if kind in NUMERIC_KINDS and isinstance(value, _NUMBERS) and not _is_inexact(value, kind):

@@ -17,7 +17,7 @@ An unnamed key is called `-`, an unnamed primary key PRIMARY. docs/keys.md lists
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -40,11 +40,11 @@ from rome.table.schema import Action, Catalog, Check, Column, ForeignKey, Table
 from rome.txn.transaction import Transaction
 from rome.txn.wave import Step, Wave, WaveResult
 
-MAX_ROW_BYTES = 16 << 20
-"""How many bytes one stored row takes at most; a store may take less (its traits say)."""
-
 PROBED_CHILDREN = 64
 """How many referencing rows are looked at first, where one that stays is enough to refuse."""
+
+FEW_ROWS = 32
+"""Of so many new rows at most it is taken down that they have no children yet."""
 
 DefaultOf = Callable[[Table, Column], object]
 
@@ -145,10 +145,25 @@ def apply(
         fresh = statement.follow(level, answer)
     statement.settle()
     yield from statement.check_orphans()
-    for key, value in statement.writes.items():
-        tx.write(key, value)
-    for start, stop in statement.childless(tx):
-        tx.note_empty(start, stop)
+    tx.write_all(statement.writes)
+    note_childless(tx, [(state.paths, state.new) for state in statement.states if state.new is not None])
+
+
+def note_childless(tx: Transaction, brought: Sequence[tuple[TablePaths, Row]]) -> None:
+    """Take down that new rows, if they are few, have no children yet: those whose keys the store does not have.
+
+    No committed row references a key that is not there, so this holds as long as the key is absent, which the
+    transaction expects. An image's properties, inserted after it, need not be looked for. Who brings many rows is not
+    going to look for the children of each.
+    """
+    if len(brought) > FEW_ROWS:
+        return
+    for paths, row in brought:
+        for child in paths.children:
+            values = tuple(row[place] for place in child.target_places)
+            if None not in values and tx.is_absent(child.parent_key(values)):
+                for start, stop in child.child_ranges(values):
+                    tx.note_empty(start, stop)
 
 
 def reads_of_insert(
@@ -311,9 +326,9 @@ class _Statement:
         if new is None:
             return
         value = rowcode.encoder(table)(new if table.primary_key else new[: len(table.columns)])
-        if len(value) > MAX_ROW_BYTES:
+        if len(value) > rowcode.MAX_ROW_BYTES:
             raise DataError(
-                f'a row of table "{table.name}" takes {len(value)} bytes; the limit is {MAX_ROW_BYTES}',
+                f'a row of table "{table.name}" takes {len(value)} bytes; the limit is {rowcode.MAX_ROW_BYTES}',
                 sqlstate="54000",
             )
         row_key = state.row_keys()[0].key
@@ -363,20 +378,6 @@ class _Statement:
                 found = [cell.key if path.rows else cell.value for cell in answer.scans[0]]
             if any(self._still_refers(path, orphans.values, key) for key in found):
                 raise still_referenced(path, orphans.values)
-
-    def childless(self, tx: Transaction) -> Iterator[tuple[bytes, bytes]]:
-        """Ranges of children that are empty in the store: those of keys that are new and that it does not have.
-
-        No committed row references a key that is not there, so this holds as long as the key is absent, which the
-        transaction expects. An image's properties, inserted after it, need not be looked for.
-        """
-        for state in self.states:
-            if state.new is None:
-                continue
-            for child in state.paths.children:
-                values = tuple(state.new[place] for place in child.target_places)
-                if None not in values and tx.is_absent(child.parent_key(values)):
-                    yield from child.child_ranges(values)
 
     def _still_refers(self, path: ChildPath, values: tuple[object, ...], row_key: bytes) -> bool:
         child = self.stored.get(row_key)

@@ -24,11 +24,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from functools import lru_cache
-from typing import TypeGuard
+from typing import Any, TypeGuard
 from uuid import UUID
 
 import msgspec
@@ -72,6 +72,54 @@ def converter(sql_type: SqlType, column: str = "") -> Convert:
     if make is None:
         raise InternalError(f"no value is stored as {sql_type}")
     return make(sql_type, _Refusal(sql_type, column))
+
+
+def is_exact(values: Sequence[object], sql_type: SqlType) -> bool:
+    """Whether conversion would give back each of `values` as it is; False also where only converting them tells."""
+    classes = set(map(type, values))
+    some = values
+    if type(None) in classes:
+        classes.remove(type(None))
+        some = [value for value in values if value is not None]
+    if not classes:
+        return True
+    look = _EXACT.get((sql_type.kind, *classes))
+    return look is not None and look(some, sql_type)
+
+
+def _always(values: Sequence[object], sql_type: SqlType) -> bool:
+    return True
+
+
+def _are_short(values: Sequence[Any], sql_type: SqlType) -> bool:
+    longest: int = max(map(len, values))
+    return sql_type.length is None or longest <= sql_type.length
+
+
+def _are_plain_strings(values: Sequence[Any], sql_type: SqlType) -> bool:
+    return _are_short(values, sql_type) and all(map(str.isascii, values))
+
+
+def _are_in_range(values: Sequence[Any], sql_type: SqlType) -> bool:
+    limit = integer_range(sql_type)
+    return all(-limit <= value < limit for value in (min(values), max(values)))
+
+
+def _are_without_zone(values: Sequence[Any], sql_type: SqlType) -> bool:
+    return [value.tzinfo for value in values].count(None) == len(values)
+
+
+# By kind and the one class that all values are of.
+_EXACT: dict[tuple[object, ...], Callable[[Sequence[Any], SqlType], bool]] = {
+    (Kind.BOOLEAN, bool): _always,
+    (Kind.INTEGER, int): _are_in_range,
+    (Kind.STRING, str): _are_plain_strings,
+    (Kind.BYTES, bytes): _are_short,
+    (Kind.DATETIME, datetime): _are_without_zone,
+    (Kind.DATE, date): _always,
+    (Kind.INTERVAL, timedelta): _always,
+    (Kind.UUID, UUID): _always,
+}
 
 
 class _Refusal:

@@ -161,6 +161,15 @@ def encode(values: Sequence[object]) -> bytes:
         return b"".join([_encoder(value)(value) for value in values])
 
 
+def encode_each(values: Sequence[object]) -> list[bytes]:
+    """The keys of tuples of one value each; those of one column, of which each that comes again is encoded once."""
+    distinct = set(values) if len(values) > 1 else ()
+    if 2 * len(distinct) >= len(values) or not distinct:
+        return [encode((value,)) for value in values]
+    codes = {value: encode((value,)) for value in distinct}
+    return [codes[value] for value in values]
+
+
 def _encoder(value: object) -> Callable[[object], bytes]:
     """The encoder of a value whose class may be derived from a known one (an IntEnum, a str with an attribute)."""
     for kind in type(value).__mro__:

@@ -86,6 +86,7 @@ class TablePaths:
     indexes: tuple[KeyPath, ...]
     parents: tuple[ParentPath, ...]
     children: tuple[ChildPath, ...]
+    encoded: tuple[int, ...] = ()  # of all values that stand in keys: the row's, its entries', its parents'
 
 
 def paths_of(keys: Keys, catalog: Catalog, table: Table) -> TablePaths:
@@ -115,12 +116,17 @@ def index_path(keys: Keys, table: Table, index: Index) -> KeyPath:
 
 
 def _make_paths(keys: Keys, catalog: Catalog, table: Table) -> TablePaths:
+    row = row_path(keys, table)
+    indexes = tuple(index_path(keys, table, index) for index in table.indexes)
+    parents = tuple(parent_path(keys, catalog, table, key) for key in table.foreign_keys if key.enforced)
+    used = [row.places, *[path.places for path in indexes], *[path.places for path in parents]]
     return TablePaths(
         table=table,
-        row=row_path(keys, table),
+        row=row,
         not_null=tuple(place for place, column in enumerate(table.columns) if not column.nullable),
-        indexes=tuple(index_path(keys, table, index) for index in table.indexes),
-        parents=tuple(parent_path(keys, catalog, table, key) for key in table.foreign_keys if key.enforced),
+        indexes=indexes,
+        parents=parents,
+        encoded=tuple({place for places in used for place in places}),
         children=tuple(
             child_path(keys, table, child, key) for child, key in catalog.referrers(table) if key.enforced
         ),

@@ -24,6 +24,9 @@ Row = tuple[Any, ...]
 
 MAX_LAYOUT = 0xFFFF
 
+MAX_ROW_BYTES = 16 << 20
+"""How many bytes one stored row takes at most; a store may take less (its traits say)."""
+
 _PYTHON_TYPES: dict[Kind, type] = {
     Kind.BOOLEAN: bool,
     Kind.INTEGER: int,

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from rome.errors import InternalError
 from rome.table.constraints import Change, DefaultOf, apply, no_default
+from rome.table.inserting import bring
 from rome.table.keys import Keys
 from rome.table.rowcode import Row
 from rome.table.schema import Catalog, Table
@@ -35,15 +36,13 @@ def insert(
     table: Table,
     rows: Sequence[Row],
     vacant: frozenset[bytes] = frozenset(),
-) -> Step[list[bytes]]:
-    """Insert `rows`; their keys, in order. Those in `vacant` no one else can have: they need no round trip of theirs.
+) -> Step[None]:
+    """Insert `rows`. Keys of theirs in `vacant` no one else can have: they need no round trip of their own.
 
     Raises NotNullViolation, UniqueViolation, ForeignKeyViolation, or DataError for a row or a key that is too large.
     """
     rows, vacant = with_row_numbers(tx, keys, table, rows, vacant)
-    changes = [Change(table, None, row) for row in rows]
-    yield from apply(tx, keys, catalog, changes, no_default, vacant)
-    return [keys.row_key(table, keys.primary_values(table, row)) for row in rows]
+    yield from bring(tx, keys, catalog, table, rows, vacant)
 
 
 def with_row_numbers(

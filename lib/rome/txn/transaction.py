@@ -448,6 +448,14 @@ class Transaction:
             self._has_private = True
         self._overlay.put(key, value)
 
+    def write_all(self, cells: Mapping[bytes, bytes | None]) -> None:
+        """`write` for each of `cells`."""
+        if not self.active:
+            raise InactiveTransaction("the transaction has ended; roll back and begin another")
+        if self._private is not None and any(map(self._private.owns, cells)):
+            self._has_private = True
+        self._overlay.put_all(cells)
+
     def savepoint(self) -> Savepoint:
         """A place for `rollback_to`; costs nothing and needs no release."""
         return Savepoint(self, self._overlay.mark, self.context, self._view.guard)

@@ -563,6 +563,18 @@ class Overlay:
         self._undo.append((key, before))
         self.cells[key] = value
 
+    def put_all(self, cells: Mapping[bytes, bytes | None]) -> None:
+        """Buffer the writes of `cells`."""
+        own = self.cells
+        if own.keys().isdisjoint(cells):
+            self._undo += [(key, _ABSENT) for key in cells]
+            if self._order is not None:
+                self._unordered += cells
+            own |= cells
+        else:
+            for key, value in cells.items():
+                self.put(key, value)
+
     @property
     def mark(self) -> int:
         """A place in the undo log, for `undo`; it grows with every write."""

@@ -6,19 +6,22 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from rome.errors import DatabaseError
 from rome.sql import plan
-from rome.sql.bound import Slot
+from rome.sql.access import is_changing
+from rome.sql.bound import Const, Slot
 from rome.sql.changes import default_of
+from rome.sql.coerce import untyped
 from rome.sql.execute.operator import Context, Operator, Row, layout_of
 from rome.sql.expr import Bindings, projection, scalar
 from rome.sql.scope import StatementScope
 from rome.table import rows as table_rows
 from rome.table.constraints import check_violation
-from rome.table.convert import converter
+from rome.table.convert import converter, is_exact
 from rome.table.schema import Check, Column, Table
 from rome.table.sequences import insert_numbered
 from rome.txn.wave import Step, together
-from rome.values import Kind
+from rome.values import Kind, SqlType
 
 
 class Changed(NamedTuple):
@@ -56,6 +59,7 @@ class InsertRows(ChangeOperator):
             _value_maker(node.table, place, default, column)
             for place, default, column in zip(node.places, node.defaults, node.table.columns, strict=True)
         ]
+        self._columns = _column_makers(node)
         self.checks = Checks(node.table, node.checks, node.row)
         self._returning = returning_of(node.returning)
         self.completed = completion(node)
@@ -71,8 +75,25 @@ class InsertRows(ChangeOperator):
         ]
 
     def change(self, contexts: Sequence[Context]) -> Step[Changed]:
-        context, bindings = contexts[0], contexts[0].bindings
         rows = [row for proposed in (yield from self.proposed(contexts)) for row in proposed]
+        return (yield from self.insert(contexts[0], rows))
+
+    def loaded(self, given: Sequence[Sequence[object]], count: int, bindings: Bindings) -> list[Row] | None:
+        """The rows to insert for `count` sets of parameters, `given` by slot as they came; made column by column.
+
+        None where they must be made one by one: VALUES have more than parameters in them, or one of them is refused.
+        """
+        if self._columns is None:
+            return None
+        try:
+            columns = [make(given, count, bindings) for make in self._columns]
+        except DatabaseError:
+            return None
+        return list(zip(*columns, strict=True))
+
+    def insert(self, context: Context, rows: list[Row]) -> Step[Changed]:
+        """Insert `rows`, whose values have been converted."""
+        bindings = context.bindings
         if self.numbered:
             complete = partial(self.completed, bindings)
             rows = yield from insert_numbered(
@@ -131,6 +152,47 @@ def _value_maker(
         return lambda row, bindings: None
     compute = scalar(default, {})  # type: ignore[arg-type]
     return lambda row, bindings: convert(compute((), bindings))
+
+
+_ColumnMaker = Callable[[Sequence[Sequence[object]], int, Bindings], Sequence[object]]
+
+
+def _column_makers(node: plan.Insert) -> list[_ColumnMaker] | None:
+    """How the columns of the new rows are made from those of the parameters, by slot.
+
+    None unless VALUES is one row of nothing but parameters, constants, and defaults that are the same for all rows.
+    """
+    source, table = node.source, node.table
+    if not isinstance(source, plan.Rows) or len(source.rows) != 1 or node.conflict is not None:
+        return None
+    makers: list[_ColumnMaker] = []
+    for place, default, column in zip(node.places, node.defaults, table.columns, strict=True):
+        value = default if place is None else source.rows[0][place]
+        if isinstance(value, Slot):
+            if value.type.kind is not Kind.NULL:
+                return None  # it is converted to another type first
+            makers.append(_given(value.index, column.type, f"{table.name}.{column.name}"))
+        elif value is None or isinstance(value, Const) or (place is None and not is_changing(value)):
+            makers.append(_same(_value_maker(table, None, value, column)))
+        else:
+            return None
+    return makers
+
+
+def _given(slot: int, sql_type: SqlType, column: str) -> _ColumnMaker:
+    """The column of a parameter."""
+    convert = converter(sql_type, column)
+
+    def make(given: Sequence[Sequence[object]], count: int, bindings: Bindings) -> Sequence[object]:
+        values = given[slot]
+        return values if is_exact(values, sql_type) else [convert(untyped(value)) for value in values]
+
+    return make
+
+
+def _same(value_of: Callable[[Row, Bindings], object]) -> _ColumnMaker:
+    """A column of one value."""
+    return lambda given, count, bindings: [value_of((), bindings)] * count
 
 
 class UpdateRows(ChangeOperator):
