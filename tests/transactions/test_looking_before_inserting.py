@@ -114,7 +114,7 @@ def knowing(**cells: str) -> Known:
     known = Known()
     found = [Cell(key.encode(), value.encode(), 7) for key, value in cells.items()]
     scan = Scan(b"a", b"z")
-    known.learn((), [scan], Reading(7, None, [], [found], [None], [[]]))
+    known.learn((), [scan], Reading(7, None, [], [found], [None], [[]]), 0)
     return known
 
 
@@ -136,7 +136,7 @@ def recent(place: Place) -> Recent:
 
 
 def test_only_hopes_that_come_true_are_found(recent: Recent) -> None:
-    recent.keep(recent.now(), GUARD, knowing(b="1"), ())
+    recent.keep(recent.now(), GUARD, lambda: knowing(b="1"), ())
     assert recent.find({b"b": True, b"c": False}, GUARD) == {b"b": Cell(b"b", b"1", 7), b"c": None}
     for hopes in ({b"b": False}, {b"c": True}, {b"zz": False}, {b"b": True, b"zz": True}):
         assert recent.find(hopes, GUARD) is None
@@ -144,7 +144,7 @@ def test_only_hopes_that_come_true_are_found(recent: Recent) -> None:
 
 
 def test_what_is_old_is_not_found(recent: Recent, place: Place) -> None:
-    recent.keep(recent.now(), GUARD, knowing(b="1"), ())
+    recent.keep(recent.now(), GUARD, lambda: knowing(b="1"), ())
     place.now_s += MAX_AGE_S * 0.9
     assert recent.find({b"b": True}, GUARD) is not None
     place.now_s += MAX_AGE_S * 0.2
@@ -152,20 +152,20 @@ def test_what_is_old_is_not_found(recent: Recent, place: Place) -> None:
 
 
 def test_nothing_is_found_after_others_wrote(recent: Recent, place: Place) -> None:
-    recent.keep(recent.now(), GUARD, knowing(b="1"), ())
+    recent.keep(recent.now(), GUARD, lambda: knowing(b="1"), ())
     place.others += 1
     assert recent.find({b"b": True}, GUARD) is None
 
 
 def test_a_key_that_was_written_is_not_found_even_in_what_was_read_before(recent: Recent) -> None:
-    recent.keep(recent.now(), GUARD, knowing(b="1"), ())
-    recent.keep(recent.now(), GUARD, Known(), {b"c"})
+    recent.keep(recent.now(), GUARD, lambda: knowing(b="1"), ())
+    recent.keep(recent.now(), GUARD, Known, {b"c"})
     assert recent.find({b"b": True}, GUARD) is not None
     assert recent.find({b"c": False}, GUARD) is None
 
 
 def test_only_the_last_few_transactions_are_kept(recent: Recent) -> None:
-    recent.keep(recent.now(), GUARD, knowing(b="1"), ())
+    recent.keep(recent.now(), GUARD, lambda: knowing(b="1"), ())
     for _ in range(MAX_TRANSACTIONS):
-        recent.keep(recent.now(), GUARD, Known(), ())
+        recent.keep(recent.now(), GUARD, Known, ())
     assert recent.find({b"b": True}, GUARD) is None

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rome.config import parse
-from rome.driver.api import ExpectCell, ExpectRange, Scan
+from rome.driver.api import ExpectCell, ExpectRange, Reading, Scan
 from rome.driver.memory import MemoryDriver, MemoryStore
 from rome.driver.open import open_store
 from rome.errors import Conflict
 from rome.testing.instruments import Recorder
 from rome.txn import known
-from rome.txn.known import UNKNOWN, Known
+from rome.txn.known import UNKNOWN, Known, size_of
 from rome.txn.transaction import Isolation, Transaction
 from rome.txn.wave import Step, Wave, WaveResult
 
@@ -25,7 +25,9 @@ Contents = dict[bytes, bytes]
 
 contents = st.dictionaries(st.sampled_from(KEYS), st.sampled_from(KEYS))  # values are keys, as in an index
 ends = st.sampled_from([*KEYS, b"", b"B\0", b"~"])
-scans = st.builds(Scan, ends, ends, st.sampled_from([None, 0, 1, 2, 3]), st.booleans(), st.booleans())
+scans = st.builds(
+    Scan, ends, ends, st.sampled_from([None, 0, 1, 2, 3]), st.booleans(), st.booleans(), st.just(())
+)  # fmt: skip
 waves = st.tuples(st.lists(st.sampled_from(KEYS), max_size=2), st.lists(scans, max_size=2))
 
 
@@ -35,14 +37,19 @@ def filled(cells: Contents) -> MemoryDriver:
     return driver
 
 
+def learn(knowledge: Known, driver: MemoryDriver, gets: list[bytes], ranges: list[Scan]) -> Reading:
+    reading = driver.read(gets, ranges)
+    knowledge.learn(gets, ranges, reading, size_of(reading)[1])
+    return reading
+
+
 @given(contents, st.lists(waves, max_size=4), st.lists(waves, min_size=1, max_size=6))
 def test_what_is_known_is_what_the_store_answers(
     cells: Contents, read: list[tuple[list[bytes], list[Scan]]], asked: list[tuple[list[bytes], list[Scan]]]
 ) -> None:
     driver, knowledge = filled(cells), Known()
     for gets, ranges in read:
-        reading = driver.read(gets, ranges)
-        knowledge.learn(gets, ranges, reading)
+        reading = learn(knowledge, driver, gets, ranges)
         for key, cell in zip(gets, reading.cells, strict=True):
             assert knowledge.cell(key) == cell
         for scan, found in zip(ranges, reading.scans, strict=True):
@@ -59,7 +66,7 @@ def test_what_is_known_is_what_the_store_answers(
 def test_parts_of_a_range_that_was_read_are_known() -> None:
     driver, knowledge = filled({key: b"" for key in KEYS}), Known()
     whole = [Scan(b"B", b"G")]
-    knowledge.learn((), whole, driver.read((), whole))
+    learn(knowledge, driver, [], whole)
     for scan in (Scan(b"C", b"E"), Scan(b"C", b"E", 1), Scan(b"B", b"G", reverse=True), Scan(b"A\0", b"C", 1, True)):
         assert knowledge.scan(scan) == driver.read((), [scan]).scans[0], scan
     for scan in (Scan(b"B", b"Z", 5), Scan(b"A", b"G", 5, True)):
@@ -75,7 +82,7 @@ def test_parts_of_a_range_that_was_read_are_known() -> None:
 def test_a_limited_scan_makes_known_what_it_looked_at_and_no_more() -> None:
     driver, knowledge = filled({key: b"" for key in KEYS}), Known()
     first = [Scan(b"A", b"Z", 2), Scan(b"", b"F", 2, True)]
-    knowledge.learn((), first, driver.read((), first))
+    learn(knowledge, driver, [], first)
     assert knowledge.scan(Scan(b"A", b"B\0")) is not None
     assert knowledge.scan(Scan(b"D", b"F")) is not None
     assert knowledge.cell(b"B\0") is UNKNOWN
@@ -87,10 +94,10 @@ def test_too_much_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     for limit in ("MAX_CELLS", "MAX_BYTES"):
         monkeypatch.setattr(known, limit, 4)
         driver, knowledge = filled({key: b"" for key in KEYS}), Known()
-        knowledge.learn([b"A"], (), driver.read([b"A"]))
+        learn(knowledge, driver, [b"A"], [])
         assert knowledge.cell(b"A") is not UNKNOWN
         whole = [Scan(b"", b"Z")]
-        knowledge.learn((), whole, driver.read((), whole))
+        learn(knowledge, driver, [], whole)
         assert knowledge.cell(b"A") is UNKNOWN
         assert knowledge.scan(whole[0]) is None
         monkeypatch.undo()
@@ -224,14 +231,18 @@ def test_a_transaction_that_knows_does_as_one_that_forgets(
         transaction = Transaction(driver)
         answers: list[WaveResult] = []
         fate = True
+        for at, ((gets, ranges), write) in enumerate(moves):
+            if fate:
+                try:
+                    answers.append(transaction.run(asked(*gets, scans=tuple(ranges))))
+                    if write is not None:
+                        transaction.write(*write)
+                except Conflict:
+                    fate = False
+            for when, key, value in others:
+                if when == at:
+                    driver.commit((), [(key, value)])
         try:
-            for at, ((gets, ranges), write) in enumerate(moves):
-                answers.append(transaction.run(asked(*gets, scans=tuple(ranges))))
-                if write is not None:
-                    transaction.write(*write)
-                for when, key, value in others:
-                    if when == at:
-                        driver.commit((), [(key, value)])
             transaction.commit()
         except Conflict:
             fate = False

@@ -57,8 +57,7 @@ def after(prefix: bytes) -> bytes:
     return head[:-1] + bytes((head[-1] + 1,))
 
 
-@dataclass(frozen=True, slots=True)
-class Follow:
+class Follow(NamedTuple):
     """For each of the first `rows` rows of a scan, all cells whose keys begin with `prefix` and the row's key without
     its first `cut` bytes, in ascending order.
 
@@ -83,8 +82,7 @@ class Follow:
         return Scan(start, after(start), None, False, self.dereference)
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(NamedTuple):
     """The cells of start <= key < stop, in key order, at most `limit` of them.
 
     With `dereference`, each scanned value is a key, and the cells behind those keys come in the same round trip; so
@@ -113,16 +111,14 @@ class Scan:
         return [[follow.scan(key) for key in counting[follow.holding][: follow.rows]] for follow in self.follow]
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectCell:
+class ExpectCell(NamedTuple):
     """The cell at `key` still has `version` (0: there is still none)."""
 
     key: bytes
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectRange:
+class ExpectRange(NamedTuple):
     """start <= key < stop still holds exactly `keys` (ascending), none of them written after `version`.
 
     A store may check it by count: as many cells as `keys`, none later than `version`.
@@ -134,8 +130,7 @@ class ExpectRange:
     keys: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectLock:
+class ExpectLock(NamedTuple):
     """`session` still has the lock `name` under `token`, and its time has not run out by the store's clock.
 
     Only for `commit`, which raises LeaseLost, with nothing written, when it does not hold, whatever else does not.

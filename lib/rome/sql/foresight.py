@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -134,7 +134,7 @@ class Course:
                 gets.append(read)
             else:
                 limit = max(MIN_ROWS, TIMES_AS_MANY * found)
-                scans.append(read if read.limit is not None and read.limit <= limit else replace(read, limit=limit))
+                scans.append(read if read.limit is not None and read.limit <= limit else read._replace(limit=limit))
         return Wave(gets, scans)
 
     def note(self, gets: Sequence[bytes], scans: Sequence[Scan], found: Sequence[int]) -> None:
@@ -142,7 +142,7 @@ class Course:
         if not self._is_much:
             self._reads.update(dict.fromkeys(gets, 1))
             for scan, cells in zip(scans, found, strict=True):
-                self._reads[replace(scan, follow=()) if scan.follow else scan] = cells
+                self._reads[scan._replace(follow=()) if scan.follow else scan] = cells
 
     @property
     def _is_much(self) -> bool:
@@ -186,6 +186,6 @@ def _changed(reads: Mapping[Read, int], change: Callable[[bytes], bytes]) -> dic
     return {
         change(read)
         if isinstance(read, bytes)
-        else replace(read, start=change(read.start), stop=change(read.stop)): found
+        else read._replace(start=change(read.start), stop=change(read.stop)): found
         for read, found in reads.items()
     }

@@ -278,10 +278,10 @@ class Mirror:
 
     def _translated(self, each: Expectation) -> Expectation:
         if isinstance(each, ExpectLock):
-            return replace(each, token=self._tokens.get((each.name, each.token), 1 << 62))
+            return each._replace(token=self._tokens.get((each.name, each.token), 1 << 62))
         if isinstance(each, ExpectCell):
-            return replace(each, version=self._versions.get(each.version, 1 << 62))
-        return replace(each, version=self._states.get(each.version, self._versions.get(each.version, 0)))
+            return each._replace(version=self._versions.get(each.version, 1 << 62))
+        return each._replace(version=self._states.get(each.version, self._versions.get(each.version, 0)))
 
     def _pair(self, one: int, other: int) -> None:
         """Note that `one` and `other` are versions of one commit."""

@@ -33,7 +33,8 @@ def answered(*gets: bytes, scans: tuple[Scan, ...] = ()) -> Step[WaveResult]:
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d", b"e", b"f"])
 VALUES = st.one_of(st.none(), KEYS)
 BOUNDS = st.sampled_from([b"", b"a", b"b", b"c\0", b"d", b"f", b"g"])
-FOLLOWS = st.builds(Follow, st.just(1), KEYS, st.booleans(), st.integers(0, 3))
+HELD = st.sampled_from([(), (b"a",), (b"b", b"c")])
+FOLLOWS = st.builds(Follow, st.just(1), KEYS, st.booleans(), st.integers(0, 3), HELD)
 SCANS = st.builds(
     Scan,
     BOUNDS,

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import enum
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from typing import Final, NamedTuple
 
-from rome.driver.api import Cell, Reading, Scan
+from rome.driver.api import Cell, Followed, Reading, Scan
 
 # Beyond these everything is forgotten: knowledge saves round trips, and nothing rests on it.
 MAX_CELLS: Final = 8192
@@ -37,57 +38,87 @@ class _Range(NamedTuple):
     cells: list[Cell]
 
 
+def size_of(reading: Reading) -> tuple[int, int]:
+    """How many cells came back, what was followed left aside, and how many bytes their keys and values have."""
+    found = chain(reading.cells, *reading.scans, *[rows for rows in reading.rows if rows])
+    sizes = [len(key) + len(value) for key, value, _ in filter(None, found)]
+    return len(sizes), sum(sizes)
+
+
 class Known:
     """Cells and ranges as they are in the store, own writes left aside."""
 
-    __slots__ = ("_bytes", "_cells", "_ranges", "_starts")
+    __slots__ = ("_brought", "_bytes", "_cells", "_ranges", "_size", "_starts", "_waiting")
 
     def __init__(self) -> None:
         self._cells: dict[bytes, Cell | None] = {}
+        # Readings whose ranges are known but whose cells are not in _cells yet: most are never asked for one by one.
+        self._waiting: list[tuple[Sequence[bytes], Reading]] = []
+        self._brought: dict[Scan, Followed] = {}  # what the last reading that followed anything brought along
+        self._size = 0  # how many cells and ranges were taken in
         # No range lies within another: those that start later stop later, too.
         self._starts: list[bytes] = []
         self._ranges: list[_Range] = []
         self._bytes = 0
 
     def __len__(self) -> int:
-        """How many cells and ranges are known."""
-        return len(self._cells) + len(self._starts)
+        """How many cells and ranges are known, those that were read twice counted twice."""
+        return self._size
 
     def clear(self) -> None:
         """Forget everything."""
         self._cells.clear()
+        self._waiting.clear()
+        self._brought.clear()
         self._starts.clear()
         self._ranges.clear()
-        self._bytes = 0
+        self._size = self._bytes = 0
 
-    def learn(self, gets: Sequence[bytes], scans: Sequence[Scan], reading: Reading) -> None:
-        """Take in what one reading saw. One that is too large is not taken, and then nothing is known any more."""
-        room = MAX_CELLS - len(self)
-        if len(gets) + len(scans) + sum(map(len, reading.scans)) + sum(len(rows or ()) for rows in reading.rows) > room:
+    def learn(self, gets: Sequence[bytes], scans: Sequence[Scan], reading: Reading, size: int) -> None:
+        """Take in what one reading of `size` bytes saw. When that is too much nothing is known any more."""
+        self._size += len(gets) + len(scans) + sum(map(len, reading.scans)) + sum([len(r) for r in reading.rows if r])
+        self._bytes += size
+        if self._size > MAX_CELLS or self._bytes > MAX_BYTES:
             self.clear()
             return
-        self._add(zip(gets, reading.cells, strict=True))
-        for scan, cells, rows in zip(scans, reading.scans, reading.rows, strict=True):
-            self._add([(cell.key, cell) for cell in cells])
-            if rows is not None:
-                self._add([(entry.value, row) for entry, row in zip(cells, rows, strict=True)])
+        self._waiting.append((gets, reading))
+        for scan, cells in zip(scans, reading.scans, strict=True):
             self._add_range(scan, cells)
-        if self._bytes > MAX_BYTES:
-            self.clear()
+
+    def bring(self, followed: Sequence[Sequence[Sequence[Followed]]], size: int) -> None:
+        """Keep at hand what the scans of a reading of `size` bytes followed: most likely it is asked for next."""
+        belonging = [each for follows in followed for every in follows for each in every]
+        if size <= MAX_BYTES and len(belonging) + sum([len(each.cells) for each in belonging]) <= MAX_CELLS:
+            self._brought = {each.scan: each for each in belonging}
+
+    def brought(self, scans: Sequence[Scan]) -> list[Followed] | None:
+        """What `scans` would find, if each was followed in these very words by the last reading that did so."""
+        if not self._brought:
+            return None
+        found = [self._brought.get(scan) for scan in scans]
+        return None if None in found else found  # type: ignore[return-value]
 
     def learn_cell(self, key: bytes, cell: Cell | None) -> None:
         """`cell` (None: nothing) is at `key`, which is expected."""
+        self._take_in()
+        self._size += 1
         self._cells[key] = cell
 
     def learn_empty(self, start: bytes, stop: bytes) -> None:
         """There is nothing in start <= key < stop, as follows from something that is expected."""
-        if len(self) < MAX_CELLS:
+        if self._size < MAX_CELLS:
+            self._size += 1
             self._add_range(Scan(start, stop), [])
 
-    def _add(self, found: Iterable[tuple[bytes, Cell | None]]) -> None:
-        found = list(found)
-        self._cells.update(found)
-        self._bytes += sum([len(key) if cell is None else len(key) + len(cell.value) for key, cell in found])
+    def _take_in(self) -> None:
+        known = self._cells
+        for gets, reading in self._waiting:
+            known.update(zip(gets, reading.cells, strict=True))
+            for cells, rows in zip(reading.scans, reading.rows, strict=True):
+                known.update(zip([cell.key for cell in cells], cells, strict=True))
+                if rows is not None:
+                    known.update(zip([cell.value for cell in cells], rows, strict=True))
+        self._waiting.clear()
 
     def _add_range(self, scan: Scan, cells: list[Cell]) -> None:
         """What `scan` really looked at: one that filled its limit looked no further than its last cell."""
@@ -115,6 +146,8 @@ class Known:
 
     def cell(self, key: bytes) -> Cell | Unknown | None:
         """The cell at `key`, None if it is known that there is none, else UNKNOWN."""
+        if self._waiting:
+            self._take_in()
         found = self._cells.get(key, UNKNOWN)
         if found is UNKNOWN and self._starts:
             place = bisect_right(self._starts, key) - 1

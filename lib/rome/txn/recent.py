@@ -24,13 +24,13 @@ MAX_CELLS: Final = 256  # of one transaction: who reads much is no one that look
 
 
 class _Transaction(NamedTuple):
-    """One that has ended: when it began, how many commits others had made by then, the version of the guard, what it
-    knew in the end, and what it changed."""
+    """One that has ended: when it began, how many commits others had made by then, the version of the guard, what
+    tells what it knew in the end, and what it changed."""
 
     begun_s: float
     others: int
     guard: ExpectCell
-    known: Known
+    knowledge: Callable[[], Known]
     written: Collection[bytes]
 
 
@@ -51,9 +51,14 @@ class Recent:
     def clear(self) -> None:
         self._last.clear()
 
-    def keep(self, begun: tuple[float, int], guard: ExpectCell, known: Known, written: Collection[bytes]) -> None:
-        """Keep what a transaction knew that began when `now` said `begun`, and has not failed."""
-        self._last.appendleft(_Transaction(*begun, guard, known, written))
+    def keep(
+        self, begun: tuple[float, int], guard: ExpectCell, knowledge: Callable[[], Known], written: Collection[bytes]
+    ) -> None:
+        """Keep what a transaction knew that began when `now` said `begun`, and has not failed.
+
+        Most are never asked, so `knowledge` is called only when one is.
+        """
+        self._last.appendleft(_Transaction(*begun, guard, knowledge, written))
 
     def find(self, hopes: Mapping[bytes, bool], guard: ExpectCell) -> dict[bytes, Cell | None] | None:
         """The cells at the keys of `hopes`, if each is known to be there (True) or not to be there (False); else None.
@@ -64,9 +69,10 @@ class Recent:
         while self._last and (self._last[-1].begun_s < now_s - MAX_AGE_S or self._last[-1].others != others):
             self._last.pop()
         found: dict[bytes, Cell | None] = {}
+        last = [(each, each.knowledge()) for each in self._last]
         for key, hope in hopes.items():
-            for each in self._last:
-                cell = each.known.cell(key)
+            for each, known in last:
+                cell = known.cell(key)
                 if each.guard != guard or key in each.written:
                     return None
                 if cell is not UNKNOWN:

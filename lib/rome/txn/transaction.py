@@ -359,11 +359,10 @@ class Transaction:
         if self._conflict or not done or self._view.guard is None or not self._view.guard_checked:
             recent.clear()
             return
-        known = self._view.known()
-        for key, cell in self._recalled.items():
-            known.learn_cell(key, cell)
-        if len(known) <= MAX_CELLS:
-            recent.keep(self._begun, ExpectCell(*self._view.guard), known, self._overlay.cells.keys())
+        if self._view.cells_read > MAX_CELLS:
+            return
+        self._view.learn_cells(self._recalled)
+        recent.keep(self._begun, ExpectCell(*self._view.guard), self._view.known, self._overlay.cells.keys())
 
     def note_empty(self, start: bytes, stop: bytes) -> None:
         """Take it that the store, own writes left aside, has nothing in start <= key < stop, and read nothing there.

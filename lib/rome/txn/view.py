@@ -7,7 +7,6 @@ a store with snapshots never pays for them. `Overlay` holds the buffered writes 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import replace
 from typing import Final, NamedTuple, Protocol
 
 from sortedcontainers import SortedList
@@ -16,7 +15,7 @@ from rome.driver import api
 from rome.driver.api import Cell, Driver, Expectation, ExpectCell, ExpectRange, Reading, Scan
 from rome.errors import DataError
 from rome.txn.distance import Distance
-from rome.txn.known import MAX_CELLS, UNKNOWN, Known, Unknown
+from rome.txn.known import MAX_CELLS, UNKNOWN, Known, Unknown, size_of
 from rome.txn.wave import Wave, WaveResult
 
 Guard = tuple[bytes, int]  # the key of a version cell and the version it is expected to have
@@ -89,6 +88,15 @@ class ViewMark(NamedTuple):
     guarded: bool
 
 
+class _Seen(NamedTuple):
+    """One reading, spelled out: what was asked, and how many bytes came back."""
+
+    gets: Sequence[bytes]
+    scans: Sequence[Scan]
+    reading: Reading
+    bytes: int
+
+
 class View:
     """What one transaction has read.
 
@@ -102,9 +110,9 @@ class View:
     """
 
     __slots__ = (
-        "_ahead", "_ahead_at", "_bytes_read", "_course", "_distance", "_driver", "_expect", "_expected", "_from_ahead",
-        "_guarded", "_handle", "_keys", "_known", "_learned", "_moves", "_read_ahead", "_seen", "_statement",
-        "_tallied", "_valid_at", "guard", "waves",
+        "_ahead", "_ahead_at", "_bytes_read", "_course", "_distance", "_driver", "_expect", "_expected",
+        "_from_ahead", "_guarded", "_handle", "_keys", "_known", "_learned", "_moves", "_read_ahead", "_seen",
+        "_statement", "_valid_at", "guard", "waves",
     )  # fmt: skip
 
     def __init__(self, driver: Driver, guard: Guard | None, distance: Distance | None = None) -> None:
@@ -115,7 +123,7 @@ class View:
         self._driver = driver
         self._guarded = guard is None  # the guard needs no (further) look
         self._handle: api.View | None = None
-        self._seen: list[tuple[Sequence[bytes], Sequence[Scan], Reading]] = []  # not yet folded
+        self._seen: list[_Seen] = []  # not yet folded
         self._expect: list[Expectation] = []
         self._expected: set[bytes | tuple[bytes, bytes]] = set()  # what _expect speaks of: a key, or a range's ends
         self._known = Known()
@@ -123,7 +131,6 @@ class View:
         self._statement = 0  # where in _expect the current statement begins
         self._moves = 0  # reads in a row, up to the last, before which the store had moved
         self._valid_at = 0  # a commit counter at which every expectation is known to hold; 0: none is known
-        self._tallied = 0  # how many of _seen are in the figures below
         self._keys = 0
         self._bytes_read = 0
         self._ahead: Known | None = None  # what was read ahead
@@ -142,6 +149,8 @@ class View:
         if not self._guarded or not self.waves:
             reading = self._ask((*gets, *vacant), scans, ahead)
             return WaveResult(reading.cells, reading.scans, reading.rows)
+        if not (gets or vacant) and (brought := self._known.brought(scans)) is not None:
+            return WaveResult([], [each.cells for each in brought], [each.rows for each in brought])
         cells, found = self._look_up(wave)
         needed, unknown = _missing(wave, cells, found)
         noted: tuple[Sequence[bytes], Sequence[Scan]] = (needed, unknown)
@@ -172,7 +181,6 @@ class View:
         """The transaction is over. May be called again."""
         if self._course is not None:
             course, self._course = self._course, None
-            self._tally()
             course.end(self._bytes_read)
 
     def _look_up(self, wave: Wave) -> tuple[dict[bytes, Cell | Unknown | None], list[list[Cell] | None]]:
@@ -214,9 +222,7 @@ class View:
             return False
         reading = Reading(self._valid_at, None, cells, found, rows, [])
         self._from_ahead += len(keys) + len(taken)
-        self._tally()
-        self._seen.append((tuple(keys), tuple(taken), reading))
-        self._tallied += 1  # it was counted when it came
+        self._seen.append(_Seen(tuple(keys), tuple(taken), reading, size_of(reading)[1]))  # counted when it came
         self._fold_if_much(taken, reading)
         return True
 
@@ -233,7 +239,6 @@ class View:
 
     def _room(self) -> int:
         """How many cells may be read ahead, if they are as large as those that came before."""
-        self._tally()
         return min(AHEAD_CELLS, AHEAD_BYTES * self._keys // max(1, self._bytes_read))
 
     def _unread(self, wave: Wave) -> Wave:
@@ -285,9 +290,8 @@ class View:
         size = len(more.gets) + sum(len(cells) + 1 for cells in further.scans) + sum(len(r or ()) for r in further.rows)
         if len(self._ahead) + size > MAX_CELLS:
             self._ahead.clear()  # it was used, or it will hardly be
-        self._ahead.learn(more.gets, scans, further)
+        self._ahead.learn(more.gets, scans, further, self._count(further))
         self._read_ahead += len(more.gets) + len(scans)
-        self._count(further)
 
     def _read_newest(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> Reading:
         """Read a state of the store in which every expectation holds."""
@@ -326,9 +330,14 @@ class View:
     def _remember(self, gets: Sequence[bytes], scans: Sequence[Scan], reading: Reading) -> None:
         self.waves += 1
         scans = tuple(scans)  # the step may use its lists again
-        if any(scan.follow for scan in scans):
+        if any([scan.follow for scan in scans]):
+            followed = reading.followed
             scans, reading = _spelled_out(scans, reading)
-        self._seen.append((tuple(gets), scans, reading))
+            size = self._count(reading)
+            self._known.bring(followed, size)
+        else:
+            size = self._count(reading)
+        self._seen.append(_Seen(tuple(gets), scans, reading, size))
         self._fold_if_much(scans, reading)
 
     def _fold_if_much(self, scans: Sequence[Scan], reading: Reading) -> None:
@@ -337,8 +346,8 @@ class View:
             self._fold()
 
     def _learn(self) -> None:
-        for gets, scans, reading in self._seen[self._learned :]:
-            self._known.learn(gets, scans, reading)
+        for seen in self._seen[self._learned :]:
+            self._known.learn(*seen)
         self._learned = len(self._seen)
 
     def is_absent(self, key: bytes) -> bool:
@@ -350,6 +359,11 @@ class View:
         """All that was read and is expected. Not for a view that is still in use."""
         self._learn()
         return self._known
+
+    def learn_cells(self, cells: Mapping[bytes, Cell | None]) -> None:
+        """These are expected, too, though it was not this view that read them."""
+        for key, cell in cells.items():
+            self._known.learn_cell(key, cell)
 
     def take(self, cells: Mapping[bytes, Cell | None], vacant: Sequence[bytes]) -> None:
         """Expect `cells`, and the guard, as another transaction has read them; and nothing at the keys of `vacant`."""
@@ -448,31 +462,28 @@ class View:
             handle, self._handle = self._handle, None
             self._driver.release(handle)
 
+    @property
+    def cells_read(self) -> int:
+        """How many cells came back so far."""
+        return self._keys
+
     def stats(self, increments: int, locks: int, commits: int) -> Stats:
         """What the reads so far have cost."""
-        self._tally()
         return Stats(
             self.waves, self._keys, self._bytes_read, increments, locks, commits, self._read_ahead, self._from_ahead
         )
 
-    def _tally(self) -> None:
-        """Count what has come back and was not counted yet."""
-        for _, _, reading in self._seen[self._tallied :]:
-            self._count(reading)
-        self._tallied = len(self._seen)
-
-    def _count(self, reading: Reading) -> None:
-        for cells in (reading.cells, *reading.scans, *reading.rows):
-            if cells:
-                sizes = [len(cell.key) + len(cell.value) for cell in cells if cell is not None]
-                self._keys += len(sizes)
-                self._bytes_read += sum(sizes)
+    def _count(self, reading: Reading) -> int:
+        """Add what has come back to the figures; how many bytes it was."""
+        keys, size = size_of(reading)
+        self._keys += keys
+        self._bytes_read += size
+        return size
 
     def _fold(self) -> None:
-        """Turn readings into expectations and figures, and let go of their values."""
-        self._tally()
-        seen, self._seen, self._tallied, self._learned = self._seen, [], 0, 0
-        for gets, scans, reading in seen:
+        """Turn readings into expectations, and let go of their values."""
+        seen, self._seen, self._learned = self._seen, [], 0
+        for gets, scans, reading, _ in seen:
             self._expect_cells(gets, reading.cells)
             for scan, cells, rows in zip(scans, reading.scans, reading.rows, strict=True):
                 self._expect_range(scan, cells, reading.version)
@@ -678,4 +689,4 @@ def _widened(scan: Scan, keys: list[bytes], own: dict[bytes, bytes | None]) -> S
     if not scan.limit:
         return scan
     hidden = sum(own[key] is None for key in keys)
-    return replace(scan, limit=scan.limit + hidden) if hidden else scan
+    return scan._replace(limit=scan.limit + hidden) if hidden else scan

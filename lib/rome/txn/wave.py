@@ -8,7 +8,6 @@ statement costs as many round trips as its longest chain of dependent reads, not
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from rome.driver.api import Cell, Follow, Scan
@@ -92,7 +91,7 @@ def _merged(waves: list[Wave]) -> Step[list[WaveResult]]:
     for wave in waves:
         for key in wave.vacant:
             get_at.setdefault(key, len(get_at))
-    scans = tuple([replace(scan, follow=tuple(follow[scan])) if scan in follow else scan for scan in scan_at])
+    scans = tuple([scan._replace(follow=tuple(follow[scan])) if scan in follow else scan for scan in scan_at])
     answer = yield Wave(gets, scans, tuple(get_at)[len(gets) :])
     return [
         WaveResult(
@@ -105,4 +104,4 @@ def _merged(waves: list[Wave]) -> Step[list[WaveResult]]:
 
 
 def _plain(scan: Scan) -> Scan:
-    return replace(scan, follow=()) if scan.follow else scan
+    return scan._replace(follow=()) if scan.follow else scan

@@ -9,7 +9,6 @@ same entries ask the store once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple, Protocol
 
@@ -124,11 +123,11 @@ class _ScanRun:
         scan, stream, bindings = self._scan, self._stream, self._context.bindings
         if scan is None:
             return Chunk([], None)
-        chunk = replace(scan, limit=entries)
+        chunk = scan._replace(limit=entries)
         follow, self._follow = self._follow, ()
         narrow, self._narrow = self._narrow, ()
         steps = [index.few(self._context, self._follows_few) for index in narrow]
-        reads = Wave((), (replace(chunk, follow=follow) if follow else chunk,))
+        reads = Wave((), (chunk._replace(follow=follow) if follow else chunk,))
         answer, *found = yield from together([_read(reads), *steps])
         for few in found:
             if few is not None:
@@ -144,7 +143,7 @@ class _ScanRun:
         else:
             last = cells[-1].key
             start, stop = (scan.start, last) if scan.reverse else (last + b"\x00", scan.stop)
-            self._scan = replace(scan, start=start, stop=stop)
+            self._scan = scan._replace(start=start, stop=stop)
             frontier = stream.key(rows[-1])
         return Chunk(list(rows) if stream.filter is None else stream.filter(rows, bindings), frontier)
 
