@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,52 +16,96 @@ from glance.db.sqlalchemy import api
 from oslo_db.sqlalchemy import enginefacade
 
 from bench import replay
-from bench.catalogue import Catalogue, load
+from bench.catalogue import TABLES, Catalogue, load
+from bench.results import Loaded
 from bench.servers import STARTERS, Server, ServerMissing
+from glance_compat import tuning
 from rome.database import Counters
 from tests.servers.proxy import Proxy
 
-FLOOR, ROME, REDIS, SQLITE, MARIADB, POSTGRESQL = "floor", "rome", "rome-redis", "sqlite", "mariadb", "postgresql"
-TITLES = {
-    FLOOR: "replay floor", ROME: "ROME on LMDB", REDIS: "ROME on Redis", SQLITE: "SQLite", MARIADB: "MariaDB",
-    POSTGRESQL: "PostgreSQL",
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A database and how it is set up. `server` is a key of STARTERS; without one, `url` takes the directory {place}.
+
+    `tuned` ones have the indexes that `glance-on-rome tune` adds; `like` names the one whose files are copied, if it is
+    there, in place of loading.
+    """
+
+    title: str
+    url: str = ""
+    server: str = ""
+    is_rome: bool = False
+    tuned: bool = False
+    like: str = ""
+
+
+FLOOR = "floor"
+ROME, TUNED, UNSYNCED = "rome", "rome-tuned", "rome-unsynced"
+REDIS, REDIS_TUNED = "rome-redis", "rome-redis-tuned"
+SQLITE, MARIADB, POSTGRESQL = "sqlite", "mariadb", "postgresql"
+_LMDB_URL = "rome+lmdb:///{place}/store"
+KINDS = {
+    ROME: Kind("ROME on LMDB", _LMDB_URL, is_rome=True),
+    TUNED: Kind("ROME on LMDB, tuned", _LMDB_URL, is_rome=True, tuned=True, like=ROME),
+    UNSYNCED: Kind(
+        "ROME on LMDB, tuned, unsynced", _LMDB_URL + "?sync=none", is_rome=True, tuned=True, like=ROME
+    ),
+    REDIS: Kind("ROME on Redis", server="redis", is_rome=True),
+    REDIS_TUNED: Kind("ROME on Redis, tuned", server="redis", is_rome=True, tuned=True),
+    SQLITE: Kind("SQLite", "sqlite:///{place}/file"),
+    MARIADB: Kind("MariaDB", server="mariadb"),
+    POSTGRESQL: Kind("PostgreSQL", server="postgresql"),
 }  # fmt: skip
+TITLES = {FLOOR: "replay floor", **{name: kind.title for name, kind in KINDS.items()}}
 REFRESH_STATISTICS = {
     SQLITE: ("ANALYZE",),
     POSTGRESQL: ("VACUUM ANALYZE",),
-    MARIADB: ("ANALYZE TABLE images, image_properties, image_locations, image_tags, image_members",),
+    MARIADB: (f"ANALYZE TABLE {', '.join(TABLES)}",),
 }
+
+
+@dataclass(frozen=True)
+class Line:
+    """The way to a server that leads through a proxy."""
+
+    manager: enginefacade._TransactionContextManager
+    proxy: Proxy
 
 
 @dataclass
 class Backend:
-    """One database. `load_s` is how long its catalogue took to load, `version` what it calls itself."""
+    """One database. Its files are in `place`; `line` is there if it is a server's."""
 
     name: str
     url: str
     manager: enginefacade._TransactionContextManager
+    place: Path
     server: Server | None = None
-    load_s: float = 0.0
-    version: str = ""
+    line: Line | None = None
+    loaded: Loaded | None = None
 
     @contextmanager
-    def selected(self) -> Iterator[ModuleType]:
+    def selected(self, *, through_proxy: bool = False) -> Iterator[ModuleType]:
         """Glance's DB API on this database.
 
         Glance keeps one enginefacade manager for the process and makes it on first use; taking turns between
         databases means putting ours in its place.
         """
-        api._main_context_manager = self.manager
+        api._main_context_manager = self.line.manager if through_proxy and self.line else self.manager
         api._context = threading.local()
         yield api
 
-    def rome_counters(self) -> Counters | None:
-        """What ROME has done for this process so far; None on another database."""
-        if self.name not in (ROME, REDIS):
+    def rome_counters(self, *, through_proxy: bool = False) -> Counters | None:
+        """A copy of what ROME has done for this process so far; None on another database."""
+        if self.name not in KINDS or not KINDS[self.name].is_rome:
             return None
-        connection = self.manager.writer.get_engine().raw_connection()
+        manager = self.line.manager if through_proxy and self.line else self.manager
+        connection = manager.writer.get_engine().raw_connection()
         try:
-            return connection.driver_connection.counters
+            return dataclasses.replace(connection.driver_connection.counters)
         finally:
             connection.close()
 
@@ -69,52 +114,64 @@ class Backend:
 
 
 def open_backends(
-    names: list[str],
-    directory: Path,
-    catalogue: Catalogue,
-    say: Callable[[str], None],
-    stack: ExitStack,
-    rtt_ms: float = 0,
+    names: list[str], directory: Path, catalogue: Catalogue, say: Say, stack: ExitStack, rtt_ms: float = 0
 ) -> list[Backend]:
     """Start, create and fill every installed database of `names`; `stack` closes them and stops the servers.
 
-    With `rtt_ms` the calls that are measured reach each server through a proxy that makes a round trip take so long.
+    A server is also reached through a proxy, which with `rtt_ms` makes a round trip take so long.
     """
-    backends = []
+    backends: list[Backend] = []
     for name in names:
+        kind = KINDS[name]
         place = directory / name
-        place.mkdir()
         server = None
-        if name in STARTERS:
-            say(f"starting {TITLES[name]}")
+        model = next((each for each in backends if each.name == kind.like), None)
+        if model:
+            say(f"copying {TITLES[model.name]}")
+            shutil.copytree(model.place, place)
+        else:
+            place.mkdir()
+        if kind.server:
+            say(f"starting {kind.title}")
             try:
-                server = STARTERS[name](place)
+                server = STARTERS[kind.server](place)
             except ServerMissing as missing:
-                say(f"leaving {TITLES[name]} out: {missing}")
+                say(f"leaving {kind.title} out: {missing}")
                 continue
             stack.callback(server.stop)
-        url = server.url if server else {ROME: f"rome+lmdb:///{place}/store", SQLITE: f"sqlite:///{place}/file"}[name]
-        say(f"loading {catalogue.images:,} images into {TITLES[name]}")
-        load_s, told = _fill(name, url, catalogue)
-        if rtt_ms and server:
+        url = server.url if server else kind.url.format(place=place)
+        loaded = _fill(name, url, place, catalogue, say, copied=model is not None)
+        line = None
+        if server:
             proxy = stack.enter_context(Proxy(server.port, delay_ms=rtt_ms / 2))
-            url = server.tcp_url.format(port=proxy.port)
-        backend = Backend(name, url, _manager(url, stack), server, load_s, told)
-        with backend.manager.writer.get_engine().connect() as connection:
-            connection.exec_driver_sql("SELECT id FROM images WHERE id = 'none'")  # ROME reads its catalogue
+            line = Line(open_manager(server.tcp_url.format(port=proxy.port), stack), proxy)
+        backend = Backend(name, url, open_manager(url, stack), place, server, line, loaded)
+        for manager in (backend.manager, line.manager if line else backend.manager):
+            with manager.writer.get_engine().connect() as connection:
+                connection.exec_driver_sql("SELECT id FROM images WHERE id = 'none'")  # ROME reads its catalogue
         backends.append(backend)
     return backends
 
 
-def open_floor(directory: Path, catalogue: Catalogue, stack: ExitStack) -> tuple[Backend, Backend]:
-    """(the recording database, the replaying one); the first is a SQLite file of its own. `stack` closes both."""
+def open_floor(
+    directory: Path, catalogue: Catalogue, backends: list[Backend], say: Say, stack: ExitStack
+) -> tuple[Backend, Backend]:
+    """(the recording database, the replaying one); the first is a SQLite file of its own. `stack` closes both.
+
+    The recording one has the indexes of the tuned ones, that it be quick: what it answers is the same.
+    """
     place = directory / FLOOR
-    place.mkdir()
-    _fill(SQLITE, f"sqlite:///{place}/file", catalogue)
-    recording, replaying = f"sqlite+record:///{place}/file", f"sqlite+replay:///{place}/file"
+    model = next((each for each in backends if each.name == SQLITE), None)
+    if model:
+        shutil.copytree(model.place, place)
+    else:
+        place.mkdir()
+    url = KINDS[SQLITE].url.format(place=place)
+    _fill(FLOOR, url, place, catalogue, say, copied=model is not None)
+    recording, replaying = (url.replace("sqlite:", f"sqlite+{driver}:") for driver in ("record", "replay"))
     return (
-        Backend(FLOOR, recording, _manager(recording, stack)),
-        Backend(FLOOR, replaying, _manager(replaying, stack), version="recorded from SQLite"),
+        Backend(FLOOR, recording, open_manager(recording, stack), place),
+        Backend(FLOOR, replaying, open_manager(replaying, stack), place),
     )
 
 
@@ -127,12 +184,12 @@ def tape_in_hand(tape: replay.Tape) -> Iterator[None]:
         replay.Deck.tape = None
 
 
-def disk_bytes(directory: Path) -> int:
+def _disk_bytes(directory: Path) -> int:
     """What the files below `directory` take on the disk."""
     return sum(path.stat().st_blocks * 512 for path in directory.rglob("*") if path.is_file())
 
 
-def _manager(url: str, stack: ExitStack) -> enginefacade._TransactionContextManager:
+def open_manager(url: str, stack: ExitStack) -> enginefacade._TransactionContextManager:
     """As Glance's own: oslo.db's defaults, foreign keys on for SQLite. It has connected when this returns."""
     manager = enginefacade.transaction_context()
     manager.configure(connection=url, sqlite_fk=True)
@@ -142,15 +199,20 @@ def _manager(url: str, stack: ExitStack) -> enginefacade._TransactionContextMana
     return manager
 
 
-def _fill(name: str, url: str, catalogue: Catalogue) -> tuple[float, str]:
-    """Load `catalogue`; (seconds, the database's version)."""
+def _fill(name: str, url: str, place: Path, catalogue: Catalogue, say: Say, *, copied: bool) -> Loaded:
+    """Load `catalogue`, unless it was copied, and add the indexes where they belong."""
+    title = TITLES[name]
     engine = sqlalchemy.create_engine(url)
-    begun = time.perf_counter()
-    load(engine, catalogue)
-    seconds = time.perf_counter() - begun
+    load_s = tune_s = None
+    if not copied:
+        say(f"loading {catalogue.images:,} images into {title}")
+        load_s = load(engine, catalogue, say)
+    if name == FLOOR or KINDS[name].tuned:
+        say(f"adding indexes to {title}")
+        tune_s = sum(done.seconds for done in tuning.tune(engine))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for statement in REFRESH_STATISTICS.get(name, ()):
             connection.exec_driver_sql(statement)
         version = ".".join(map(str, (connection.dialect.server_version_info or ())[:3]))
     engine.dispose()
-    return seconds, version
+    return Loaded(name, version, load_s, tune_s, _disk_bytes(place))

@@ -11,22 +11,25 @@ from typing import Any
 
 from glance.context import RequestContext
 
-from bench.catalogue import DISTRIBUTIONS, RARE_PROPERTY, TAGS, Catalogue
+from bench.catalogue import BIGGEST, DISTRIBUTIONS, MIDDLING, MOST_SIZE, RARE_PROPERTY, SMALL, TAGS, Catalogue
+from bench.results import Group
 
 PAGE = 25
 Arguments = Mapping[str, Any]
+Choose = Callable[[Catalogue, random.Random, int], Arguments]
 
 
 @dataclass(frozen=True)
 class Call:
     """One call: `choose` draws its arguments for a round, `run` makes it and returns what it must answer everywhere.
 
-    `writes` says whether it changes anything. What `run` returns leaves out what may differ: numbers that the database
-    draws, and the present time.
+    `group` is what it is judged with, `writes` whether it changes anything. What `run` returns leaves out what may
+    differ: numbers that the database draws, and the present time.
     """
 
     name: str
-    choose: Callable[[Catalogue, random.Random, int], Arguments]
+    group: Group
+    choose: Choose
     run: Callable[[ModuleType, Contexts, Arguments], Any]
     writes: bool = False
 
@@ -34,7 +37,7 @@ class Call:
 class Contexts:
     """Request contexts, one a tenant, made once: their making is the web server's business."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self) -> None:
         self.admin = RequestContext(user_id="admin", project_id="admin", roles=["admin"], is_admin=True)
         self._by_tenant: dict[str, RequestContext] = {}
 
@@ -46,23 +49,31 @@ class Contexts:
         return self._by_tenant[tenant]
 
 
+# Arguments
+
+
 def _tenant_image(catalogue: Catalogue, chance: random.Random, number: int) -> Arguments:
     """An image of the biggest tenant, another each round, with that tenant's context."""
-    images = catalogue.of_tenant[catalogue.biggest]
-    return {"tenant": catalogue.biggest, "image_id": images[(number * 7 + 3) % len(images)], "number": number}
+    numbers = catalogue.numbers(BIGGEST)
+    image_id = catalogue.image_id(numbers[(number * 7 + 3) % len(numbers)])
+    return {"tenant": BIGGEST, "image_id": image_id, "number": number}
 
 
 def _new_image(catalogue: Catalogue, chance: random.Random, number: int) -> Arguments:
-    return {"tenant": catalogue.biggest, "image_id": str(uuid.UUID(int=chance.getrandbits(128), version=4))}
+    return {"tenant": BIGGEST, "image_id": str(uuid.UUID(int=chance.getrandbits(128), version=4))}
 
 
 def _doomed_image(catalogue: Catalogue, chance: random.Random, number: int) -> Arguments:
     """An image that no other round destroys: the biggest tenant's, newest first."""
-    return {"tenant": catalogue.biggest, "image_id": catalogue.of_tenant[catalogue.biggest][-1 - number]}
+    return {"tenant": BIGGEST, "image_id": catalogue.image_id(catalogue.numbers(BIGGEST)[-1 - number])}
 
 
-def _listing(**chosen: Any) -> Callable[[Catalogue, random.Random, int], Arguments]:
-    """Arguments of image_get_all; values that are functions are called with the catalogue and the chance."""
+def _shared_image(catalogue: Catalogue, chance: random.Random, number: int) -> Arguments:
+    return {"image_id": catalogue.shared_image(chance).id}
+
+
+def _fixed(**chosen: Any) -> Choose:
+    """Arguments that no round's number changes; functions among them are called with the catalogue and the chance."""
 
     def choose(catalogue: Catalogue, chance: random.Random, number: int) -> Arguments:
         return {name: value(catalogue, chance) if callable(value) else value for name, value in chosen.items()}
@@ -72,11 +83,48 @@ def _listing(**chosen: Any) -> Callable[[Catalogue, random.Random, int], Argumen
 
 def _page_ten(catalogue: Catalogue, chance: random.Random) -> str:
     """The image after which the tenth page of the biggest tenant begins, its own images alone counted."""
-    images = catalogue.of_tenant[catalogue.biggest]
-    return images[-min(9 * PAGE, len(images) - 1)]
+    numbers = catalogue.numbers(BIGGEST)
+    return catalogue.image_id(numbers[-min(9 * PAGE, len(numbers) - 1)])
 
 
-def _list(api: ModuleType, contexts: Contexts, given: Arguments) -> list[str]:
+def _half_way(catalogue: Catalogue, chance: random.Random) -> str:
+    """The image in the middle of the biggest tenant's: the deeper, the more images there are."""
+    numbers = catalogue.numbers(BIGGEST)
+    return catalogue.image_id(numbers[len(numbers) // 2])
+
+
+def _a_name(catalogue: Catalogue, chance: random.Random) -> dict[str, Any]:
+    return {"name": catalogue.image(chance.choice(catalogue.numbers(BIGGEST))).name}
+
+
+def _a_property(catalogue: Catalogue, chance: random.Random) -> dict[str, Any]:
+    return {"properties": {"os_distro": chance.choice(DISTRIBUTIONS)}}
+
+
+def _the_rare_property(catalogue: Catalogue, chance: random.Random) -> dict[str, Any]:
+    return {"properties": dict([RARE_PROPERTY])}
+
+
+def _a_tag(catalogue: Catalogue, chance: random.Random) -> dict[str, Any]:
+    return {"tags": [chance.choice(TAGS)]}
+
+
+def _queued(catalogue: Catalogue, chance: random.Random) -> dict[str, Any]:
+    return {"status": "queued"}
+
+
+def _large(catalogue: Catalogue, chance: random.Random) -> dict[str, Any]:
+    return {"size_min": MOST_SIZE // 8 * 7, "size_max": MOST_SIZE}
+
+
+def _shared(catalogue: Catalogue, chance: random.Random) -> dict[str, Any]:
+    return {"visibility": "shared"}
+
+
+# Calls
+
+
+def _list(api: ModuleType, contexts: Contexts, given: Arguments) -> list[Any]:
     """A page as the REST server asks for it: newest first, ties broken by id."""
     context = contexts.of(given["tenant"]) if "tenant" in given else contexts.admin
     filters = {"deleted": False, "os_hidden": False, **given.get("filters", {})}
@@ -87,6 +135,7 @@ def _list(api: ModuleType, contexts: Contexts, given: Arguments) -> list[str]:
         limit=PAGE,
         sort_key=["created_at", "id"],
         sort_dir=["desc", "desc"],
+        member_status=given.get("member_status", "accepted"),
         return_tag=True,
     )
     return [_described(image) for image in page]
@@ -107,6 +156,31 @@ def _get(api: ModuleType, contexts: Contexts, given: Arguments) -> Any:
     return _described(api.image_get(contexts.of(given["tenant"]), given["image_id"]))
 
 
+def _tags(api: ModuleType, contexts: Contexts, given: Arguments) -> list[str]:
+    return sorted(api.image_tag_get_all(contexts.of(given["tenant"]), given["image_id"]))
+
+
+def _members(api: ModuleType, contexts: Contexts, given: Arguments) -> Any:
+    found = api.image_member_find(contexts.admin, image_id=given["image_id"])
+    return sorted((each["member"], each["status"]) for each in found)
+
+
+def _member_count(api: ModuleType, contexts: Contexts, given: Arguments) -> int:
+    return int(api.image_member_count(contexts.admin, given["image_id"]))
+
+
+def _image_count(api: ModuleType, contexts: Contexts, given: Arguments) -> int:
+    return int(api.user_get_image_count(contexts.of(given["tenant"]), given["tenant"]))
+
+
+def _uploading_count(api: ModuleType, contexts: Contexts, given: Arguments) -> int:
+    return int(api.user_get_uploading_count(contexts.of(given["tenant"]), given["tenant"]))
+
+
+def _usage(api: ModuleType, contexts: Contexts, given: Arguments) -> int:
+    return int(api.user_get_storage_usage(contexts.of(given["tenant"]), given["tenant"]))
+
+
 def _create(api: ModuleType, contexts: Contexts, given: Arguments) -> Any:
     values = {
         "id": given["image_id"], "name": "created", "status": "queued", "visibility": "private",
@@ -121,9 +195,8 @@ def _update(api: ModuleType, contexts: Contexts, given: Arguments) -> Any:
     return _described(api.image_update(contexts.of(given["tenant"]), given["image_id"], changed))
 
 
-def _members(api: ModuleType, contexts: Contexts, given: Arguments) -> Any:
-    found = api.image_member_find(contexts.admin, image_id=given["image_id"])
-    return sorted((each["member"], each["status"]) for each in found)
+def _set_property(api: ModuleType, contexts: Contexts, given: Arguments) -> None:
+    api.image_set_property_atomic(given["image_id"], f"import-lock-{given['number']}", "taken")
 
 
 def _set_tags(api: ModuleType, contexts: Contexts, given: Arguments) -> None:
@@ -135,50 +208,40 @@ def _add_location(api: ModuleType, contexts: Contexts, given: Arguments) -> None
     api.image_location_add(contexts.of(given["tenant"]), given["image_id"], location)
 
 
-def _usage(api: ModuleType, contexts: Contexts, given: Arguments) -> int:
-    return int(api.user_get_storage_usage(contexts.of(given["tenant"]), given["tenant"]))
-
-
 def _destroy(api: ModuleType, contexts: Contexts, given: Arguments) -> str:
     return str(api.image_destroy(contexts.of(given["tenant"]), given["image_id"])["id"])
 
 
-def _shared(catalogue: Catalogue, chance: random.Random, number: int) -> Arguments:
-    return {"image_id": chance.choice(catalogue.shared)[0]}
-
-
-def _property_filter(catalogue: Catalogue, chance: random.Random) -> dict[str, Any]:
-    return {"properties": {"os_distro": chance.choice(DISTRIBUTIONS)}}
-
-
-def _name_filter(catalogue: Catalogue, chance: random.Random) -> dict[str, Any]:
-    return {"name": catalogue.names[chance.choice(catalogue.of_tenant[catalogue.biggest])]}
-
-
 # Reading calls first: those that write make databases differ in the present time, which some keep less finely.
 CALLS = (
-    Call("image_get", _tenant_image, _get),
-    Call("list 25, middling tenant", _listing(tenant="middling"), _list),
-    Call("list 25, biggest tenant", _listing(tenant="biggest"), _list),
-    Call("list 25, admin", _listing(), _list),
-    Call("page 10, biggest tenant", _listing(tenant="biggest", marker=_page_ten), _list),
-    Call("property filter, middling tenant", _listing(tenant="middling", filters=_property_filter), _list),
+    Call("image_get", "point", _tenant_image, _get),
+    Call("tags of an image", "point", _tenant_image, _tags),
+    Call("member find, by image", "point", _shared_image, _members),
+    Call("member count, by image", "point", _shared_image, _member_count),
+    Call("image count, small tenant", "point", _fixed(tenant=SMALL), _image_count),
+    Call("image count, biggest tenant", "point", _fixed(tenant=BIGGEST), _image_count),
+    Call("uploading count, biggest tenant", "point", _fixed(tenant=BIGGEST), _uploading_count),
+    Call("user_get_storage_usage, 20 images", "point", _fixed(tenant=SMALL), _usage),
+    Call("list 25, small tenant", "list", _fixed(tenant=SMALL), _list),
+    Call("list 25, middling tenant", "list", _fixed(tenant=MIDDLING), _list),
+    Call("list 25, biggest tenant", "list", _fixed(tenant=BIGGEST), _list),
+    Call("list 25, admin", "list", _fixed(), _list),
+    Call("page 10, biggest tenant", "list", _fixed(tenant=BIGGEST, marker=_page_ten), _list),
+    Call("page half way, biggest tenant", "list", _fixed(tenant=BIGGEST, marker=_half_way), _list),
+    Call("name filter, biggest tenant", "list", _fixed(tenant=BIGGEST, filters=_a_name), _list),
+    Call("status filter, biggest tenant", "list", _fixed(tenant=BIGGEST, filters=_queued), _list),
+    Call("size filter, biggest tenant", "list", _fixed(tenant=BIGGEST, filters=_large), _list),
+    Call("property filter, middling tenant", "list", _fixed(tenant=MIDDLING, filters=_a_property), _list),
+    Call("rare property, admin", "list", _fixed(filters=_the_rare_property), _list),
+    Call("tag filter, middling tenant", "list", _fixed(tenant=MIDDLING, filters=_a_tag), _list),
     Call(
-        "rare property, admin",
-        _listing(filters=lambda catalogue, chance: {"properties": dict([RARE_PROPERTY])}),
-        _list,
+        "member filter, middling tenant", "list",
+        _fixed(tenant=MIDDLING, filters=_shared, member_status="pending"), _list,
     ),
-    Call(
-        "tag filter, middling tenant",
-        _listing(tenant="middling", filters=lambda catalogue, chance: {"tags": [chance.choice(TAGS)]}),
-        _list,
-    ),
-    Call("name filter, biggest tenant", _listing(tenant="biggest", filters=_name_filter), _list),
-    Call("member find, by image", _shared, _members),
-    Call("user_get_storage_usage, 20 images", lambda catalogue, chance, number: {"tenant": catalogue.small}, _usage),
-    Call("image_create, 3 properties", _new_image, _create, writes=True),
-    Call("image_update, 2 properties", _tenant_image, _update, writes=True),
-    Call("tag_set_all", _tenant_image, _set_tags, writes=True),
-    Call("location_add", _tenant_image, _add_location, writes=True),
-    Call("image_destroy", _doomed_image, _destroy, writes=True),
-)
+    Call("location_add", "point", _tenant_image, _add_location, writes=True),
+    Call("image_set_property_atomic", "point", _tenant_image, _set_property, writes=True),
+    Call("image_create, 3 properties", "change", _new_image, _create, writes=True),
+    Call("image_update, 2 properties", "change", _tenant_image, _update, writes=True),
+    Call("tag_set_all", "change", _tenant_image, _set_tags, writes=True),
+    Call("image_destroy", "change", _doomed_image, _destroy, writes=True),
+)  # fmt: skip

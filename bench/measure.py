@@ -10,13 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.backends import FLOOR, Backend, tape_in_hand
+from bench.backends import FLOOR, Backend, Say, tape_in_hand
 from bench.catalogue import SEED, Catalogue
 from bench.glance_calls import Call, Contexts
 from bench.replay import Tape
+from bench.results import CallResult, Spread, Wire, Work
 from rome.database import Counters
 
 WARM_UP_ROUNDS = 3
+LEAST_ROUNDS = 5
+WIRE_ROUNDS = 3  # through the proxies, after as many to warm up: a remote ROME learns what a transaction reads next
 
 
 class WrongAnswer(Exception):
@@ -30,36 +33,6 @@ class Samples:
     cpu_ns: list[int] = field(default_factory=list)
     wall_ns: list[int] = field(default_factory=list)
 
-    @property
-    def cpu_ms(self) -> float:
-        return statistics.median(self.cpu_ns) / 1e6
-
-    @property
-    def wall_ms(self) -> float:
-        return statistics.median(self.wall_ns) / 1e6
-
-
-@dataclass(frozen=True)
-class Work:
-    """What ROME did for the calls of all rounds together, warming up included."""
-
-    rounds: int
-    before: Counters
-    after: Counters
-
-    def per_call(self, counter: str) -> float:
-        return (getattr(self.after, counter) - getattr(self.before, counter)) / self.rounds
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One call: how many SQL statements it was in its last round, its samples by database, and ROME's work."""
-
-    call: Call
-    statements: int
-    samples: dict[str, Samples]
-    work: Work | None
-
 
 @dataclass(frozen=True)
 class Turn:
@@ -70,50 +43,121 @@ class Turn:
     tape: Tape
 
 
-def measure(
-    calls: list[Call],
-    backends: list[Backend],
-    floor: tuple[Backend, Backend],
-    catalogue: Catalogue,
-    rounds: int,
-    say: Callable[[str], None],
-) -> list[Measured]:
-    """`rounds` rounds of each of `calls`, after a few to warm up, each round on every database before the next.
+class Bench:
+    """The databases, filled alike: each call is made on all of them, so that they stay alike.
 
-    Which database goes first changes every round. Raises WrongAnswer when one answers otherwise than SQLite did in
-    the recording.
+    `floor` is (the recording database, the replaying one). With `far` every call goes through the proxies.
     """
-    contexts = Contexts(catalogue)
-    recording, replaying = floor
-    measured = []
-    for call in calls:
-        say(f"measuring {call.name}")
+
+    def __init__(
+        self,
+        backends: list[Backend],
+        floor: tuple[Backend, Backend],
+        catalogue: Catalogue,
+        *,
+        far: bool = False,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._backends = backends
+        self._recording, self._replaying = floor
+        self._catalogue = catalogue
+        self._far = far
+        self._clock = clock
+        self._contexts = Contexts()
+
+    def measure(self, calls: list[Call], rounds: int, call_s: float, say: Say) -> list[CallResult]:
+        """`rounds` rounds of each of `calls`, after a few to warm up, each round on every database before the next.
+
+        Rounds of one call end after `call_s` seconds, though not before the fifth. Which database goes first changes
+        every round. Raises WrongAnswer when one answers otherwise than SQLite did in the recording.
+        """
+        results = []
+        for call in calls:
+            say(f"measuring {call.name}")
+            gc.collect()
+            gc.disable()
+            try:
+                results.append(self._measure(call, rounds, call_s))
+            finally:
+                gc.enable()
+        return results
+
+    def _measure(self, call: Call, rounds: int, call_s: float) -> CallResult:
         chance = random.Random(f"{SEED} {call.name}")
-        turns = [
-            _record(call, recording, contexts, call.choose(catalogue, chance, number))
-            for number in range(rounds + WARM_UP_ROUNDS)
-        ]
-        order = [replaying, *backends]
+        order = [self._replaying, *self._backends]
         samples = {backend.name: Samples() for backend in order}
-        rome = next((backend for backend in backends if backend.rome_counters()), None)
-        before = rome.rome_counters() if rome else None
-        gc.collect()
-        gc.disable()
-        try:
-            for number, turn in enumerate(turns):
-                for backend in order:
-                    cpu_ns, wall_ns = _take(call, backend, contexts, turn)
-                    if number >= WARM_UP_ROUNDS:
-                        samples[backend.name].cpu_ns.append(cpu_ns)
-                        samples[backend.name].wall_ns.append(wall_ns)
-                order.append(order.pop(0))
-                gc.collect(0)
-        finally:
-            gc.enable()
-        after = rome.rome_counters() if rome else None
-        work = Work(len(turns), before, after) if before and after else None
-        measured.append(Measured(call, _statements(turns[-1].tape), samples, work))
-    return measured
+        before = {each.name: each.rome_counters(through_proxy=self._far) for each in self._backends}
+        ends = self._clock() + call_s
+        number = 0
+        while number < WARM_UP_ROUNDS + rounds:
+            if number >= WARM_UP_ROUNDS + LEAST_ROUNDS and self._clock() > ends:
+                break
+            turn = self._record(call, chance, number)
+            for backend in order:
+                cpu_ns, wall_ns = self._take(call, backend, turn, through_proxy=self._far)
+                if number >= WARM_UP_ROUNDS:
+                    samples[backend.name].cpu_ns.append(cpu_ns)
+                    samples[backend.name].wall_ns.append(wall_ns)
+            order.append(order.pop(0))
+            number += 1
+            gc.collect(0)
+        work = {
+            each.name: _work(then, now, number)
+            for each in self._backends
+            if (then := before[each.name]) and (now := each.rome_counters(through_proxy=self._far))
+        }
+        wire = {} if self._far else self._measure_wire(call, chance, number)
+        return CallResult(
+            call.name, call.group, call.writes, _statements(turn.tape), number - WARM_UP_ROUNDS,
+            {name: _spread(each.cpu_ns) for name, each in samples.items()},
+            {name: _spread(each.wall_ns) for name, each in samples.items()},
+            work, wire,
+        )  # fmt: skip
+
+    def _measure_wire(self, call: Call, chance: random.Random, first: int) -> dict[str, Wire]:
+        """A few more rounds, the servers reached through their proxies, which count what passes."""
+        before: dict[str, tuple[int, int, int]] = {}
+        lines = {each.name: each.line.proxy for each in self._backends if each.line}
+        if not lines:
+            return {}
+        taking = [each for each in self._backends if call.writes or each.line]
+        for number in range(2 * WIRE_ROUNDS):
+            if number == WIRE_ROUNDS:
+                before = {name: (it.request_bytes, it.reply_bytes, it.round_trips) for name, it in lines.items()}
+            turn = self._record(call, chance, first + number)
+            for backend in taking:
+                self._take(call, backend, turn, through_proxy=True)
+        return {
+            name: Wire(
+                (it.request_bytes - before[name][0]) / WIRE_ROUNDS,
+                (it.reply_bytes - before[name][1]) / WIRE_ROUNDS,
+                (it.round_trips - before[name][2]) / WIRE_ROUNDS,
+            )
+            for name, it in lines.items()
+        }
+
+    def _record(self, call: Call, chance: random.Random, number: int) -> Turn:
+        arguments = call.choose(self._catalogue, chance, number)
+        tape = Tape()
+        with self._recording.selected() as api, tape_in_hand(tape):
+            return Turn(arguments, call.run(api, self._contexts, arguments), tape)
+
+    def _take(self, call: Call, backend: Backend, turn: Turn, *, through_proxy: bool) -> tuple[int, int]:
+        """Make the call once; (processor time of client and server, time on the wall), in ns."""
+        turn.tape.position = 0
+        replayed = tape_in_hand(turn.tape if backend.name == FLOOR else Tape())
+        with backend.selected(through_proxy=through_proxy) as api, replayed:
+            server_before, cpu_before = backend.server_cpu_ns(), time.process_time_ns()
+            wall_before = time.perf_counter_ns()
+            answer = call.run(api, self._contexts, turn.arguments)
+            wall_after = time.perf_counter_ns()
+            cpu_after, server_after = time.process_time_ns(), backend.server_cpu_ns()
+        if answer != turn.answer:
+            raise WrongAnswer(
+                f"{call.name} with {turn.arguments} on {backend.name}:\n{answer}\n"
+                f"but SQLite in the recording:\n{turn.answer}"
+            )
+        return cpu_after - cpu_before + server_after - server_before, wall_after - wall_before
 
 
 def _statements(tape: Tape) -> int:
@@ -121,22 +165,15 @@ def _statements(tape: Tape) -> int:
     return sum(answer.sql not in ("SELECT 1", "BEGIN") for answer in tape.answers)
 
 
-def _record(call: Call, recording: Backend, contexts: Contexts, arguments: Any) -> Turn:
-    tape = Tape()
-    with recording.selected() as api, tape_in_hand(tape):
-        return Turn(arguments, call.run(api, contexts, arguments), tape)
+def _spread(samples_ns: list[int]) -> Spread:
+    low, median, high = statistics.quantiles(samples_ns, n=4, method="inclusive")
+    return Spread(low / 1e6, median / 1e6, high / 1e6)
 
 
-def _take(call: Call, backend: Backend, contexts: Contexts, turn: Turn) -> tuple[int, int]:
-    """Make the call once; (processor time of client and server, time on the wall), in ns."""
-    turn.tape.position = 0
-    with backend.selected() as api, tape_in_hand(turn.tape if backend.name == FLOOR else Tape()):
-        server_before, cpu_before, wall_before = backend.server_cpu_ns(), time.process_time_ns(), time.perf_counter_ns()
-        answer = call.run(api, contexts, turn.arguments)
-        wall_after, cpu_after, server_after = time.perf_counter_ns(), time.process_time_ns(), backend.server_cpu_ns()
-    if answer != turn.answer:
-        raise WrongAnswer(
-            f"{call.name} with {turn.arguments} on {backend.name}:\n{answer}\n"
-            f"but SQLite in the recording:\n{turn.answer}"
-        )
-    return cpu_after - cpu_before + server_after - server_before, wall_after - wall_before
+def _work(before: Counters, after: Counters, rounds: int) -> Work:
+    return Work(
+        (after.waves - before.waves) / rounds,
+        (after.round_trips - before.round_trips) / rounds,
+        (after.keys - before.keys) / rounds,
+        (after.bytes_read - before.bytes_read) / rounds,
+    )

@@ -17,12 +17,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import sqlalchemy
 
-from bench.report import Grid
+from bench.results import SchemaResult, Setting
 
 DATABASES: dict[str, Callable[[int], str]] = {
     "rome": lambda number: f"rome+memory:///schema-{number}",
@@ -30,43 +29,17 @@ DATABASES: dict[str, Callable[[int], str]] = {
 }
 
 
-@dataclass(frozen=True)
-class SchemaTimes:
-    """Processor time of create_all and drop_all together, in ms: the first of a process, and the median of the others.
-
-    By database, "rome" and "sqlite".
-    """
-
-    tables: int
-    rounds: int
-    first_ms: dict[str, float]
-    later_ms: dict[str, float]
-
-    @property
-    def ratio(self) -> float:
-        return self.later_ms["rome"] / self.later_ms["sqlite"]
-
-
 def is_installed() -> bool:
     """Whether Nova can be asked for its schema."""
     return importlib.util.find_spec("nova") is not None
 
 
-def measure_schema(rounds: int) -> SchemaTimes:
+def measure_schema(rounds: int, setting: Setting) -> SchemaResult:
     """Run the rounds in a process of their own."""
     command = [sys.executable, "-W", "ignore", "-m", "bench.nova_schema", str(rounds)]
     root = Path(__file__).resolve().parents[1]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=root, check=True)
-    return SchemaTimes(**json.loads(done.stdout.splitlines()[-1]))
-
-
-def grid(times: SchemaTimes) -> Grid:
-    rows = [
-        (name, f"{each['rome']:.0f}", f"{each['sqlite']:.0f}", f"{each['rome'] / each['sqlite']:.2f}")
-        for name, each in (("the first of a process", times.first_ms), ("every other, median", times.later_ms))
-    ]
-    title = f"Nova's main schema, {times.tables} tables: create_all and drop_all of a new database in memory, CPU ms"
-    return Grid(title, ("database", "ROME", "SQLite", "ROME ÷ SQLite"), rows)
+    return SchemaResult(setting, rounds=rounds, **json.loads(done.stdout.splitlines()[-1]))
 
 
 def _round(metadata: sqlalchemy.MetaData, url: str) -> float:
@@ -79,7 +52,8 @@ def _round(metadata: sqlalchemy.MetaData, url: str) -> float:
     return spent * 1000
 
 
-def _measure(metadata: sqlalchemy.MetaData, rounds: int) -> SchemaTimes:
+def _measure(metadata: sqlalchemy.MetaData, rounds: int) -> dict[str, object]:
+    """The figures of SchemaResult."""
     first: dict[str, float] = {}
     later: dict[str, list[float]] = {name: [] for name in DATABASES}
     gc.disable()
@@ -91,12 +65,11 @@ def _measure(metadata: sqlalchemy.MetaData, rounds: int) -> SchemaTimes:
                 later[name].append(spent)
             else:
                 first[name] = spent
-    return SchemaTimes(
-        len(metadata.tables), rounds, first, {name: statistics.median(each) for name, each in later.items()}
-    )
+    medians = {name: statistics.median(each) for name, each in later.items()}
+    return {"tables": len(metadata.tables), "first_ms": first, "later_ms": medians}
 
 
 if __name__ == "__main__":
     from nova.db.main import models
 
-    print(json.dumps(asdict(_measure(models.BASE.metadata, int(sys.argv[1])))))
+    print(json.dumps(_measure(models.BASE.metadata, int(sys.argv[1]))))

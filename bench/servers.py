@@ -68,15 +68,20 @@ class Server:
 
 
 def start_mariadb(directory: Path) -> Server:
-    """MariaDB with its shipped settings, its data in `directory`."""
+    """MariaDB, its data in `directory`, with its shipped settings but one.
+
+    Without index_merge_intersection it does not intersect the indexes on `os_hidden` and `deleted`, which nearly every
+    image has alike: Glance's lists are up to forty times as fast.
+    """
     install, serve = _program("mariadb-install-db"), _program("mariadbd")
     _client("MySQLdb")
     data, unix_socket, port = directory / "data", directory / "socket", _free_port()
     user = ["--user=root"] if os.getuid() == 0 else []
     _run([install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", *user])
     network = ["--bind-address=127.0.0.1", f"--port={port}", "--skip-name-resolve"]
+    tuned = ["--optimizer-switch=index_merge_intersection=off"]
     process = _start(
-        [serve, "--no-defaults", f"--datadir={data}", f"--socket={unix_socket}", *network, *user], directory
+        [serve, "--no-defaults", f"--datadir={data}", f"--socket={unix_socket}", *tuned, *network, *user], directory
     )
     url = f"mysql+mysqldb://root@localhost/mysql?unix_socket={unix_socket}"
     tcp_url = "mysql+mysqldb://glance@127.0.0.1:{port}/glance?charset=utf8mb4"
@@ -130,7 +135,7 @@ def start_redis(directory: Path) -> Server:
 
 
 STARTERS: dict[str, Callable[[Path], Server]] = {
-    "rome-redis": start_redis, "mariadb": start_mariadb, "postgresql": start_postgresql,
+    "redis": start_redis, "mariadb": start_mariadb, "postgresql": start_postgresql,
 }  # fmt: skip
 
 

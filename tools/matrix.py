@@ -17,7 +17,7 @@ import time
 
 PYTHONS = ("3.11", "3.12", "3.13")
 SQLALCHEMYS = ("2.0.52", "2.1.9")
-EXTRAS = "glance,lmdb,nova,redis,etcd,test"
+EXTRAS = "glance,lmdb,nova,redis,etcd,plots,test"
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 

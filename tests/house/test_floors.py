@@ -317,7 +317,7 @@ def test_modules_of_one_driver_may_import_each_other_and_share_its_client() -> N
 def client_libraries() -> set[str]:
     """The import names of the extras that are one store each."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    others = {"glance", "nova", "upstream", "test", "bench"}
+    others = {"glance", "nova", "upstream", "test", "plots", "bench"}
     imported_as = {"protobuf": "google"}
     return {
         imported_as.get(name := re.split(r"[<>=~!\[]", requirement)[0], name)

@@ -37,7 +37,10 @@ class Proxy:
         self.drop_requests = False
         self.drop_replies = False
         self.delay_ms = delay_ms
+        self.request_bytes = 0  # passed so far
         self.reply_bytes = 0  # passed so far
+        self.round_trips = 0  # requests that followed a reply, or nothing: exact for one client that waits
+        self._replied = True
         self._parted = False
         self._cuts = 0
         self._budgets = threading.Lock()
@@ -132,6 +135,9 @@ class Proxy:
                 self.lose_requests -= 1
                 return False
         if not self.drop_requests:
+            self.request_bytes += len(data)
+            self.round_trips += self._replied
+            self._replied = False
             server.sendall(data)
         return True
 
@@ -144,8 +150,9 @@ class Proxy:
             stop, self.stop_replies_after = _spend(self.stop_replies_after, len(data))
         passed = data if cut is None and stop is None else data[: cut if stop is None else stop]
         if not self.drop_replies:
+            self.reply_bytes += len(passed)  # before who waits for them can look
+            self._replied = True
             client.sendall(passed)
-            self.reply_bytes += len(passed)
         if stop is not None:
             cuts = self._cuts
             while cuts == self._cuts:  # `cut`, or the end of the proxy
