@@ -21,19 +21,17 @@ def check_keys(traits: Traits, keys: Iterable[bytes]) -> None:
 
 def check_writes(traits: Traits, writes: Sequence[Write]) -> None:
     """DataError if a key, a value or all of `writes` together (keys and values) are more than the store takes."""
-    total = 0
-    for key, value in writes:
-        size = len(key)
-        if size > traits.max_key_bytes:
-            check_keys(traits, (key,))
-        total += size
-        if value is not None:
-            size = len(value)
-            if size > traits.max_value_bytes:
-                raise DataError(
-                    f"a value of {size} bytes is over the store's {traits.max_value_bytes}", sqlstate="54000"
-                )
-            total += size
+    if not writes:
+        return
+    keys = [len(key) for key, _ in writes]
+    values = [len(value) for _, value in writes if value is not None]
+    if max(keys) > traits.max_key_bytes:
+        check_keys(traits, [key for key, _ in writes])
+    if values and max(values) > traits.max_value_bytes:
+        raise DataError(
+            f"a value of {max(values)} bytes is over the store's {traits.max_value_bytes}", sqlstate="54000"
+        )
+    total = sum(keys) + sum(values)
     if total > traits.max_commit_bytes:
         raise DataError(
             f"a commit of {total} bytes is over the store's {traits.max_commit_bytes}: change fewer rows at once",

@@ -13,7 +13,7 @@ a column has one type, so one index never mixes them. Values that SQL holds equa
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -163,11 +163,18 @@ def encode(values: Sequence[object]) -> bytes:
 
 def encode_each(values: Sequence[object]) -> list[bytes]:
     """The keys of tuples of one value each; those of one column, of which each that comes again is encoded once."""
-    distinct = set(values) if len(values) > 1 else ()
-    if 2 * len(distinct) >= len(values) or not distinct:
-        return [encode((value,)) for value in values]
-    codes = {value: encode((value,)) for value in distinct}
+    distinct = set(values) if len(values) > 1 else values
+    if 2 * len(distinct) > len(values):
+        return _each(values)
+    codes = dict(zip(distinct, _each(distinct), strict=True))
     return [codes[value] for value in values]
+
+
+def _each(values: Collection[object]) -> list[bytes]:
+    try:
+        return [_ENCODERS[type(value)](value) for value in values]
+    except KeyError:
+        return [_encoder(value)(value) for value in values]
 
 
 def _encoder(value: object) -> Callable[[object], bytes]:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from rome.errors import DataError, UniqueViolation
+from rome.table import keycode
 from rome.table import rows as table_rows
 from rome.table.convert import integer_range
 from rome.table.keys import Keys
@@ -182,7 +183,7 @@ def numbered(
         try:
             vacant = frozenset[bytes]()
             if not replaying and table.primary_positions == (place,) and not cycles:
-                vacant = frozenset(keys.row_key(table, (number,)) for number in numbers)
+                vacant = frozenset(map(keys.row_prefix(table).__add__, keycode.encode_each(numbers)))
             return (yield from write(complete, vacant))
         except UniqueViolation as error:
             column = table.columns[place].name

@@ -491,11 +491,17 @@ class View:
                     self._expect_cells([entry.value for entry in cells], rows)
 
     def _expect_cells(self, keys: Sequence[bytes], cells: Sequence[Cell | None]) -> None:
-        for key, cell in zip(keys, cells, strict=True):
-            self._expect_cell(key, 0 if cell is None else cell.version)
+        # The first version seen is the one that counts: should a later one differ, the commit must fail.
+        expected = self._expected
+        fresh = {
+            key: 0 if cell is None else cell.version
+            for key, cell in zip(keys, cells, strict=True)
+            if key not in expected
+        }
+        expected.update(fresh)
+        self._expect += map(ExpectCell._make, fresh.items())
 
     def _expect_cell(self, key: bytes, version: int) -> None:
-        # The first version seen is the one that counts: should a later one differ, the commit must fail.
         if key not in self._expected:
             self._expected.add(key)
             self._expect.append(ExpectCell(key, version))

@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
-from rome.driver.api import Cell, Expectation, ExpectCell, ExpectRange, Scan
-from rome.driver.lmdb.layout import CELLS, COMMITS_KEY, DIRECT_BYTES, NUMBER, Txn, entries_from, find, scan_long
+from rome.driver.api import Cell, Expectation, ExpectCell, ExpectRange, Scan, Write
+from rome.driver.lmdb.layout import (
+    CELLS,
+    COMMITS_KEY,
+    DIRECT_BYTES,
+    NUMBER,
+    Txn,
+    delete,
+    entries_from,
+    find,
+    put,
+    scan_long,
+)
 from rome.errors import Conflict
 
 COUNTED_EXACTLY = 1000  # `count` walks that many cells, 0.1 ms, and estimates the rest
@@ -52,12 +63,28 @@ def commit_counter(txn: Txn) -> int:
     return int.from_bytes(txn.get(COMMITS_KEY, b""), "big")
 
 
+def write_cells(txn: Txn, stamp: bytes, writes: Sequence[Write]) -> None:
+    """Apply `writes`; what is written begins with `stamp`."""
+    entries: list[tuple[bytes, bytes]] = []
+    for key, value in writes:
+        if value is None:
+            delete(txn, CELLS, key)
+        elif len(key) <= DIRECT_BYTES:
+            entries.append((CELLS + key, stamp + value))
+        else:
+            put(txn, CELLS, key, stamp + value)
+    entries.sort()  # the next key most likely belongs on the page where the last one went
+    txn.cursor().putmulti(entries)
+
+
 def check_expectations(txn: Txn, version: int, expect: Sequence[Expectation]) -> None:
     """Raise Conflict unless every one of a cell or range holds in `txn`, whose commit counter is `version`."""
+    get, no_cell = txn.get, bytes(8)
     for expectation in expect:
         if isinstance(expectation, ExpectCell):
-            cell = cells_at(txn, (expectation.key,))[0]
-            if (0 if cell is None else cell.version) != expectation.version:
+            key = expectation.key
+            stored = get(CELLS + key, no_cell) if len(key) <= DIRECT_BYTES else find(txn, CELLS, key) or no_cell
+            if NUMBER.unpack_from(stored)[0] != expectation.version:
                 raise Conflict("a row that this transaction read has changed: run it again")
         elif isinstance(expectation, ExpectRange) and expectation.version != version:
             # Were it the same, nothing would have been committed since the range was read.

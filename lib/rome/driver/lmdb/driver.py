@@ -24,7 +24,14 @@ from rome.driver.api import (
     Traits,
     Write,
 )
-from rome.driver.lmdb.cells import cells_at, check_expectations, commit_counter, count_cells, scan_cells
+from rome.driver.lmdb.cells import (
+    cells_at,
+    check_expectations,
+    commit_counter,
+    count_cells,
+    scan_cells,
+    write_cells,
+)
 from rome.driver.lmdb.environment import Environment, Settings, View, join, leave
 from rome.driver.lmdb.failures import failure
 from rome.driver.lmdb.layout import (
@@ -34,7 +41,6 @@ from rome.driver.lmdb.layout import (
     DIRECT_BYTES,
     NUMBER,
     Txn,
-    delete,
     delete_prefix,
     find,
     put,
@@ -177,11 +183,7 @@ class LmdbDriver:
                 return before
             version = before + 1
             stamp = NUMBER.pack(version)
-            for key, value in writes:
-                if value is None:
-                    delete(txn, CELLS, key)
-                else:
-                    put(txn, CELLS, key, stamp + value)
+            write_cells(txn, stamp, writes)
             txn.put(COMMITS_KEY, stamp)
             return version
 
