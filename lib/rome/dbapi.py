@@ -391,6 +391,8 @@ class Cursor:
 
 def _named(parameters: Parameters) -> Mapping[str, object]:
     """Parameters by name; those of a sequence are called ?1, ?2, …. A copy: a replay must see what was given."""
+    if type(parameters) is dict:
+        return parameters.copy()
     if isinstance(parameters, Mapping):
         return dict(parameters)
     if isinstance(parameters, Sequence) and not isinstance(parameters, str | bytes | bytearray | memoryview):

@@ -23,15 +23,15 @@ def check_writes(traits: Traits, writes: Sequence[Write]) -> None:
     """DataError if a key, a value or all of `writes` together (keys and values) are more than the store takes."""
     if not writes:
         return
-    keys = [len(key) for key, _ in writes]
-    values = [len(value) for _, value in writes if value is not None]
-    if max(keys) > traits.max_key_bytes:
-        check_keys(traits, [key for key, _ in writes])
-    if values and max(values) > traits.max_value_bytes:
+    keys, values = zip(*writes, strict=True)
+    key_sizes, value_sizes = list(map(len, keys)), list(map(len, filter(None, values)))
+    if max(key_sizes) > traits.max_key_bytes:
+        check_keys(traits, keys)
+    if max(value_sizes, default=0) > traits.max_value_bytes:
         raise DataError(
-            f"a value of {max(values)} bytes is over the store's {traits.max_value_bytes}", sqlstate="54000"
+            f"a value of {max(value_sizes)} bytes is over the store's {traits.max_value_bytes}", sqlstate="54000"
         )
-    total = sum(keys) + sum(values)
+    total = sum(key_sizes) + sum(value_sizes)
     if total > traits.max_commit_bytes:
         raise DataError(
             f"a commit of {total} bytes is over the store's {traits.max_commit_bytes}: change fewer rows at once",

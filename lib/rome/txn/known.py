@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import enum
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
+from itertools import chain, repeat
 from typing import Final, NamedTuple
 
 from rome.driver.api import Cell, Followed, Reading, Scan
@@ -98,11 +98,11 @@ class Known:
         found = [self._brought.get(scan) for scan in scans]
         return None if None in found else found  # type: ignore[return-value]
 
-    def learn_cell(self, key: bytes, cell: Cell | None) -> None:
-        """`cell` (None: nothing) is at `key`, which is expected."""
+    def learn_cells(self, cells: Mapping[bytes, Cell | None]) -> None:
+        """`cells` (None: nothing) are at their keys, and expected."""
         self._take_in()
-        self._size += 1
-        self._cells[key] = cell
+        self._size += len(cells)
+        self._cells |= cells
 
     def learn_empty(self, start: bytes, stop: bytes) -> None:
         """There is nothing in start <= key < stop, as follows from something that is expected."""
@@ -154,6 +154,14 @@ class Known:
             if place >= 0 and key < self._ranges[place].stop:
                 return None  # every cell of the range is in _cells
         return found
+
+    def cells(self, keys: Sequence[bytes]) -> dict[bytes, Cell | Unknown | None]:
+        """`cell` for each of `keys`."""
+        if self._waiting:
+            self._take_in()
+        if self._starts:
+            return {key: self.cell(key) for key in keys}
+        return dict(zip(keys, map(self._cells.get, keys, repeat(UNKNOWN)), strict=True))
 
     def scan(self, scan: Scan) -> list[Cell] | None:
         """The cells that `scan` would find, in its order; None if they are not all known."""

@@ -6,7 +6,8 @@ they are read without a round trip, rolled back and replayed with everything els
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import repeat
 
 
 class Private:
@@ -25,6 +26,9 @@ class Private:
 
     def owns(self, key: bytes) -> bool:
         return key.startswith(self.prefix)
+
+    def owns_any(self, keys: Iterable[bytes]) -> bool:
+        return any(map(bytes.startswith, keys, repeat(self.prefix)))
 
     def keep(self, written: Mapping[bytes, bytes | None], context: object) -> None:
         """Take over, from all that a transaction wrote before its commit, what is private."""

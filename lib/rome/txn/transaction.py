@@ -451,7 +451,7 @@ class Transaction:
         """`write` for each of `cells`."""
         if not self.active:
             raise InactiveTransaction("the transaction has ended; roll back and begin another")
-        if self._private is not None and any(map(self._private.owns, cells)):
+        if self._private is not None and self._private.owns_any(cells):
             self._has_private = True
         self._overlay.put_all(cells)
 

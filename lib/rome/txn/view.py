@@ -163,10 +163,10 @@ class View:
             reading = self._ask(asked, unknown, ahead)
             cells.update(zip(asked, reading.cells, strict=True))
         else:
-            for key in asked:
-                self._expect_cell(key, 0)
-                self._known.learn_cell(key, None)
-                cells[key] = None
+            absent = dict.fromkeys(asked)
+            self._expect_cells(asked, list(absent.values()))
+            self._known.learn_cells(absent)
+            cells |= absent
         answer = _answer(wave, cells, found, reading)  # type: ignore[arg-type]
         if self._course is not None and any(noted):
             sizes = dict(zip(wave.scans, map(len, answer.scans), strict=True))
@@ -187,11 +187,11 @@ class View:
         """What is known of the cells that `wave` needs, those that its scans name too, and of its scans."""
         self._learn()
         known = self._known
-        cells: dict[bytes, Cell | Unknown | None] = {key: known.cell(key) for key in (*wave.gets, *wave.vacant)}
+        cells: dict[bytes, Cell | Unknown | None] = known.cells((*wave.gets, *wave.vacant))
         found = [known.scan(scan) for scan in wave.scans]
         for scan, entries in zip(wave.scans, found, strict=True):
             if scan.dereference and entries:
-                cells |= {entry.value: known.cell(entry.value) for entry in entries}
+                cells |= known.cells([entry.value for entry in entries])
         return cells, found
 
     def _take_over(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> bool:
@@ -362,8 +362,7 @@ class View:
 
     def learn_cells(self, cells: Mapping[bytes, Cell | None]) -> None:
         """These are expected, too, though it was not this view that read them."""
-        for key, cell in cells.items():
-            self._known.learn_cell(key, cell)
+        self._known.learn_cells(cells)
 
     def take(self, cells: Mapping[bytes, Cell | None], vacant: Sequence[bytes]) -> None:
         """Expect `cells`, and the guard, as another transaction has read them; and nothing at the keys of `vacant`."""
