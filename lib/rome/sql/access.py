@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from rome.sql.bound import (
     Aggregate,
@@ -26,6 +27,7 @@ from rome.table.schema import Column, Index
 from rome.values import NUMERIC_KINDS, Kind, SqlType
 
 _MIRRORED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_ANY_NUMBER = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +74,24 @@ def narrowing(scan: Scan, conditions: Iterable[Expr]) -> list[Candidate]:
     return sorted(found.values(), key=lambda candidate: candidate.rank, reverse=True)
 
 
-def ordered(scan: Scan, conditions: Iterable[Expr], columns: Sequence[int]) -> Candidate | None:
+def ordered(scan: Scan, conditions: Iterable[Expr], columns: Sequence[int], ranges: int = 1) -> Candidate | None:
     """The best way to read `scan` that gives its rows in ascending order of `columns` (ids); None when there is none.
 
-    A key is ordered by its columns and then by the primary key; columns that an equality fixes order nothing.
+    A key is ordered by its columns and then by the primary key; columns that an equality fixes order nothing. Where
+    they may have one of several values there are several ranges, each in that order: up to `ranges` of them.
     """
     terms = _Terms(scan, conditions, frozenset())
     found = [
         candidate
         for index in (None, *scan.table.indexes)
-        if (candidate := terms.candidate(index)) is not None and _has_order(scan, candidate, columns)
+        if (candidate := terms.candidate(index)) is not None and _has_order(scan, candidate, columns, ranges)
     ]
     return max(found, key=lambda candidate: candidate.rank, default=None)
 
 
-def _has_order(scan: Scan, candidate: Candidate, columns: Sequence[int]) -> bool:
+def _has_order(scan: Scan, candidate: Candidate, columns: Sequence[int], ranges: int) -> bool:
     table, index = scan.table, candidate.access.index
-    several = any(len(values) != 1 for values in candidate.access.equals)
+    several = prod(len(values) for values in candidate.access.equals) > ranges
     if not table.primary_key or several or any(isinstance(part, InArray) for part in candidate.consumed):
         return False
     fixed = candidate.used
@@ -174,7 +177,7 @@ class _Terms:
 
     def _equal(self, column: Column, alternatives: tuple[Expr, ...], condition: Expr) -> None:
         known = self.equal.get(column.id)
-        if known is None or len(known[0]) > len(alternatives):
+        if known is None or _values(known) > _values((alternatives, condition)):
             self.equal[column.id] = (alternatives, condition)
 
     def _sides(self, condition: Compare) -> Iterator[tuple[Column, str, Expr]]:
@@ -240,6 +243,12 @@ class _Terms:
             for part in walk(value)
         )
         return Candidate(Access(index, tuple(equals), low, high), tuple(consumed), rank, used, outer)
+
+
+def _values(equality: tuple[tuple[Expr, ...], Expr]) -> int:
+    """How many values an equality leaves to a column, as far as one can tell: a list may be of any length."""
+    alternatives, condition = equality
+    return _ANY_NUMBER if isinstance(condition, InArray) else len(alternatives)
 
 
 def keyable(column: SqlType, value: SqlType) -> bool:

@@ -8,7 +8,7 @@ leaves a `Slot`, and puts an operator under a correlated one that adds its value
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -337,6 +337,11 @@ def transform(node: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
         if new is not value:
             updates[item.name] = new
     return replace(node, **updates) if updates else node
+
+
+def substituted(node: Expr, meaning: Mapping[int, Expr]) -> Expr:
+    """`node` with what `meaning` says in place of columns."""
+    return transform(node, lambda part: meaning.get(part.column) if isinstance(part, ColumnRef) else None)
 
 
 def _transformed(value: object, change: Callable[[Expr], Expr | None]) -> object:

@@ -115,6 +115,8 @@ def _describe(node: plan.Plan) -> str:
             return "Window " + _listed(node.calls)
         case plan.StreamScan():
             return "Stream of " + _scan(node.ordered)[5:]
+        case plan.Race():
+            return "Race of a stream, and what follows if that has few"
         case plan.FirstRows():
             return f"First rows by {_sort_keys(node.keys)}, streamed; sorted when few pass"
         case plan.Sort():

@@ -29,9 +29,11 @@ from rome.sql.bound import (
     columns_of,
     conjunction,
     conjuncts,
+    substituted,
     transform,
     walk,
 )
+from rome.sql.distribute import distribute_joins
 from rome.sql.order import read_in_order, stream_first_rows
 from rome.sql.plan import (
     Apply,
@@ -97,7 +99,7 @@ def _push_scan(plan: Scan, parts: list[Expr]) -> Plan:
 def _push_project(plan: Project, parts: list[Expr]) -> Plan:
     meaning = {column.column: part for column, part in zip(plan.output, plan.expressions, strict=True)}
     down, stay = _divide(parts, lambda part: not any(is_volatile(meaning[number]) for number in columns_of(part)))
-    return _filtered(replace(plan, child=_push(plan.child, [_substituted(part, meaning) for part in down])), stay)
+    return _filtered(replace(plan, child=_push(plan.child, [substituted(part, meaning) for part in down])), stay)
 
 
 def _push_distinct(plan: Distinct | Sort, parts: list[Expr]) -> Plan:
@@ -121,7 +123,7 @@ def _push_lateral(plan: LateralJoin, parts: list[Expr]) -> Plan:
 def _push_group(plan: Group, parts: list[Expr]) -> Plan:
     keys = {column.column: key for column, key in zip(plan.output, plan.keys, strict=False)}
     down, stay = _divide(parts, lambda part: bool(keys) and columns_of(part) <= keys.keys())
-    return _filtered(replace(plan, child=_push(plan.child, [_substituted(part, keys) for part in down])), stay)
+    return _filtered(replace(plan, child=_push(plan.child, [substituted(part, keys) for part in down])), stay)
 
 
 def _push_window(plan: Window, parts: list[Expr]) -> Plan:
@@ -139,7 +141,7 @@ def _push_set_operation(plan: SetOperation, parts: list[Expr]) -> Plan:
             column.column: own if own.type.kind is column.type.kind else Cast(own, column.type)
             for column, own in zip(plan.output, side.output, strict=True)
         }
-        sides.append(_push(side, [_substituted(part, meaning) for part in parts]))
+        sides.append(_push(side, [substituted(part, meaning) for part in parts]))
     return replace(plan, left=sides[0], right=sides[1])
 
 
@@ -192,12 +194,6 @@ def _divide(parts: Iterable[Expr], test: Callable[[Expr], bool]) -> tuple[list[E
     for part in parts:
         (passed if not is_volatile(part) and test(part) else others).append(part)
     return passed, others
-
-
-def _substituted(expression: Expr, meaning: dict[int, Expr]) -> Expr:
-    return transform(
-        expression, lambda node: meaning.get(node.column) if isinstance(node, ColumnRef) else None
-    )  # fmt: skip
 
 
 def _refuses_null(part: Expr, columns: set[int]) -> bool:
@@ -460,6 +456,7 @@ RULES: tuple[Callable[[Plan], Plan], ...] = (
     fold_constants,
     push_conditions_down,
     propagate_constants,
+    distribute_joins,
     order_joins,
     choose_access,
     read_in_order,

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from rome.sql.access import best, narrowing, ordered, with_access
 from rome.sql.bound import ColumnRef, Expr, OuterRef, conjuncts, walk
+from rome.sql.execute.joins import base_of
 from rome.sql.plan import (
     Distinct,
     Filter,
@@ -19,6 +20,7 @@ from rome.sql.plan import (
     Lock,
     Plan,
     Project,
+    Race,
     Scan,
     SetOperation,
     Sort,
@@ -27,8 +29,10 @@ from rome.sql.plan import (
     inputs,
     over_inputs,
 )
+from rome.sql.rooted import in_the_shape_of, rooted, tables_of
 from rome.values import Kind
 
+_MOST_RANGES = 8  # that are merged, when the first columns of a key may have one of several values
 _MOST_NARROW = 3  # indexes that are tried beside the one that has the order
 
 
@@ -61,12 +65,12 @@ def _in_order(plan: Plan, keys: tuple[SortKey, ...]) -> Plan | None:
     return None if candidate is None or best(plan, conditions).rank[:2] > candidate.rank[:2] else scan
 
 
-def _ordered_scan(plan: Scan, keys: tuple[SortKey, ...]) -> Scan | None:
-    """`plan` by a key of its table that has the order of `keys`; None when there is none."""
+def _ordered_scan(plan: Scan, keys: tuple[SortKey, ...], ranges: int = 1) -> Scan | None:
+    """`plan` by a key of its table that has the order of `keys`, in each of up to `ranges` ranges; None without one."""
     columns = {column.column for column in plan.output[: len(plan.table.columns)]}
     if not _has_stored_order(keys) or not all(_number(key) in columns for key in keys):
         return None
-    candidate = ordered(plan, conjuncts(plan.condition), _ids(plan, keys))
+    candidate = ordered(plan, conjuncts(plan.condition), _ids(plan, keys), ranges)
     if candidate is None:
         return None
     scan = with_access(plan, candidate)
@@ -123,11 +127,13 @@ def _is_merged_as_stored(key: SortKey) -> bool:
 
 
 def _inner_lookups(stream: Plan) -> int:
-    """How many INNER lookups stand above one another in `stream`: each makes a chunk wait for one more wave."""
+    """How many INNER lookups wait for one another in `stream`: each makes a chunk wait for one more wave."""
     if isinstance(stream, (StreamScan, Sort)):
         return 0
-    inner = [stream.left] if isinstance(stream, Join) else inputs(stream)
-    return max(map(_inner_lookups, inner)) + (isinstance(stream, Join) and stream.kind == "INNER")
+    if isinstance(stream, Join):
+        chain, base = base_of(stream)
+        return _inner_lookups(base) + any(each.kind == "INNER" for each in chain)
+    return max(map(_inner_lookups, inputs(stream)))
 
 
 def _is_any_scan(stream: Plan) -> bool:
@@ -147,6 +153,9 @@ def _stream(plan: Plan, keys: tuple[SortKey, ...]) -> Plan | None:
         child = _stream(plan.child, keys)
         return None if child is None else replace(plan, child=child)
     if isinstance(plan, Join):
+        raced = _stream_joined(plan, keys)
+        if raced is not None:
+            return raced
         left = _stream(plan.left, keys) if plan.lookup else None
         return None if left is None else replace(plan, left=left)
     if isinstance(plan, Project) and all(_passes(plan, key) for key in keys):
@@ -174,9 +183,38 @@ def _stream_union(plan: SetOperation, keys: tuple[SortKey, ...]) -> Plan | None:
     return replace(plan, left=sides[0], right=sides[1])
 
 
+def _stream_joined(plan: Join, keys: tuple[SortKey, ...]) -> Plan | None:
+    """Inner lookups begun at the table that has the order, beside those begun at tables that their conditions narrow.
+
+    None when it comes to no more than the chain as it is.
+    """
+    chain = tables_of(plan) if plan.lookup and plan.kind == "INNER" else None
+    if chain is None:
+        return None
+    scans, parts = chain
+    wanted = {_number(key) for key in keys}
+    first = next((scan for scan in scans if wanted <= {column.column for column in scan.output}), None)
+    start = None if first is None else _stream_scan(first, keys)
+    if first is None or not isinstance(start, StreamScan):
+        return None
+    others = [scan for scan in scans if scan is not first]
+    ordered = rooted(start, others, parts)
+    narrow = [(scan, best(scan, conjuncts(scan.condition))) for scan in others]
+    if ordered is None or any(candidate.finds_one_row for _, candidate in narrow):
+        return None
+    ways = [
+        rooted(with_access(scan, candidate), [each for each in scans if each is not scan], parts)
+        for scan, candidate in narrow
+        if candidate.rank[1] and not any(map(_uses_outer_row, candidate.consumed))
+    ]
+    found = tuple(in_the_shape_of(way, plan) for way in ways if way is not None)
+    stream = in_the_shape_of(ordered, plan)
+    return Race(stream, found[:_MOST_NARROW]) if found else stream
+
+
 def _stream_scan(plan: Scan, keys: tuple[SortKey, ...]) -> Plan | None:
     """Not where one row at most is found, nor where the rows hang on an enclosing query: those are few each time."""
-    scan = _ordered_scan(plan, keys)
+    scan = _ordered_scan(plan, keys, _MOST_RANGES)
     narrow = narrowing(plan, conjuncts(plan.condition))
     if scan is None or any(each.finds_one_row or any(map(_uses_outer_row, each.consumed)) for each in narrow):
         return None

@@ -264,6 +264,21 @@ class StreamScan(Plan):
 
 
 @dataclass(frozen=True, slots=True)
+class Race(Plan):
+    """A stream, and ways to find the same rows in no order, each of which begins with an index that narrows its table.
+
+    Where one of those turns out to find few rows they are sorted, and nothing is left to be streamed.
+    """
+
+    stream: Plan
+    ways: tuple[Plan, ...]
+
+    @property
+    def output(self) -> tuple[ColumnRef, ...]:  # type: ignore[override]
+        return self.stream.output
+
+
+@dataclass(frozen=True, slots=True)
 class FirstRows(Plan):
     """The first rows in the order of `keys`: of `stream`, until that has read too much, then of `complete`, sorted.
 

@@ -11,6 +11,7 @@ from rome.sql.execute.first_rows import FirstRows
 from rome.sql.execute.joins import HashJoin, LookupJoin, base_of
 from rome.sql.execute.lock import LockRows
 from rome.sql.execute.operator import Operator
+from rome.sql.execute.race import Way
 from rome.sql.execute.recursive import RecursiveRows, SharedRows, WorkingRows
 from rome.sql.execute.scan import ScanRows
 from rome.sql.execute.simple import DistinctRows, FilterRows, LimitRows, ProjectRows, SortRows, Values
@@ -19,6 +20,7 @@ from rome.sql.execute.streams import (
     FilterStream,
     LookupStream,
     ProjectStream,
+    RaceStream,
     ScanStream,
     SortedStream,
     Stream,
@@ -101,6 +103,9 @@ def _build_stream(node: plan.Plan, order: tuple[plan.SortKey, ...], keys: Keys) 
         case plan.StreamScan():
             narrow = [ScanRows(scan, keys) for scan in node.narrow]
             return ScanStream(node, order, keys, narrow)
+        case plan.Race():
+            ways = [_way(build(way, keys)) for way in node.ways]
+            return RaceStream(node, order, build_stream(node.stream, order, keys), ways)
         case plan.Sort():
             return SortedStream(node, build(node.child, keys))
         case plan.Project():
@@ -117,3 +122,11 @@ def _build_stream(node: plan.Plan, order: tuple[plan.SortKey, ...], keys: Keys) 
             chain, base = base_of(node)
             return LookupStream(chain, build_stream(base, order, keys), keys)
     raise InternalError(f"{type(node).__name__} is no stream")
+
+
+def _way(rows: Operator) -> Way:
+    """A way of a race: lookups over a scan, which are the first children of one another."""
+    probe = rows
+    while not isinstance(probe, ScanRows):
+        probe = probe.children[0]
+    return Way(probe, rows)

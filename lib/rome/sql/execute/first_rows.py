@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from rome.sql import plan
 from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieves
-from rome.sql.execute.streams import Page, Stream
+from rome.sql.execute.race import key_maker
+from rome.sql.execute.streams import Family, Page, Run, Stream
 from rome.txn.wave import Step, together
 
-FIRST_ENTRIES = 64
+FIRST_ENTRIES = 64  # of each range, as long as no page has told how many it takes
 SPARE_ENTRIES = 8  # beyond the rows needed: a few that the filters leave out cost no second wave
-MOST_BEGUN_WITH = 512
+SPARE_SHARE = 8  # of what a page took of a range: the next one may take so much more, and half the spare entries
+MOST_BEGUN_WITH = 1024
 ENTRIES_THAT_TELL = 256  # before so many are read, that none has passed is no reason to give up
-MOST_ENTRIES = 2048  # of each scan; who must read more had better read what the filters select
+MOST_ENTRIES = 2048  # of one range; who must read more had better read what the filters select
 MARGIN = 1.5  # how much more than the share of rows that passed makes one expect is read at once
-MUCH_MORE = 2  # times the rows needed
-LEAST_GROWTH, MOST_GROWTH = 3, 8  # how many times the entries read before a further chunk has
+LEAST_GROWTH, MOST_GROWTH = 1, 8  # how many times the entries read before a further chunk has
 LEAST_REST, MOST_REST = 8, 128  # runs between two tries, more each time that the streams were given up in a row
 
 
@@ -30,8 +31,9 @@ class FirstRows(Operator):
         self.children = (stream, complete)
         self._stream = stream
         self._complete = complete
-        self._begin_with = FIRST_ENTRIES
         self._fills = True  # whether the last page was full
+        self._key = key_maker(node.keys, stream)
+        self._shares: dict[Family, int] = {}  # what to begin with in each range
         self._next_rest = LEAST_REST
         self._rest = 0
 
@@ -54,27 +56,30 @@ class FirstRows(Operator):
 
     def _beside(self, context: Context, need: int) -> Step[list[Row]]:
         """All of them, sorted; a large chunk of the streams in the same wave tells whether they are worth it again."""
-        run = self._stream.begin(context, Page(need, {}, False))
+        run = self._stream.begin(context, Page(need, {}, False, {}))
         entries = max(MOST_BEGUN_WITH, need + SPARE_ENTRIES)
         (rows, frontier), found = yield from together(
             [self._stream.pulled(run, context, entries), self._complete.rows(context, need)]
         )
         if frontier is None or len(rows) >= need:
             self._next_rest = LEAST_REST
-            self._learn(entries, len(rows), need)
+            self._settle(run, rows, need)
         else:
             self._give_up()
         complete: list[Row] = found
         return complete
 
-    def _learn(self, read: int, found: int, need: int) -> None:
-        """Where the next run begins. It begins with less only where that is still more than enough: a run that falls
-        short costs a wave."""
-        self._fills = found >= need
-        enough = int(MARGIN * read * need / found) if self._fills else read
-        if enough < self._begin_with and (not self._fills or found < MUCH_MORE * need):
-            return
-        self._begin_with = max(FIRST_ENTRIES, min(MOST_BEGUN_WITH, enough), self._begin_with * 3 // 4)
+    def _settle(self, run: Run, found: list[Row], need: int) -> None:
+        """What each range begins with next time: what this page took of it, and a little more.
+
+        It begins with less only step by step: a run that falls short costs a wave.
+        """
+        self._fills = len(found) >= need
+        taken: dict[Family, int] = {}
+        run.settle(self._key(found[need - 1]) if 0 < need <= len(found) else None, taken)
+        for family, entries in taken.items():
+            enough = min(entries + entries // SPARE_SHARE + SPARE_ENTRIES // 2, MOST_BEGUN_WITH)
+            self._shares[family] = max(1, enough, self._shares.get(family, 0) * 3 // 4)
 
     def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
         if sieves is None:
@@ -84,18 +89,17 @@ class FirstRows(Operator):
 
     def _first(self, context: Context, need: int) -> Step[list[Row] | None]:
         """`need` rows or all there are; None when it takes too much to find them."""
-        run = self._stream.begin(context, Page(need, {}, self._fills))
+        run = self._stream.begin(context, Page(need, {}, self._fills, self._shares))
         found: list[Row] = []
-        read = 0
-        entries = max(self._begin_with, need + SPARE_ENTRIES)
+        pulled, entries = 0, max(FIRST_ENTRIES, need + SPARE_ENTRIES)
         while True:
             rows, frontier = yield from self._stream.pulled(run, context, entries)
             found += rows
-            read += entries
+            pulled += entries
             if frontier is None or len(found) >= need:
-                self._learn(read, len(found), need)
+                self._settle(run, found, need)
                 return found
-            expected = read * need / (len(found) + 1)
-            if read >= ENTRIES_THAT_TELL and max(expected, read) > MOST_ENTRIES:
+            read, short = run.read(), need / (len(found) + 1)
+            if read >= ENTRIES_THAT_TELL and max(read * short, read) > MOST_ENTRIES:
                 return None
-            entries = min(max(int(MARGIN * (expected - read)), LEAST_GROWTH * read), MOST_GROWTH * read)
+            entries = int(pulled * min(max(MARGIN * (short - 1), LEAST_GROWTH), MOST_GROWTH))

@@ -9,6 +9,7 @@ from operator import itemgetter
 
 from rome.driver.api import Cell, Scan
 from rome.sql import plan
+from rome.sql.access import narrowing
 from rome.sql.bound import ColumnRef, Compare, Expr, columns_of, conjunction, conjuncts, walk
 from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieve, Sieves, layout_of
 from rome.sql.execute.ranges import KeyRanges
@@ -120,7 +121,9 @@ def may_be_small(nodes: Sequence[plan.Join]) -> bool:
     table, index = scan.table, scan.access.index
     columns = table.primary_key if index is None else index.columns
     one_row = len(scan.access.equals) == len(columns) and (index is None or index.unique)
-    return bool(_used_by_access(scan)) and not one_row
+    # Where an index leads to what its conditions find, that is the other way, and tried in a race.
+    led_to = any(candidate.rank[1] for candidate in narrowing(scan, conjuncts(scan.condition)))
+    return bool(_used_by_access(scan)) and not one_row and not led_to
 
 
 def _used_by_access(scan: plan.Scan) -> list[Expr]:

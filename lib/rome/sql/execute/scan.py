@@ -14,7 +14,6 @@ from rome.txn.wave import Step, Wave
 _FIRST_CHUNK_ROWS = 64
 MAX_FOLLOWED_ROWS = 256  # of a larger answer nothing is brought along: it would be too much for one reading
 _RUNS_UNTIL_ANOTHER_TRY = 100
-FEW_ENTRIES = 64  # what may be read in vain beside something else
 _FEW_RANGES = 4
 
 
@@ -86,9 +85,12 @@ class ScanRows(Operator):
             scan = scan.__class__(start, stop, None, scan.reverse, scan.dereference)
             size *= 2
 
-    def few(self, context: Context, follow: bool) -> Step[list[Row] | None]:
-        """The rows, if the access path leads to a few; None, and not many read, if to more. `follow`: bring along."""
-        gets, scans = self._ranges.reads((), context.bindings, FEW_ENTRIES)
+    def few(self, context: Context, most: int, follow: bool) -> Step[list[Row] | None]:
+        """The rows, if the access path leads to fewer than `most` entries; None, and no more read, if to others.
+
+        `follow`: bring along.
+        """
+        gets, scans = self._ranges.reads((), context.bindings, most)
         if not gets and not scans:
             return []
         if gets or len(scans) > _FEW_RANGES:
@@ -96,7 +98,7 @@ class ScanRows(Operator):
         if follow and (brought := self._follow(context, None)):
             scans = [scan._replace(follow=brought) for scan in scans]
         answer = yield Wave((), scans)
-        if max(map(len, answer.scans)) >= FEW_ENTRIES:
+        if max(map(len, answer.scans)) >= most:
             return None
         rows = self._ranges.rows(answer, self._following.holding(context.bindings))
         return rows if self._filter is None else self._filter(rows, context.bindings)

@@ -8,7 +8,9 @@ same entries ask the store once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
 from typing import NamedTuple, Protocol
 
@@ -18,41 +20,46 @@ from rome.sql.execute.combine import bring_on_sides
 from rome.sql.execute.following import Following
 from rome.sql.execute.joins import Lookup, SmallTable, driven, may_be_small
 from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieve, Sieves, layout_of
+from rome.sql.execute.race import Chunk, Race, RaceRun, SortedBy, Way, key_maker
 from rome.sql.execute.ranges import KeyRanges
 from rome.sql.execute.scan import MAX_FOLLOWED_ROWS, ScanRows
 from rome.sql.execute.simple import handed_on, order_of
 from rome.sql.expr import predicate, projection
 from rome.table.keys import Keys
-from rome.txn.wave import Step, Wave, WaveResult, together
+from rome.txn.wave import Step, Wave, together
 
-SortedBy = tuple[tuple[bool, object], ...]  # a sort key whose order is Python's: (is not NULL, value) of each part
+LEAST_CHUNK = 8
 
+Family = tuple[str, int]  # the ranges that an ordered scan reads, and which of them
 
 
 class Page(NamedTuple):
     """What the streams of one run share: the rows that are wanted, and those that were read by one of them already.
 
     Branches of a UNION often read the same entries. `fills` says whether the page is most likely filled by the first
-    rows of the order; else it takes all that there are, wherever they are found.
+    rows of the order; else it takes all that there are, wherever they are found. `shares` are how many entries of each
+    range earlier pages took.
     """
 
     rows: int
     decoded: dict[Scan, list[Row]]
     fills: bool
-
-
-class Chunk(NamedTuple):
-    """The next rows, in order, and the frontier."""
-
-    rows: list[Row]
-    frontier: SortedBy | None
+    shares: Mapping[Family, int]
 
 
 class Run(Protocol):
     """One run of a stream."""
 
     def pull(self, entries: int) -> Step[Chunk]:
-        """What the next `entries` of each scan give."""
+        """What the next `entries` of each range give, or what is to these as earlier chunks of it were to theirs."""
+        ...
+
+    def read(self) -> int:
+        """How many entries have been read of the range of which it is most."""
+        ...
+
+    def settle(self, last: SortedBy | None, shares: dict[Family, int]) -> None:
+        """The page ends with the row that sorts by `last`, or with all rows: put down what it took of each range."""
         ...
 
 
@@ -69,15 +76,12 @@ class Stream(Operator):
         return self.measured(run.pull(entries), context, context.profile, lambda chunk: len(chunk.rows))
 
 
-def key_maker(order: Sequence[plan.SortKey], operator: Operator) -> Callable[[Row], SortedBy]:
-    """The sort key of a row of `operator`."""
-    layout = layout_of(operator.output)
-    places = [layout[key.expression.column] for key in order]  # type: ignore[attr-defined]
-    return lambda row: tuple([(row[place] is not None, row[place]) for place in places])
-
-
 class ScanStream(Stream):
-    """A table by a key that has the order; or, where it has few rows, by the index that narrows it most."""
+    """A table by a key that has the order; or, where it has few rows, by the index that narrows it most.
+
+    Where the key begins with columns that may have one of several values, it has the order in each of several ranges:
+    these are merged.
+    """
 
     def __init__(
         self, node: plan.StreamScan, order: tuple[plan.SortKey, ...], keys: Keys, narrow: Sequence[ScanRows]
@@ -87,15 +91,17 @@ class ScanStream(Stream):
         residual = node.ordered.residual
         self.filter = predicate(residual, layout_of(node.output)) if residual is not None else None
         self.key = key_maker(order, self)
-        self.narrow = narrow
-        self.order = order_of(order, layout_of(self.output))
+        self.descending = order[0].descending
+        self.race = Race(self, order, [Way(scan, scan) for scan in narrow])
+        access = node.ordered.access
+        self.family = repr((node.ordered.table.id, access.index and access.index.id, access.equals))
         self._following = Following(node.ordered, keys)
 
     def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
         if sieves is None:
             return False
-        for scan in self.narrow:
-            scan.bring(columns, belonging, sieves)
+        for way in self.race.ways:
+            way.rows.bring(columns, belonging, sieves)
         return self._following.ask(columns, belonging, sieves)
 
     def follow(self, context: Context, page: Page) -> tuple[Follow, ...]:
@@ -108,48 +114,122 @@ class ScanStream(Stream):
         return _ScanRun(self, context, page)
 
 
+@dataclass(slots=True)
+class _Range:
+    """One range of an ordered scan: what is left of it, and the rows of its entries up to there."""
+
+    scan: Scan | None
+    rows: list[Row] = field(default_factory=list)
+
+    def take(self, limit: int, cells: list[Cell], rows: list[Row]) -> None:
+        """The next chunk of at most `limit` entries."""
+        scan = self.scan
+        assert scan is not None
+        self.rows = [*self.rows, *rows] if self.rows else rows
+        if len(cells) < limit:
+            self.scan = None
+        else:
+            last = cells[-1].key
+            start, stop = (scan.start, last) if scan.reverse else (last + b"\x00", scan.stop)
+            self.scan = scan._replace(start=start, stop=stop)
+
+
 class _ScanRun:
     def __init__(self, stream: ScanStream, context: Context, page: Page) -> None:
         self._stream = stream
         self._context = context
-        self._decoded = page.decoded
+        self._page = page
         self._follow = stream.follow(context, page)
-        self._follows_few = not page.fills
-        scans = stream.ranges.reads((), context.bindings)[1]
-        self._scan = scans[0] if scans else None  # a bound that is NULL leaves nothing to read
-        self._narrow: Sequence[ScanRows] = stream.narrow
+        # a bound that is NULL leaves nothing to read
+        self._ranges = [_Range(scan) for scan in stream.ranges.reads((), context.bindings)[1]]
+        self._race = RaceRun(stream.race, context, not page.fills) if stream.race.ways else None
+        self._merge = Merge(stream.key, stream.descending) if len(self._ranges) > 1 else None
+        self._pulled = 0  # entries that were asked for, had each range been read alike
 
     def pull(self, entries: int) -> Step[Chunk]:
-        scan, stream, bindings = self._scan, self._stream, self._context.bindings
-        if scan is None:
+        if not any(each.scan is not None for each in self._ranges):
             return Chunk([], None)
-        chunk = scan._replace(limit=entries)
+        if self._race is None:
+            return (yield from self._ordered(entries))
+        chunk, overtaken = yield from self._race.pull(partial(self._ordered, entries), self.read())
+        if overtaken:
+            self._ranges = []
+        return chunk
+
+    def _size(self, place: int, entries: int) -> int:
+        """How many entries of a range to read, when `entries` of each were to be read."""
+        if not self._pulled:
+            return self._page.shares.get((self._stream.family, place), entries)
+        return max(LEAST_CHUNK, entries * len(self._ranges[place].rows) // self._pulled)
+
+    def _ordered(self, entries: int) -> Step[Chunk]:
+        stream, decoded, bindings = self._stream, self._page.decoded, self._context.bindings
+        going = [(each, self._size(at, entries)) for at, each in enumerate(self._ranges) if each.scan is not None]
+        self._pulled += entries
+        chunks = [each.scan._replace(limit=size) for each, size in going if each.scan is not None]
         follow, self._follow = self._follow, ()
-        narrow, self._narrow = self._narrow, ()
-        steps = [index.few(self._context, self._follows_few) for index in narrow]
-        reads = Wave((), (chunk._replace(follow=follow) if follow else chunk,))
-        answer, *found = yield from together([_read(reads), *steps])
-        for few in found:
-            if few is not None:
-                self._scan = None
-                return Chunk(stream.order(few, bindings), None)
-        rows = self._decoded.get(chunk)
-        if rows is None:
-            rows = self._decoded[chunk] = stream.ranges.rows(answer)
-        cells: list[Cell] = answer.scans[0]
-        frontier = None
-        if len(cells) < entries:
-            self._scan = None
+        answer = yield Wave((), tuple([chunk._replace(follow=follow) for chunk in chunks] if follow else chunks))
+        passed: list[Row] = []
+        for place, ((each, size), chunk) in enumerate(zip(going, chunks, strict=True)):
+            cells, behind = answer.scans[place], answer.rows[place]
+            rows = decoded.get(chunk)
+            if rows is None:
+                found: list[Cell | None] = list(cells) if behind is None else behind
+                rows = decoded[chunk] = stream.ranges.rows_of(found)
+            each.take(size, cells, rows)
+            passed += rows if stream.filter is None else stream.filter(rows, bindings)
+        frontiers = [stream.key(each.rows[-1]) for each in self._ranges if each.scan is not None]
+        if self._merge is None:
+            return Chunk(passed, frontiers[0] if frontiers else None)
+        return self._merge.next(passed, frontiers)
+
+    def read(self) -> int:
+        return max((len(each.rows) for each in self._ranges), default=0)
+
+    def settle(self, last: SortedBy | None, shares: dict[Family, int]) -> None:
+        stream = self._stream
+        for place, each in enumerate(self._ranges):
+            taken = len(each.rows) if last is None else _before(each.rows, stream, last)
+            family = (stream.family, place)
+            shares[family] = max(shares.get(family, 0), taken)
+
+
+def _before(rows: list[Row], stream: ScanStream, last: SortedBy) -> int:
+    """How many of `rows`, which are in order, do not come after `last`."""
+    low, high = 0, len(rows)
+    while low < high:
+        middle = (low + high) // 2
+        key = stream.key(rows[middle])
+        if key >= last if stream.descending else key <= last:
+            low = middle + 1
         else:
-            last = cells[-1].key
-            start, stop = (scan.start, last) if scan.reverse else (last + b"\x00", scan.stop)
-            self._scan = scan._replace(start=start, stop=stop)
-            frontier = stream.key(rows[-1])
-        return Chunk(list(rows) if stream.filter is None else stream.filter(rows, bindings), frontier)
+            high = middle
+    return low
 
 
-def _read(wave: Wave) -> Step[WaveResult]:
-    return (yield wave)
+class Merge:
+    """Rows that came in several orders, and wait until nothing that comes before them can come any more."""
+
+    def __init__(self, key: Callable[[Row], SortedBy], descending: bool) -> None:
+        self._key = key
+        self._descending = descending
+        self._waiting: list[tuple[SortedBy, Row]] = []
+
+    def next(self, rows: list[Row], frontiers: Sequence[SortedBy]) -> Chunk:
+        """What is ready with `rows`; `frontiers` are how far those that have more to come have got."""
+        key, waiting = self._key, self._waiting
+        waiting += [(key(row), row) for row in rows]
+        waiting.sort(key=itemgetter(0), reverse=self._descending)
+        frontier = (max(frontiers) if self._descending else min(frontiers)) if frontiers else None
+        ready = len(waiting) if frontier is None else self._ready(frontier)
+        found = [row for _, row in waiting[:ready]]
+        del waiting[:ready]
+        return Chunk(found, frontier)
+
+    def _ready(self, frontier: SortedBy) -> int:
+        if self._descending:
+            return sum(key >= frontier for key, _ in self._waiting)
+        return sum(key <= frontier for key, _ in self._waiting)
 
 
 class SortedStream(Stream):
@@ -176,6 +256,12 @@ class _SortedRun:
     def pull(self, entries: int) -> Step[Chunk]:
         rows = yield from self._stream.child.rows(self._context)
         return Chunk(self._stream.order(rows, self._context.bindings), None)
+
+    def read(self) -> int:
+        return 0
+
+    def settle(self, last: SortedBy | None, shares: dict[Family, int]) -> None:
+        """It was read whole."""
 
 
 class RowsStream(Stream):
@@ -207,6 +293,12 @@ class _RowsRun:
     def pull(self, entries: int) -> Step[Chunk]:
         rows, frontier = yield from self._child.pulled(self._run, self._context, entries)
         return Chunk(self._change(rows), frontier)
+
+    def read(self) -> int:
+        return self._run.read()
+
+    def settle(self, last: SortedBy | None, shares: dict[Family, int]) -> None:
+        self._run.settle(last, shares)
 
 
 class FilterStream(RowsStream):
@@ -271,29 +363,24 @@ class _UnionRun:
     def __init__(self, stream: UnionStream, context: Context, page: Page) -> None:
         self._stream = stream
         self._context = context
-        self._runs = [(side, side.begin(context, page)) for side in stream.sides]
-        self._waiting: list[tuple[SortedBy, Row]] = []
+        self._all = [(side, side.begin(context, page)) for side in stream.sides]
+        self._runs = self._all
+        self._merge = Merge(stream.key, stream.descending)
         self._keep = unseen()
 
     def pull(self, entries: int) -> Step[Chunk]:
-        stream = self._stream
         chunks = yield from together([side.pulled(run, self._context, entries) for side, run in self._runs])
-        self._waiting += [(stream.key(row), row) for chunk in chunks for row in chunk.rows]
-        self._waiting.sort(key=itemgetter(0), reverse=stream.descending)
         going = [(frontier, pair) for (_, frontier), pair in zip(chunks, self._runs, strict=True) if frontier]
         self._runs = [pair for _, pair in going]
-        frontiers = [frontier for frontier, _ in going]
-        frontier = (max(frontiers) if stream.descending else min(frontiers)) if frontiers else None
-        ready = len(self._waiting) if frontier is None else self._before(frontier)
-        rows = [row for _, row in self._waiting[:ready]]
-        del self._waiting[:ready]
-        return Chunk(rows if stream.all else self._keep(rows), frontier)
+        chunk = self._merge.next([row for chunk in chunks for row in chunk.rows], [frontier for frontier, _ in going])
+        return chunk if self._stream.all else Chunk(self._keep(chunk.rows), chunk.frontier)
 
-    def _before(self, frontier: SortedBy) -> int:
-        """How many of those waiting come before `frontier`, or with it."""
-        if self._stream.descending:
-            return sum(key >= frontier for key, _ in self._waiting)
-        return sum(key <= frontier for key, _ in self._waiting)
+    def read(self) -> int:
+        return max(run.read() for _, run in self._all)
+
+    def settle(self, last: SortedBy | None, shares: dict[Family, int]) -> None:
+        for _, run in self._all:
+            run.settle(last, shares)
 
 
 class LookupStream(Stream):
@@ -345,3 +432,53 @@ class _LookupRun:
             rows = lookup.joined(bindings, rows, matches)
         self._stream.sieve.note(len(chunk.rows), len(rows))
         return Chunk(rows, chunk.frontier)
+
+    def read(self) -> int:
+        return self._base.read()
+
+    def settle(self, last: SortedBy | None, shares: dict[Family, int]) -> None:
+        self._base.settle(last, shares)
+
+
+class RaceStream(Stream):
+    """A stream beside other ways to its rows, until one of them is done."""
+
+    def __init__(self, node: plan.Race, order: tuple[plan.SortKey, ...], stream: Stream, ways: Sequence[Way]) -> None:
+        self.output = node.output
+        self.children = (stream, *[way.rows for way in ways])
+        self.stream = stream
+        self.race = Race(self, order, ways)
+
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
+        if sieves is None:
+            return False
+        asked = [self.stream.bring(columns, belonging, sieves)]
+        asked += [way.rows.bring(columns, belonging, sieves) for way in self.race.ways]
+        return any(asked)
+
+    def begin(self, context: Context, page: Page) -> Run:
+        return _RacedRun(self, context, page)
+
+
+class _RacedRun:
+    def __init__(self, stream: RaceStream, context: Context, page: Page) -> None:
+        self._stream = stream.stream
+        self._context = context
+        self._run: Run | None = stream.stream.begin(context, page)
+        self._race = RaceRun(stream.race, context, not page.fills)
+
+    def pull(self, entries: int) -> Step[Chunk]:
+        if self._run is None:
+            return Chunk([], None)
+        ordered = partial(self._stream.pulled, self._run, self._context, entries)
+        chunk, overtaken = yield from self._race.pull(ordered, self._run.read())
+        if overtaken:
+            self._run = None
+        return chunk
+
+    def read(self) -> int:
+        return 0 if self._run is None else self._run.read()
+
+    def settle(self, last: SortedBy | None, shares: dict[Family, int]) -> None:
+        if self._run is not None:
+            self._run.settle(last, shares)
