@@ -16,6 +16,7 @@ ENTRIES_THAT_TELL = 256  # before so many are read, that none has passed is no r
 MOST_ENTRIES = 2048  # of one range; who must read more had better read what the filters select
 MARGIN = 1.5  # how much more than the share of rows that passed makes one expect is read at once
 LEAST_GROWTH, MOST_GROWTH = 1, 8  # how many times the entries read before a further chunk has
+LEAST_GROWTH_FROM_AFAR = 3
 LEAST_REST, MOST_REST = 8, 128  # runs between two tries, more each time that the streams were given up in a row
 
 
@@ -92,6 +93,7 @@ class FirstRows(Operator):
         run = self._stream.begin(context, Page(need, {}, self._fills, self._shares))
         found: list[Row] = []
         pulled, entries = 0, max(FIRST_ENTRIES, need + SPARE_ENTRIES)
+        least = LEAST_GROWTH_FROM_AFAR if context.tx.is_far else LEAST_GROWTH
         while True:
             rows, frontier = yield from self._stream.pulled(run, context, entries)
             found += rows
@@ -102,4 +104,4 @@ class FirstRows(Operator):
             read, short = run.read(), need / (len(found) + 1)
             if read >= ENTRIES_THAT_TELL and max(read * short, read) > MOST_ENTRIES:
                 return None
-            entries = int(pulled * min(max(MARGIN * (short - 1), LEAST_GROWTH), MOST_GROWTH))
+            entries = int(pulled * min(max(MARGIN * (short - 1), least), MOST_GROWTH))

@@ -68,11 +68,14 @@ class RaceRun:
         self._tried = 0  # entries, of each way
         self._frontier: SortedBy | None = None  # up to which the ordered way has given everything
         self._there: list[Row] = []  # what it has given of those that sort like the frontier
+        self._due: Way | None = None  # finds few; its rows cost another wave, which a far store is not asked for in vain
 
     def pull(self, ordered: Callable[[], Step[Chunk]], read: int) -> Step[tuple[Chunk, bool]]:
         """The next chunk of the ordered way, which has read so many entries, or all that is left of another that was
         done first; whether it was."""
         race, ways = self._race, self._race.ways
+        if self._due is not None:
+            return self._rest((yield from self._due.rows.rows(self._context))), True
         most = max(FEW_ENTRIES, read)
         favourite = race.favourite
         if favourite is not None and not self._tried and not self._context.tx.is_far:
@@ -96,6 +99,9 @@ class RaceRun:
         rows = yield from way.probe.few(self._context, most, self._follow)
         if rows is None or way.rows is way.probe:
             return rows
+        if self._context.tx.is_far:
+            self._due = way
+            return None
         return (yield from way.rows.rows(self._context))
 
     def _note(self, chunk: Chunk) -> None:
