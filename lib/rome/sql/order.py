@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from rome.sql.access import best, narrowing, ordered, with_access
 from rome.sql.bound import ColumnRef, Expr, OuterRef, conjuncts, walk
-from rome.sql.execute.joins import base_of
 from rome.sql.plan import (
     Distinct,
     Filter,
@@ -29,7 +28,7 @@ from rome.sql.plan import (
     inputs,
     over_inputs,
 )
-from rome.sql.rooted import in_the_shape_of, rooted, tables_of
+from rome.sql.rooted import base_of, in_the_shape_of, rooted, tables_of
 from rome.values import Kind
 
 _MOST_RANGES = 8  # that are merged, when the first columns of a key may have one of several values

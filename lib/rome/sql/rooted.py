@@ -1,12 +1,37 @@
-"""Chains of inner lookups, begun at another of their tables."""
+"""Chains of lookups: which of them are read in one wave, and inner ones begun at another of their tables."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from rome.sql.access import best, with_access
-from rome.sql.bound import Compare, Expr, columns_of, conjunction, conjuncts
+from rome.sql.bound import ColumnRef, Compare, Expr, columns_of, conjunction, conjuncts, walk
 from rome.sql.plan import Access, Join, Plan, Project, Scan, StreamScan
+
+
+def base_of(node: Join) -> tuple[list[Join], Plan]:
+    """The chain of lookup joins that ends in `node` and can be read in one wave, and what it looks up from."""
+    chain = [node]
+    base = node.left
+    while isinstance(base, Join) and base.lookup:
+        within = {column.column for column in base.left.output}
+        if not all(outer_columns(each.right) <= within for each in chain):
+            break
+        chain.insert(0, base)
+        base = base.left
+    return chain, base
+
+
+def outer_columns(scan: Plan) -> set[int]:
+    """The columns of the outer side that the access path of `scan` uses."""
+    assert isinstance(scan, Scan)
+    values: list[Expr] = [value for alternatives in scan.access.equals for value in alternatives]
+    for bound in (scan.access.low, scan.access.high):
+        values += (bound.value, *bound.others) if bound is not None else ()
+    own = {column.column for column in scan.output}
+    return {
+        part.column for value in values for part in walk(value) if isinstance(part, ColumnRef)
+    } - own  # fmt: skip
 
 
 def tables_of(plan: Join) -> tuple[list[Scan], list[Expr]] | None:

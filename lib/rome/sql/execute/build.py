@@ -8,7 +8,7 @@ from rome.sql.execute.apply import ApplyQuery, LateralJoinRows
 from rome.sql.execute.change import DeleteRows, InsertRows, UpdateRows
 from rome.sql.execute.combine import GroupRows, SetOperationRows
 from rome.sql.execute.first_rows import FirstRows
-from rome.sql.execute.joins import HashJoin, LookupJoin, base_of
+from rome.sql.execute.joins import HashJoin, LookupJoin
 from rome.sql.execute.lock import LockRows
 from rome.sql.execute.operator import Operator
 from rome.sql.execute.race import Way
@@ -29,6 +29,7 @@ from rome.sql.execute.streams import (
 from rome.sql.execute.upsert import Upsert
 from rome.sql.execute.window import WindowRows
 from rome.sql.order import below
+from rome.sql.rooted import base_of
 from rome.table.keys import Keys
 
 

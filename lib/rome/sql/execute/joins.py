@@ -10,10 +10,11 @@ from operator import itemgetter
 from rome.driver.api import Cell, Scan
 from rome.sql import plan
 from rome.sql.access import narrowing
-from rome.sql.bound import ColumnRef, Compare, Expr, columns_of, conjunction, conjuncts, walk
+from rome.sql.bound import ColumnRef, Compare, Expr, columns_of, conjunction, conjuncts
 from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieve, Sieves, layout_of
 from rome.sql.execute.ranges import KeyRanges
 from rome.sql.expr import Bindings, predicate, projection
+from rome.sql.rooted import outer_columns
 from rome.table.keys import Keys
 from rome.table.paths import index_path, reader
 from rome.txn.wave import Step, Wave, WaveResult, together
@@ -147,19 +148,6 @@ def driven(step: Step[dict[object, list[Row]]], entries: list[tuple[bytes, Cell]
     raise AssertionError("a lookup is one wave")
 
 
-def base_of(node: plan.Join) -> tuple[list[plan.Join], plan.Plan]:
-    """The chain of lookup joins that ends in `node` and can be read in one wave, and what it looks up from."""
-    chain = [node]
-    base = node.left
-    while isinstance(base, plan.Join) and base.lookup:
-        within = {column.column for column in base.left.output}
-        if not all(outer_columns(each.right) <= within for each in chain):
-            break
-        chain.insert(0, base)
-        base = base.left
-    return chain, base
-
-
 class Lookup:
     """One table looked up by keys from rows that begin with those of the base."""
 
@@ -240,18 +228,6 @@ def _belonging(scan: plan.Scan, keys: Keys) -> tuple[tuple[int, ...], Belonging,
     if access.index is None:
         return columns, Belonging(keys.row_prefix(table), False), whole
     return columns, Belonging(keys.index_prefix(table, access.index), True), whole
-
-
-def outer_columns(scan: plan.Plan) -> set[int]:
-    """The columns of the outer side that the access path of `scan` uses."""
-    assert isinstance(scan, plan.Scan)
-    values: list[Expr] = [value for alternatives in scan.access.equals for value in alternatives]
-    for bound in (scan.access.low, scan.access.high):
-        values += (bound.value, *bound.others) if bound is not None else ()
-    own = {column.column for column in scan.output}
-    return {
-        part.column for value in values for part in walk(value) if isinstance(part, ColumnRef)
-    } - own  # fmt: skip
 
 
 class HashJoin(Operator):

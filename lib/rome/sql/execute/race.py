@@ -68,7 +68,7 @@ class RaceRun:
         self._tried = 0  # entries, of each way
         self._frontier: SortedBy | None = None  # up to which the ordered way has given everything
         self._there: list[Row] = []  # what it has given of those that sort like the frontier
-        self._due: Way | None = None  # finds few; its rows cost another wave, which a far store is not asked for in vain
+        self._due: Way | None = None  # finds few, but its rows cost a wave, and from afar that is too much
 
     def pull(self, ordered: Callable[[], Step[Chunk]], read: int) -> Step[tuple[Chunk, bool]]:
         """The next chunk of the ordered way, which has read so many entries, or all that is left of another that was
