@@ -203,6 +203,8 @@ def _fill(name: str, url: str, place: Path, catalogue: Catalogue, say: Say, *, c
     """Load `catalogue`, unless it was copied, and add the indexes where they belong."""
     title = TITLES[name]
     engine = sqlalchemy.create_engine(url)
+    if name == FLOOR:  # it is never measured, and gone afterwards
+        sqlalchemy.event.listen(engine, "connect", lambda raw, record: raw.execute("PRAGMA synchronous = OFF"))
     load_s = tune_s = None
     if not copied:
         say(f"loading {catalogue.images:,} images into {title}")

@@ -42,18 +42,22 @@ def _save(figure: pyplot.Figure, path: Path) -> Path:
 
 
 def _growth(results: list[CallsResult]) -> pyplot.Figure:
-    """A field a call: CPU ms against images, both logarithmic, a line a database."""
+    """A field a call: CPU ms against images, both logarithmic, a line a database; all fields have one scale."""
     calls = [call.name for call in results[0].calls]
     rows = -(-len(calls) // COLUMNS)
     figure, fields = pyplot.subplots(
-        rows, COLUMNS, figsize=(COLUMNS * INCH, rows * INCH * 0.8), sharex=True, squeeze=False, layout="constrained"
-    )
+        rows, COLUMNS, figsize=(COLUMNS * INCH, rows * INCH * 0.8), sharex=True, sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
     for field in fields.flat[len(calls) :]:
         field.set_visible(False)
     for name, field in zip(calls, fields.flat, strict=False):
-        field.set_title(name, fontsize=8)
+        field.set_title(name, fontsize=7)
         field.set_xscale("log")
         field.set_yscale("log")
+        field.minorticks_off()
+        field.xaxis.set_major_formatter("{x:,.0f}")
+        field.yaxis.set_major_formatter("{x:,g}")
         field.grid(visible=True, linewidth=0.3)
         for database, (colour, style) in DRAWN.items():
             points = [
