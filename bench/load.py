@@ -92,7 +92,7 @@ def run_hot(backend: Backend, catalogue: Catalogue, images: int, seconds: float,
 def _run(backend: Backend, clients: list[Client]) -> tuple[list[Done], float, float]:
     """(what each client did, processor time of the server, time from the common beginning to the last end), in s."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, "bench.__main__"])  # which each process would import by itself
     started: list[tuple[ForkServerProcess, Connection]] = []
     try:
         for client in clients:
