@@ -212,12 +212,14 @@ def coerce_value(value: object, sql_type: SqlType) -> object:
     return result
 
 
-_PLAIN = frozenset({int, str, bool, type(None), bytes})
+_PLAIN = frozenset({int, str, bool, type(None), bytes, date, timedelta, Uuid})
 
 
 def untyped(value: object) -> object:
     """A parameter's value where the context has no type."""
-    return value if type(value) in _PLAIN else coerce_value(value, values.NULL)
+    if type(value) in _PLAIN or (type(value) is datetime and value.tzinfo is None):
+        return value
+    return coerce_value(value, values.NULL)
 
 
 def _checked(value: object) -> object:

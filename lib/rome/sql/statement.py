@@ -378,7 +378,7 @@ def _loaded(
     Whatever is wrong with a parameter is told by who takes them one by one.
     """
     root = compiled.root
-    if not isinstance(root, InsertRows) or not root.batches or compiled.queries or not parameters:
+    if type(root) is not InsertRows or not root.batches or compiled.queries or not parameters:
         return None
     names = [source.name for source in compiled.slots]
     if None in names or any(len(each) > compiled.positional and "?1" in each for each in parameters):
@@ -516,7 +516,8 @@ def _parameter(source: SlotSource, parameters: Parameters) -> object:
         raise ProgrammingError(message, sqlstate="07002") from None
     if source.array:
         return _array(source, value)
-    return _converted(value, source.column.type)
+    type_ = source.column.type
+    return untyped(value) if type_.kind is Kind.NULL else _converted(value, type_)
 
 
 def _array(source: SlotSource, value: object) -> Array:

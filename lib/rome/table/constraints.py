@@ -74,7 +74,7 @@ class _RowKey(NamedTuple):
 class _RowState:
     """What the statement makes of one row. `new` changes when a later referential action reaches the row again."""
 
-    __slots__ = ("_keys", "_keys_of", "new", "old", "old_key", "paths")
+    __slots__ = ("_changed", "_keys", "_of", "new", "old", "old_key", "paths")
 
     def __init__(self, paths: TablePaths, old: Row | None, new: Row | None, old_key: bytes | None) -> None:
         self.paths = paths
@@ -82,21 +82,33 @@ class _RowState:
         self.new = new
         self.old_key = old_key
         self._keys: list[_RowKey] = []
-        self._keys_of: Row | None = None
+        self._changed: set[int] = set()
+        self._of: Row | None = None  # the row that both are of
 
     def row_keys(self) -> list[_RowKey]:
         """The keys of `new`, that of the row first; without those of plain indexes that have not moved."""
-        new, old = self.new, self.old
-        if new is None:
-            return []
-        if self._keys_of is not new:
-            self._keys = []
-            for path in (self.paths.row, *self.paths.indexes):
-                moved = old is None or path.moved(old, new)
-                if moved or path.unique:
-                    self._keys.append(_RowKey(path, *path.key(new), moved))
-            self._keys_of = new
-        return self._keys
+        self._look()
+        return self._keys if self.new is not None else []
+
+    def changed(self) -> set[int]:
+        """Where `new` differs from `old`, if there are both."""
+        self._look()
+        return self._changed
+
+    def _look(self) -> None:
+        new, old, paths = self.new, self.old, self.paths
+        if new is None or self._of is new:
+            return
+        self._of = new
+        if old is None:
+            self._keys = [_RowKey(path, *path.key(new), True) for path in (paths.row, *paths.indexes)]
+            return
+        self._changed = {at for at, before in enumerate(old) if before != new[at]}
+        self._keys = []
+        for path in (paths.row, *paths.indexes):
+            moved = path.moved(self._changed)
+            if moved or path.unique:
+                self._keys.append(_RowKey(path, *path.key(new), moved))
 
 
 class _Orphans(NamedTuple):
@@ -223,7 +235,8 @@ class _Statement:
                         gets.setdefault(parent.prefix + keycode.encode(values), True)
             if state.old is not None:
                 for child in state.paths.children:
-                    self._scan_children(level, state, child)
+                    if state.new is None or not state.changed().isdisjoint(child.target_places):
+                        self._scan_children(level, state, child)
         for key, hope in gets.items():
             if key in self.probed:
                 continue
@@ -237,8 +250,6 @@ class _Statement:
         assert state.old is not None
         values = tuple(state.old[place] for place in path.target_places)
         if None in values:
-            return
-        if state.new is not None and values == tuple(state.new[place] for place in path.target_places):
             return
         prefix = path.scan_prefix(values)
         refuses = _action(state, path) in (Action.NO_ACTION, Action.RESTRICT)
@@ -317,7 +328,7 @@ class _Statement:
             return
         self.writes[state.old_key] = None
         for path in state.paths.indexes:
-            if state.new is None or path.moved(state.old, state.new):
+            if state.new is None or path.moved(state.changed()):
                 self.writes[path.key(state.old)[0]] = None
 
     def _bring(self, state: _RowState) -> None:
@@ -399,12 +410,10 @@ def _same_bytes(table: Table, old: Row, new: Row) -> bool:
 def _referenced(parent: ParentPath, state: _RowState) -> tuple[object, ...] | None:
     """The target's key that a row must find; None when it references nothing or nothing new (MATCH SIMPLE)."""
     assert state.new is not None
-    values = tuple(state.new[place] for place in parent.places)
-    if None in values:
+    if state.old is not None and state.changed().isdisjoint(parent.places):
         return None
-    if state.old is not None and values == tuple(state.old[place] for place in parent.places):
-        return None
-    return values
+    values = tuple([state.new[place] for place in parent.places])
+    return None if None in values else values
 
 
 def check_not_null(paths: TablePaths, row: Row) -> None:

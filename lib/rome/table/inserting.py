@@ -1,8 +1,8 @@
 """New rows, many at once: the cells that they make, column by column, and what must be so for them to be taken.
 
-`bring` is the way of every INSERT. It judges all rows together, by sets of keys, and so tells only whether all of them
-are taken. When one is not, `constraints.apply` goes through them one by one, finds which and says why: it is the
-judge, and what was read is not read again.
+`bring` judges all rows together, by sets of keys, and so tells only whether all of them are taken. When one is not,
+`constraints.apply` goes through them one by one, finds which and says why: it is the judge, and what was read is not
+read again. So it does from the beginning where the rows are few.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from rome.table.schema import Catalog, Table
 from rome.txn.transaction import Transaction
 from rome.txn.wave import Step, Wave, WaveResult
 
+MANY_ROWS = 4  # from so many on it is less work to look at them together
+
 
 class Arrival(NamedTuple):
     """What new rows of a table write, the keys that no other row may have, and those that must be there for them."""
@@ -35,7 +37,7 @@ def bring(
 ) -> Step[None]:
     """Insert `rows`, which have their row numbers; errors and `vacant` as for `rows.insert`."""
     paths = paths_of(keys, catalog, table)
-    arrival = _arrival(paths, rows) if rows else None
+    arrival = _arrival(paths, rows) if len(rows) >= MANY_ROWS else None
     if arrival is None or not (yield from _is_taken(tx, arrival, vacant)):
         yield from apply(tx, keys, catalog, [Change(table, None, row) for row in rows], no_default, vacant)
         return

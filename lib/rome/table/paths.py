@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -37,9 +37,9 @@ class KeyPath:
             check_size(self.name, values[: len(self.places)])
         return self.prefix + encoded, alone
 
-    def moved(self, old: Row, new: Row) -> bool:
-        """Whether the two rows differ in what the key is made of."""
-        return any(old[at] != new[at] for at in self.places) or any(old[at] != new[at] for at in self.identity)
+    def moved(self, changed: Set[int]) -> bool:
+        """Whether the values at the places in `changed` are among those that the key is made of."""
+        return not (changed.isdisjoint(self.places) and changed.isdisjoint(self.identity))
 
 
 class ParentPath(NamedTuple):

@@ -42,7 +42,7 @@ def insert(
     Raises NotNullViolation, UniqueViolation, ForeignKeyViolation, or DataError for a row or a key that is too large.
     """
     rows, vacant = with_row_numbers(tx, keys, table, rows, vacant)
-    yield from bring(tx, keys, catalog, table, rows, vacant)
+    return bring(tx, keys, catalog, table, rows, vacant)
 
 
 def with_row_numbers(

@@ -164,6 +164,16 @@ class Table:
         return tuple(self.position[column] for column in self.primary_key)
 
     @cached_property
+    def number_place(self) -> int | None:
+        """The place of the AUTOINCREMENT column in a row tuple, if there is one."""
+        return next((place for place, column in enumerate(self.columns) if column.autoincrement), None)
+
+    @cached_property
+    def numbering(self) -> Numbering | None:
+        """Which numbers the table's column gets; None for 1, 2, 3 and so on."""
+        return next((column.identity.numbers for column in self.columns if column.identity is not None), None)
+
+    @cached_property
     def is_plain(self) -> bool:
         """Whether a ROME that knows nothing of identity and computed columns may work on the table."""
         return not any(column.identity or column.computed for column in self.columns)

@@ -29,7 +29,7 @@ from rome.table.convert import integer_range
 from rome.table.keys import Keys
 from rome.table.numbering import number_at, place_of
 from rome.table.rowcode import Row
-from rome.table.schema import Catalog, Numbering, Table
+from rome.table.schema import Catalog, Table
 from rome.table.schema import Sequence as Sequence_
 from rome.txn.transaction import Transaction
 from rome.txn.wave import Step
@@ -63,13 +63,12 @@ class Sequences:
 
         Costs a round trip when the block is used up. DataError (22003, 2200H) past the column's last number.
         """
-        numbers = _numbers_of(table)
+        numbers = table.numbering
         cache = None if numbers is None else numbers.cache
         places = self._take(tx, table.id, self._keys.sequence_key(table), count, cache)
         if numbers is not None:
             return [number_at(numbers, place, f'table "{table.name}"') for place in places]
-        limit = min((integer_range(c.type) for c in table.columns if c.autoincrement), default=1 << 63)
-        if places and places[-1] >= limit:
+        if places and places[-1] >= _limit(table):
             raise DataError(f'the AUTOINCREMENT numbers of table "{table.name}" are used up', sqlstate="22003")
         return places
 
@@ -81,7 +80,7 @@ class Sequences:
 
     def note(self, tx: Transaction, table: Table, value: int) -> None:
         """An explicit value was given: later numbers lie above it. Costs a round trip only above the known block."""
-        numbers = _numbers_of(table)
+        numbers = table.numbering
         place = value if numbers is None else place_of(numbers, value)
         if place > 0 and tx.draw(lambda: self._passes(table, place), (table.id, place)):
             tx.increment(self._keys.sequence_key(table), 0, at_least=place)
@@ -131,9 +130,9 @@ class Sequences:
         return self._blocks.get(id_, _EMPTY)
 
 
-def _numbers_of(table: Table) -> Numbering | None:
-    """Which numbers the table's column gets; None for 1, 2, 3 and so on."""
-    return next((column.identity.numbers for column in table.columns if column.identity is not None), None)
+def _limit(table: Table) -> int:
+    """The first number that the AUTOINCREMENT column cannot hold."""
+    return 1 << 63 if table.number_place is None else integer_range(table.columns[table.number_place].type)
 
 
 def insert_numbered(
@@ -152,7 +151,7 @@ def insert_numbered(
         yield from table_rows.insert(tx, keys, catalog, table, rows, vacant)
         return rows
 
-    return (yield from numbered(tx, keys, sequences, table, rows, insert))
+    return numbered(tx, keys, sequences, table, rows, insert)
 
 
 def numbered(
@@ -167,8 +166,9 @@ def numbered(
 
     A row with None in the AUTOINCREMENT column gets the next number; any other value is kept and raises the sequence.
     """
-    place = next(at for at, column in enumerate(table.columns) if column.autoincrement)
-    numbers_of = _numbers_of(table)
+    place = table.number_place
+    assert place is not None
+    numbers_of = table.numbering
     explicit = [row[place] for row in rows if row[place] is not None]
     if explicit:
         downwards = numbers_of is not None and numbers_of.increment < 0

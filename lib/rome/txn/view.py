@@ -610,6 +610,8 @@ class Overlay:
         """Read through `view` in one round trip (none if the overlay answers all), own writes laid over the answer."""
         own = self.cells
         gets, scans, vacant = wave
+        if not scans:
+            return self._read_cells(view, wave, ahead)
         asked = [key for key in gets if key not in own]
         touched = [self._between(scan) for scan in scans]
         widened = [_widened(scan, keys, own) if keys else scan for scan, keys in zip(scans, touched, strict=True)]
@@ -621,8 +623,6 @@ class Overlay:
             if value not in own
         }
         unwritten = [key for key in vacant if key not in own]
-        if not (asked or widened or unwritten):
-            return WaveResult([self._own_cell(key) for key in (*gets, *vacant)], [], [])
         reading = view.read(Wave((*asked, *entries_only_here), widened, unwritten), ahead)
         stored = iter(reading.cells)
         cells = [self._own_cell(key) if key in own else next(stored) for key in gets]
@@ -641,6 +641,18 @@ class Overlay:
             found_scans.append(found)
             found_rows.append(rows)
         return WaveResult(cells, found_scans, found_rows)
+
+    def _read_cells(self, view: View, wave: Wave, ahead: Ahead | None) -> WaveResult:
+        """`read` without scans."""
+        own = self.cells
+        asked = [key for key in wave.gets if key not in own]
+        unwritten = [key for key in wave.vacant if key not in own]
+        found: Sequence[Cell | None] = ()
+        if asked or unwritten:
+            found = view.read(Wave(asked, (), unwritten), ahead).cells
+        stored = iter(found)
+        cells = [self._own_cell(key) if key in own else next(stored) for key in (*wave.gets, *wave.vacant)]
+        return WaveResult(cells, [], [])
 
     def _own_cell(self, key: bytes) -> Cell | None:
         value = self.cells[key]

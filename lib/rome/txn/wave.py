@@ -50,6 +50,9 @@ def together(steps: Iterable[Step[Any]]) -> Step[list[Any]]:
 
     Equal gets and equal scans that meet in one wave are asked for once; a scan follows what any of its equals does.
     """
+    steps = list(steps)
+    if len(steps) == 1:
+        return [(yield from steps[0])]
     running: list[tuple[int, Step[Any], Wave]] = []
     values: list[Any] = []
     for position, step in enumerate(steps):

@@ -21,7 +21,7 @@ from rome.table.convert import converter, is_exact
 from rome.table.schema import Check, Column, Table
 from rome.table.sequences import insert_numbered
 from rome.txn.wave import Step, together
-from rome.values import Kind, SqlType
+from rome.values import Kind
 
 
 class Changed(NamedTuple):
@@ -59,11 +59,11 @@ class InsertRows(ChangeOperator):
             _value_maker(node.table, place, default, column)
             for place, default, column in zip(node.places, node.defaults, node.table.columns, strict=True)
         ]
-        self._columns = _column_makers(node)
+        self._plain = _plain_columns(node)
         self.checks = Checks(node.table, node.checks, node.row)
         self._returning = returning_of(node.returning)
         self.completed = completion(node)
-        self.numbered = any(column.autoincrement for column in node.table.columns)
+        self.numbered = node.table.number_place is not None
         self._number_place = _number_place(node.table)
 
     def proposed(self, contexts: Sequence[Context]) -> Step[list[list[Row]]]:
@@ -75,7 +75,10 @@ class InsertRows(ChangeOperator):
         ]
 
     def change(self, contexts: Sequence[Context]) -> Step[Changed]:
-        rows = [row for proposed in (yield from self.proposed(contexts)) for row in proposed]
+        if self._plain is None or contexts[0].profile is not None:
+            rows = [row for proposed in (yield from self.proposed(contexts)) for row in proposed]
+        else:
+            rows = [tuple([column.value(each.bindings) for column in self._plain]) for each in contexts]
         return (yield from self.insert(contexts[0], rows))
 
     def loaded(self, given: Sequence[Sequence[object]], count: int, bindings: Bindings) -> list[Row] | None:
@@ -83,10 +86,10 @@ class InsertRows(ChangeOperator):
 
         None where they must be made one by one: VALUES have more than parameters in them, or one of them is refused.
         """
-        if self._columns is None:
+        if self._plain is None:
             return None
         try:
-            columns = [make(given, count, bindings) for make in self._columns]
+            columns = [column.values(given, count, bindings) for column in self._plain]
         except DatabaseError:
             return None
         return list(zip(*columns, strict=True))
@@ -138,7 +141,7 @@ def _number_place(table: Table) -> int | None:
     key = table.primary_positions
     if len(key) == 1 and table.columns[key[0]].type.kind is Kind.INTEGER:
         return key[0]
-    return next((place for place, column in enumerate(table.columns) if column.autoincrement), None)
+    return table.number_place
 
 
 def _value_maker(
@@ -154,45 +157,55 @@ def _value_maker(
     return lambda row, bindings: convert(compute((), bindings))
 
 
-_ColumnMaker = Callable[[Sequence[Sequence[object]], int, Bindings], Sequence[object]]
+class _FromParameter:
+    """A column of new rows that is a parameter."""
+
+    def __init__(self, slot: int, column: Column, name: str) -> None:
+        self._slot = slot
+        self._type = column.type
+        self._convert = converter(column.type, name)
+
+    def value(self, bindings: Bindings) -> object:
+        """For the row of one set of parameters."""
+        return self._convert(bindings.slots[self._slot])
+
+    def values(self, given: Sequence[Sequence[object]], count: int, bindings: Bindings) -> Sequence[object]:
+        """For `count` rows; `given` has the values of each slot, one a row, as they came."""
+        values, convert = given[self._slot], self._convert
+        return values if is_exact(values, self._type) else [convert(untyped(value)) for value in values]
 
 
-def _column_makers(node: plan.Insert) -> list[_ColumnMaker] | None:
-    """How the columns of the new rows are made from those of the parameters, by slot.
+class _Alike:
+    """A column that has the same value in all new rows."""
 
-    None unless VALUES is one row of nothing but parameters, constants, and defaults that are the same for all rows.
-    """
+    def __init__(self, value_of: Callable[[Row, Bindings], object]) -> None:
+        self._value_of = value_of
+
+    def value(self, bindings: Bindings) -> object:
+        return self._value_of((), bindings)
+
+    def values(self, given: Sequence[Sequence[object]], count: int, bindings: Bindings) -> Sequence[object]:
+        return [self._value_of((), bindings)] * count
+
+
+def _plain_columns(node: plan.Insert) -> list[_FromParameter | _Alike] | None:
+    """The columns of the new rows, if VALUES is one row of nothing but parameters and constants, and the defaults are
+    the same for all rows."""
     source, table = node.source, node.table
-    if not isinstance(source, plan.Rows) or len(source.rows) != 1 or node.conflict is not None:
+    if not isinstance(source, plan.Rows) or len(source.rows) != 1:
         return None
-    makers: list[_ColumnMaker] = []
+    columns: list[_FromParameter | _Alike] = []
     for place, default, column in zip(node.places, node.defaults, table.columns, strict=True):
         value = default if place is None else source.rows[0][place]
         if isinstance(value, Slot):
             if value.type.kind is not Kind.NULL:
                 return None  # it is converted to another type first
-            makers.append(_given(value.index, column.type, f"{table.name}.{column.name}"))
+            columns.append(_FromParameter(value.index, column, f"{table.name}.{column.name}"))
         elif value is None or isinstance(value, Const) or (place is None and not is_changing(value)):
-            makers.append(_same(_value_maker(table, None, value, column)))
+            columns.append(_Alike(_value_maker(table, None, value, column)))
         else:
             return None
-    return makers
-
-
-def _given(slot: int, sql_type: SqlType, column: str) -> _ColumnMaker:
-    """The column of a parameter."""
-    convert = converter(sql_type, column)
-
-    def make(given: Sequence[Sequence[object]], count: int, bindings: Bindings) -> Sequence[object]:
-        values = given[slot]
-        return values if is_exact(values, sql_type) else [convert(untyped(value)) for value in values]
-
-    return make
-
-
-def _same(value_of: Callable[[Row, Bindings], object]) -> _ColumnMaker:
-    """A column of one value."""
-    return lambda given, count, bindings: [value_of((), bindings)] * count
+    return columns
 
 
 class UpdateRows(ChangeOperator):

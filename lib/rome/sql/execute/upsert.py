@@ -38,7 +38,7 @@ class Upsert(InsertRows):
         layout = layout_of((*conflict.old, *conflict.new))
         self._projection = projection(conflict.expressions, layout)
         self._condition = scalar(conflict.condition, layout) if conflict.condition is not None else None
-        self._number = next((at for at, column in enumerate(table.columns) if column.autoincrement), None)
+        self._number = table.number_place
         looked_at = {
             place
             for key in conflict.keys
