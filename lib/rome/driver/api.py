@@ -49,12 +49,15 @@ class Cell(NamedTuple):
     version: int
 
 
+_NEXT_BYTE = [bytes((byte + 1,)) for byte in range(255)]
+
+
 def after(prefix: bytes) -> bytes:
     """The first key that sorts behind all that begin with `prefix`, which must not be all 0xFF."""
     head = prefix.rstrip(b"\xff")
     if not head:
         raise InternalError("no key lies after a prefix of 0xFF alone")
-    return head[:-1] + bytes((head[-1] + 1,))
+    return head[:-1] + _NEXT_BYTE[head[-1]]
 
 
 class Follow(NamedTuple):

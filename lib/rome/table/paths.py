@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 from rome.driver.api import Cell
@@ -195,6 +196,16 @@ def target_key(target: Table, columns: tuple[int, ...]) -> Index | tuple[int, ..
     if target.primary_key and set(columns) == set(target.primary_key):
         return target.primary_key
     return next((i for i in target.indexes if i.unique and set(columns) == set(i.columns)), None)
+
+
+def batch_reader(keys: Keys, table: Table) -> Callable[[Iterable[Cell | None]], list[Row]]:
+    """As `reader`, for many cells at a time; where there is no cell there is no row."""
+    if table.primary_key:
+        decode = rowcode.batch_decoder(table)
+        value_of = itemgetter(1)
+        return lambda cells: decode(map(value_of, filter(None, cells)))
+    read = reader(keys, table)
+    return lambda cells: [read(cell) for cell in cells if cell is not None]
 
 
 def reader(keys: Keys, table: Table) -> Callable[[Cell], Row]:

@@ -7,7 +7,7 @@ therefore write no row. docs/keys.md has the format with vectors.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from operator import itemgetter
@@ -87,6 +87,14 @@ def decoder(table: Table) -> Callable[[bytes], Row]:
     return found
 
 
+def batch_decoder(table: Table) -> Callable[[Iterable[bytes]], list[Row]]:
+    """As `decoder`, for many rows at a time; made once for each Table."""
+    found: Callable[[Iterable[bytes]], list[Row]] | None = table.__dict__.get("_row_batch_decoder")
+    if found is None:
+        found = table.__dict__["_row_batch_decoder"] = _make_batch_decoder(table)
+    return found
+
+
 def _make_encoder(table: Table) -> Callable[[Row], bytes]:
     prefix = layout_bytes(table)
     layout = table.layouts[table.layout]
@@ -117,6 +125,20 @@ def _make_decoder(table: Table) -> Callable[[bytes], Row]:
             raise InternalError(f"a row of table {table.name} does not have its types: {error}") from error
 
     return decode
+
+
+def _make_batch_decoder(table: Table) -> Callable[[Iterable[bytes]], list[Row]]:
+    current = layout_bytes(table)
+    decode_current: Callable[[bytes], Row] = msgspec.msgpack.Decoder(_tuple_type(table)).decode
+    decode = decoder(table)
+
+    def decode_all(rows: Iterable[bytes]) -> list[Row]:
+        try:
+            return [decode_current(data[2:]) if data[:2] == current else decode(data) for data in rows]
+        except msgspec.MsgspecError as error:
+            raise InternalError(f"a row of table {table.name} does not have its types: {error}") from error
+
+    return decode_all
 
 
 def _tuple_type(table: Table) -> Any:

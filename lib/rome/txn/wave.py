@@ -82,14 +82,17 @@ def _merged(waves: list[Wave]) -> Step[list[WaveResult]]:
     get_at: dict[bytes, int] = {}
     scan_at: dict[Scan, int] = {}
     follow: dict[Scan, dict[Follow, None]] = {}
+    places: list[list[int]] = []  # of each wave's scans
     for wave in waves:
         for key in wave.gets:
             get_at.setdefault(key, len(get_at))
+        own = []
         for scan in wave.scans:
-            plain = _plain(scan)
-            scan_at.setdefault(plain, len(scan_at))
+            plain = scan._replace(follow=()) if scan.follow else scan
+            own.append(scan_at.setdefault(plain, len(scan_at)))
             if scan.follow:
                 follow.setdefault(plain, {}).update(dict.fromkeys(scan.follow))
+        places.append(own)
     gets = tuple(get_at)
     for wave in waves:
         for key in wave.vacant:
@@ -99,12 +102,8 @@ def _merged(waves: list[Wave]) -> Step[list[WaveResult]]:
     return [
         WaveResult(
             [answer.cells[get_at[key]] for key in (*wave.gets, *wave.vacant)],
-            [answer.scans[scan_at[_plain(scan)]] for scan in wave.scans],
-            [answer.rows[scan_at[_plain(scan)]] for scan in wave.scans],
+            [answer.scans[at] for at in own],
+            [answer.rows[at] for at in own],
         )
-        for wave in waves
+        for wave, own in zip(waves, places, strict=True)
     ]
-
-
-def _plain(scan: Scan) -> Scan:
-    return scan._replace(follow=()) if scan.follow else scan

@@ -92,10 +92,21 @@ class TestRead:
         assert answer == [
             version,
             [],
-            [[b"i1", b"i2", b"i3"], entries, [one, two, None]],
-            [[b"i3", b"i2"], entries[:0:-1], []],
-            [[], [], []],
+            [[3, 2, 0], [b"i1", b"i2", b"i3", b"i3", b"i2"], entries + entries[:0:-1], [one, two, None]],
         ]
+
+    def test_follows_answer_what_belongs_to_each_row_that_counts(self, store: Store) -> None:
+        version = store.put(i1="r1", i2="r2", i3="r3", r1="one", r2="two", r3="one too", t1a="i1", t1b="none", t3="i3")
+        stored = {each: stamp(version) + each.encode() for each in ("r1", "r2", "r3", "one", "two", "one too")}
+        rows = [stored["one"], stored["two"], stored["one too"]]
+        tags = (1, "t", 1, 5, 1, "one")  # of at most 5 rows that hold "one" what begins with t and the row's number
+        answer = store.read(*NO_EXPECTATIONS, 0, 1, "[i", "(j", -1, 1, 2, *tags, 1, "t", 0, 1, 0)
+        assert answer[2] == [[3], [b"i1", b"i2", b"i3"], [stored["r1"], stored["r2"], stored["r3"]], rows]
+        values = [stamp(version) + each for each in (b"i1", b"none", b"i3")]
+        counts, keys, found, behind = answer[3]
+        assert (counts, keys) == ([2, 1, 2], [b"t1a", b"t1b", b"t3", b"t1a", b"t1b"])
+        assert found == values + values[:2]
+        assert behind == [stored["r1"], None, stored["r3"]]
 
     @pytest.mark.parametrize("count", [999, 1000, 1001, 2000, 2001, 3500])
     def test_scans_and_gets_of_more_than_one_call_takes(self, store: Store, count: int) -> None:
@@ -107,12 +118,10 @@ class TestRead:
             *("[k", "(l", count - 1, 0, 0),
             *("-[k", "(l", 1000, 0, 0),
         )
-        _, gets, up, down, most, thousand = store.read(*NO_EXPECTATIONS, count, *keys, 4, *scans)
-        assert [value[8:] for value in gets] == keys
-        assert up[0] == [value[8:] for value in up[1]] == [value[8:] for value in up[2]] == keys
-        assert down[0] == keys[::-1]
-        assert most[0] == keys[:-1]
-        assert thousand[0] == keys[::-1][:1000]
+        _, gets, (counts, found, values, rows) = store.read(*NO_EXPECTATIONS, count, *keys, 4, *scans)
+        assert [value[8:] for value in gets] == [value[8:] for value in rows] == keys
+        assert counts == [count, count, count - 1, min(count, 1000)]
+        assert found == [value[8:] for value in values] == keys + keys[::-1] + keys[:-1] + keys[::-1][:1000]
 
     def test_an_expected_cell_must_have_its_version_and_an_absent_one_be_absent(self, store: Store) -> None:
         version = store.put(a="1")

@@ -14,11 +14,10 @@
 --                  how many rows are followed at most
 --                  how many texts follow, and they: a row counts if its value has one of them in it (0: each row does)
 -- result   a number if an expectation does not hold (see expect.lua), else
---          {commit counter, {stored value or nil of each get},
---           and of each scan {keys, stored values, rows, and of each follow {counts, keys, stored values, rows}}}
---          where `rows` are the stored values (or nil) that the scanned values name, {} if they were not asked for,
---          and `counts` says how many of the keys belong to the first row, the second, …
---          A stored value begins with the cell's version in 8 bytes.
+--          {commit counter, {stored value or nil of each get}}, then, if there are any, what the scans found, and what
+--          the follows found: {counts, keys, stored values, rows} of all of them, one after another: `counts` says how many keys the first scan found, the second, …, and how many belong to the first
+--          row that the first follow follows, the second, …; `rows` are the stored values (or nil) that the values
+--          found name, where they were asked for. A stored value begins with the cell's version in 8 bytes.
 -- include: expect.lua
 
 local changed, place = expectations_at(1)
@@ -43,8 +42,9 @@ local function stored_at(keys, first, last)
     return found
 end
 
-local function keys_between(start, stop, left, reverse)
-    local found = {}
+-- Adds to `found` the keys from start to stop, `left` of them at most (-1: all); how many they are.
+local function add_keys(found, start, stop, left, reverse)
+    local before = #found
     while left ~= 0 do
         local some = (left < 0 or left > MOST_AT_ONCE) and MOST_AT_ONCE or left
         local keys
@@ -53,12 +53,9 @@ local function keys_between(start, stop, left, reverse)
         else
             keys = redis.call('ZRANGE', KEYS[2], start, stop, 'BYLEX', 'LIMIT', 0, some)
         end
-        if #found == 0 and (#keys < some or left == some) then
-            return keys
-        end
         append(found, keys)
         if #keys < some then
-            return found
+            break
         end
         left = left - #keys
         local bound = '(' .. keys[#keys]
@@ -68,16 +65,22 @@ local function keys_between(start, stop, left, reverse)
             start = bound
         end
     end
-    return found
+    return #found - before
 end
 
--- The values without the versions before them: the keys that they name.
-local function named(values)
-    local names = {}
-    for each = 1, #values do
-        names[each] = string.sub(values[each] or '', 9)
+-- The stored values of `keys`, those that they name where `dereferences` says so of a range, and these names. The first
+-- range has the first of `counts` of the keys, and so on.
+local function looked_up(counts, keys, dereferences)
+    local values, names, at = stored_at(keys, 1, #keys), {}, 0
+    for range = 1, #counts do
+        if dereferences[range] then
+            for each = at + 1, at + counts[range] do
+                names[#names + 1] = string.sub(values[each] or '', 9)
+            end
+        end
+        at = at + counts[range]
     end
-    return names
+    return values, stored_at(names, 1, #names), names
 end
 
 local function after(prefix)
@@ -98,50 +101,64 @@ local function holds(value, first, last)
     return first > last
 end
 
--- What belongs to the rows at `keys`, all of it in as few calls as it takes. What the follow is stands in ARGV from
--- `at` on; `rows` are the rows' stored values.
-local function followed(keys, rows, at)
-    local cut, prefix, dereference = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2] == '1'
-    local most, last_text = tonumber(ARGV[at + 3]), at + 4 + tonumber(ARGV[at + 4])
-    local counts, found = {}, {}
-    for each = 1, #keys do
-        if #counts == most then
-            break
-        end
-        if holds(rows[each], at + 5, last_text) then
-            local start = prefix .. string.sub(keys[each], cut + 1)
-            local some = keys_between('[' .. start, '(' .. after(start), -1, false)
-            counts[#counts + 1] = #some
-            append(found, some)
-        end
-    end
-    local values = stored_at(found, 1, #found)
-    local names = dereference and named(values) or {}
-    return {counts, found, values, stored_at(names, 1, #names)}
-end
-
 local gets = tonumber(ARGV[place])
 local answer = {counter, stored_at(ARGV, place + 1, place + gets)}
 place = place + gets + 1
 local scans = tonumber(ARGV[place])
+if scans == 0 then
+    return answer
+end
 local at = place + 1
-for _ = 1, scans do
+local counts, keys, dereferences, follows = {}, {}, {}, {}
+for scan = 1, scans do
     local start = ARGV[at]
     local reverse = string.byte(start) == 45
     if reverse then
         start = string.sub(start, 2)
     end
-    local keys = keys_between(start, ARGV[at + 1], tonumber(ARGV[at + 2]), reverse)
-    local values = stored_at(keys, 1, #keys)
-    local dereference = ARGV[at + 3] == '1'
-    local names = dereference and named(values) or {}
-    local scanned = {keys, values, stored_at(names, 1, #names)}
-    local follows = tonumber(ARGV[at + 4])
+    counts[scan] = add_keys(keys, start, ARGV[at + 1], tonumber(ARGV[at + 2]), reverse)
+    dereferences[scan] = ARGV[at + 3] == '1'
+    local follow = tonumber(ARGV[at + 4])
     at = at + 5
-    for _ = 1, follows do
-        scanned[#scanned + 1] = followed(dereference and names or keys, dereference and scanned[3] or values, at)
+    for _ = 1, follow do
+        follows[#follows + 1] = {scan, at}
         at = at + 5 + tonumber(ARGV[at + 4])
     end
-    answer[#answer + 1] = scanned
 end
+local values, rows, names = looked_up(counts, keys, dereferences)
+answer[3] = {counts, keys, values, rows}
+if #follows == 0 then
+    return answer
+end
+
+-- Of each scan the place before its first key, and before the first row that its values name.
+local first_key, first_name, key, name = {}, {}, 0, 0
+for scan = 1, scans do
+    first_key[scan], first_name[scan] = key, name
+    key = key + counts[scan]
+    name = name + (dereferences[scan] and counts[scan] or 0)
+end
+local belonging, found, named = {}, {}, {}
+for _, follow in ipairs(follows) do
+    local scan, at = follow[1], follow[2]
+    local cut, prefix, dereference = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2] == '1'
+    local most, last_text = tonumber(ARGV[at + 3]), at + 4 + tonumber(ARGV[at + 4])
+    local row_keys, stored, first = keys, values, first_key[scan]
+    if dereferences[scan] then
+        row_keys, stored, first = names, rows, first_name[scan]
+    end
+    for row = first + 1, first + counts[scan] do
+        if most == 0 then
+            break
+        end
+        if holds(stored[row], at + 5, last_text) then
+            local start = prefix .. string.sub(row_keys[row], cut + 1)
+            belonging[#belonging + 1] = add_keys(found, '[' .. start, '(' .. after(start), -1, false)
+            named[#belonging] = dereference
+            most = most - 1
+        end
+    end
+end
+local their_values, their_rows = looked_up(belonging, found, named)
+answer[4] = {belonging, found, their_values, their_rows}
 return answer

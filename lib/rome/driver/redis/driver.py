@@ -144,29 +144,34 @@ class RedisDriver:
         reply = self._repeat(lambda connection: _run(connection, _READ, keys, arguments))
         if type(reply) is int:
             raise _refusal(reply)
-        cells = _cells(gets, reply[1])
-        found: list[list[Cell]] = []
-        rows: list[list[Cell | None] | None] = []
-        followed: list[list[list[Followed]]] = []
-        for scan, (names, values, behind, *belonging) in zip(scans, reply[2:], strict=True):
-            entries = self._whole(_cells(names, values))
-            found.append(entries)
-            rows.append(_cells([entry.value for entry in entries], behind) if scan.dereference else None)
-            told = zip(scan.followed(entries, rows[-1]), belonging, strict=True)
-            followed.append([self._followed(every, each) for every, each in told])
-        return Reading(reply[0], None, cells, found, rows, followed)
+        version, values, *ranges = reply
+        found = self._ranges(scans, *ranges[:1])
+        followed = [
+            scan.followed(each.cells, each.rows) if scan.follow else [] for scan, each in zip(scans, found, strict=True)
+        ]
+        behind = iter(self._ranges([each for follows in followed for rows in follows for each in rows], *ranges[1:]))
+        return Reading(
+            version,
+            None,
+            _cells(gets, values),
+            [each.cells for each in found],
+            [each.rows for each in found],
+            [[[next(behind) for _ in rows] for rows in follows] for follows in followed],
+        )
 
-    def _followed(self, scans: list[Scan], reply: Reply) -> list[Followed]:
+    def _ranges(self, scans: Sequence[Scan], reply: Reply = ((), (), (), ())) -> list[Followed]:
         """What each of `scans` found, from the cells of all of them one after another."""
         counts, names, values, behind = reply
         entries = self._whole(_cells(names, values))
-        rows = _cells([entry.value for entry in entries[: len(behind)]], behind)  # there are none if not asked for
         found: list[Followed] = []
-        first = 0
+        first = row = 0
         for scan, count in zip(scans, counts, strict=True):
-            last = first + count
-            found.append(Followed(scan, entries[first:last], rows[first:last] if scan.dereference else None))
-            first = last
+            cells, rows = entries[first : first + count], None
+            first += count
+            if scan.dereference:
+                rows = _cells([entry.value for entry in cells], behind[row : row + count])
+                row += count
+            found.append(Followed(scan, cells, rows))
         return found
 
     def commit(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes = b"") -> int:

@@ -16,7 +16,7 @@ from rome.sql.execute.ranges import KeyRanges
 from rome.sql.expr import Bindings, predicate, projection
 from rome.sql.rooted import outer_columns
 from rome.table.keys import Keys
-from rome.table.paths import index_path, reader
+from rome.table.paths import batch_reader, index_path
 from rome.txn.wave import Step, Wave, WaveResult, together
 
 SMALL_TABLE_ROWS = 1024
@@ -88,7 +88,7 @@ class SmallTable:
         condition = conjunction(_used_by_access(scan))
         assert condition is not None
         self._wave = Wave((), (Scan(*keys.row_range(table), SMALL_TABLE_ROWS + 1),))
-        self._reader = reader(keys, table)
+        self._read = batch_reader(keys, table)
         self._filter = predicate(condition, layout_of(scan.output))
         self._path = None if index is None else index_path(keys, table, index)
         self._rest = 0  # runs until the next look; threads may count one twice
@@ -106,11 +106,12 @@ class SmallTable:
         if len(cells) > SMALL_TABLE_ROWS:
             self._rest = RUNS_UNTIL_ANOTHER_LOOK
             return None
-        keep, read, path = self._filter, self._reader, self._path
-        kept = [(row, cell) for cell in cells if keep([row := read(cell)], context.bindings)]
+        rows, path = self._read(cells), self._path
+        kept = set(map(id, self._filter(rows, context.bindings)))
+        found = [(row, cell) for row, cell in zip(rows, cells, strict=True) if id(row) in kept]
         if path is None:
-            return [(cell.key, cell) for _, cell in kept]
-        return sorted(((path.key(row)[0], cell) for row, cell in kept), key=itemgetter(0))
+            return [(cell.key, cell) for _, cell in found]
+        return sorted(((path.key(row)[0], cell) for row, cell in found), key=itemgetter(0))
 
 
 def may_be_small(nodes: Sequence[plan.Join]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from itertools import chain, product
 from typing import Any
@@ -13,7 +13,7 @@ from rome.sql.bound import Array, Expr, IsNull
 from rome.sql.execute.operator import Row
 from rome.sql.expr import Bindings, scalar
 from rome.table.keys import NO_BOUND, Keys, fits, range_of
-from rome.table.paths import reader
+from rome.table.paths import batch_reader
 from rome.table.rowcode import layout_bytes
 from rome.txn.wave import WaveResult
 from rome.values import Kind
@@ -43,7 +43,8 @@ class KeyRanges:
         self._dereference = access.index is not None
         self._prefix = keys.row_prefix(table) if access.index is None else keys.index_prefix(table, access.index)
         self._row_key = lambda values: keys.row_key(table, values)
-        self._read = reader(keys, table)
+        self.rows_of = batch_reader(keys, table)
+        """The rows in the cells that the reads of one outer row found."""
         self._layout = layout_bytes(table)
         self.points = self._by_key
 
@@ -51,7 +52,7 @@ class KeyRanges:
         """The gets and the scans for one outer row (`()` when there is none)."""
         prefixes = self._prefixes(row, bindings)
         if self._by_key:
-            return list(dict.fromkeys(self._row_key(values) for values in prefixes)), []
+            return list(dict.fromkeys([self._row_key(values) for values in prefixes])), []
         low: object = NO_BOUND
         high: object = NO_BOUND
         low_inclusive = high_inclusive = True
@@ -74,7 +75,9 @@ class KeyRanges:
                 scans[Scan(start, stop, limit, self._reverse, self._dereference)] = None
         return [], list(scans)
 
-    def _prefixes(self, row: Row, bindings: Bindings) -> Iterator[tuple[object, ...]]:
+    def _prefixes(self, row: Row, bindings: Bindings) -> Iterable[tuple[object, ...]]:
+        if len(self._equals) == 1:
+            return [(value,) for value in self._equals[0](row, bindings)]
         return product(*[values(row, bindings) for values in self._equals])
 
     def rows(self, answer: WaveResult, holding: tuple[bytes, ...] = ()) -> list[Row]:
@@ -82,7 +85,6 @@ class KeyRanges:
 
         That spares most of the work on rows that a filter is about to leave out.
         """
-        read = self._read
         found: Iterable[Cell | None]
         if self._by_key:
             found = answer.cells
@@ -93,13 +95,8 @@ class KeyRanges:
         if len(holding) == 1:
             # A row of an older layout may lack a column, which then has a value that it does not hold.
             [text], layout = holding, self._layout
-            return [read(cell) for cell in found if cell is not None and (text in cell[1] or cell[1][:2] != layout)]
-        return [read(cell) for cell in found if cell is not None]
-
-    def rows_of(self, cells: list[Cell | None]) -> list[Row]:
-        """The rows in `cells`, which the reads of one outer row found."""
-        read = self._read
-        return [read(cell) for cell in cells if cell is not None]
+            found = [cell for cell in found if cell is not None and (text in cell[1] or cell[1][:2] != layout)]
+        return self.rows_of(found)
 
 
 class _Bound:
@@ -146,6 +143,8 @@ def _alternatives(values: tuple[Expr, ...], kind: Kind, layout: dict[int, int]) 
 
 def _exact(value: object, kind: Kind) -> object:
     """`value` as a key of `kind` would hold it; None when it is NULL or no such key can be equal to it."""
+    if kind is Kind.STRING:
+        return value if fits(value) else None
     if kind is Kind.INTEGER or kind is Kind.BOOLEAN:
         if isinstance(value, (float, Decimal)):
             return int(value) if value == int(value) else None

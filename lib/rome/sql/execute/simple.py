@@ -86,10 +86,14 @@ def order_of(keys: Sequence[plan.SortKey], layout: Layout) -> Callable[[list[Row
     """A function that sorts rows of `layout` by `keys`, stable."""
     values_of = projection(tuple(key.expression for key in keys), layout)
     directions = [(place, key.descending, key.nulls_first) for place, key in enumerate(keys)]
+    one_way = len({key.descending for key in keys}) == 1
 
     def ordered(rows: list[Row], bindings: Bindings) -> list[Row]:
         values = values_of(rows, bindings)
         order = list(range(len(rows)))
+        if one_way and not any([None in each for each in values]):
+            order.sort(key=values.__getitem__, reverse=keys[0].descending)
+            return [rows[at] for at in order]
         for place, descending, nulls_first in reversed(directions):
             nulls = [at for at in order if values[at][place] is None]
             others = [at for at in order if values[at][place] is not None] if nulls else order
