@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterable
 from random import Random
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from rome import dbapi
 from rome.sql.execute.following import Following
 from rome.table import rowcode
+from rome.table.schema import Table
 
 TEXTS = ("first text", "second text", "first", "text", "first text and more", "", "\0first text", None)
 TERMS = (
@@ -68,14 +70,20 @@ def test_only_rows_that_hold_the_text_are_decoded(cursor: dbapi.Cursor, monkeypa
     rows = [(number, "rare text" if number == 77 else "common text") for number in range(200)]
     cursor.executemany("INSERT INTO t (n, a) VALUES (?, ?)", rows)
     cursor.connection.commit()
-    decoded = []
-    make = rowcode._make_decoder
+    decoded: list[bytes] = []
+    make = rowcode._make_batch_decoder
 
-    def counting(table: object) -> object:
-        decode = make(table)  # type: ignore[arg-type]
-        return lambda data: decoded.append(1) or decode(data)  # type: ignore[func-returns-value]
+    def counting(table: Table) -> Callable[[Iterable[bytes]], list[rowcode.Row]]:
+        decode = make(table)
 
-    monkeypatch.setattr(rowcode, "_make_decoder", counting)
+        def decode_all(rows: Iterable[bytes]) -> list[rowcode.Row]:
+            listed = list(rows)
+            decoded.extend(listed)
+            return decode(listed)
+
+        return decode_all
+
+    monkeypatch.setattr(rowcode, "_make_batch_decoder", counting)
     cursor.execute("ALTER TABLE t ADD COLUMN more TEXT")  # a new description of the table, with a decoder of its own
     cursor.execute("UPDATE t SET more = 'x'")
     cursor.connection.commit()

@@ -16,6 +16,7 @@ from rome.driver.api import Scan
 from rome.errors import Conflict
 from rome.sql import foresight
 from rome.sql.foresight import MAX_CELLS, Foresight
+from rome.txn import distance
 from tests.servers.stores import a_store, marked
 from tests.transactions.speaker import Connect, Step, off, played, say, say_all
 
@@ -29,6 +30,12 @@ IMAGES = [f"00000000-0000-0000-0000-{number:012}" for number in range(20)]
 IMAGE = "SELECT id, owner, at FROM images WHERE id = :id"
 TAGS = "SELECT id, value FROM tags WHERE image = :image ORDER BY id"
 OF_OWNER = "SELECT id, at FROM images WHERE owner = :owner ORDER BY at, id"
+
+
+@pytest.fixture(autouse=True)
+def no_store_is_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though these are on this very machine."""
+    monkeypatch.setattr(distance, "NEAR_S", 0.0)
 
 
 @pytest.fixture(params=marked(["redis", "etcd"]))
@@ -81,6 +88,19 @@ def test_a_transaction_that_begins_like_an_earlier_one_makes_one_round_trip(stor
     assert [waves(one, lambda: look(one, IMAGES[3])) for _ in range(3)] == [3, 1, 1]
     assert look(one, IMAGES[3]) == found
     assert one.counters.from_ahead > 0 and plain.counters.read_ahead == 0
+
+
+def test_on_a_near_store_only_short_courses_are_foreseen(
+    store: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distance, "NEAR_S", float("inf"))
+    one = connect(store)
+    fill(one)
+    assert [waves(one, lambda: look(one, IMAGES[3])) for _ in range(4)] == [3, 1, 1, 1]
+    monkeypatch.setattr(foresight, "NEAR_READS", 1)
+    assert [waves(one, lambda: look(one, IMAGES[3])) for _ in range(4)] == [3, 3, 3, 3]
+    monkeypatch.setattr(distance, "NEAR_S", 0.0)
+    assert [waves(one, lambda: look(one, IMAGES[3])) for _ in range(3)] == [3, 1, 1]
 
 
 def test_for_another_parameter_the_keys_that_hold_it_are_changed(store: str, connect: Connect) -> None:
@@ -155,7 +175,7 @@ def test_what_is_kept_is_bounded_and_the_least_recently_used_goes_first(monkeypa
     memory = Foresight()
 
     def run(number: int) -> list[bytes]:
-        course = memory.begin(f"SELECT {number}", {"number": number})
+        course = memory.begin(f"SELECT {number}", {"number": number}, near=False)
         foreseen = [*course.ahead(0).gets]
         course.note([b"key %d" % number], [Scan(b"%d" % number, b"%d~" % number)], [3])
         course.end(100)
@@ -292,10 +312,10 @@ def test_what_is_kept_holds_no_parameter() -> None:
     body = Text("x" * 1_000_000)
     kept = weakref.ref(body)
     for values in ({"id": IMAGES[0], "body": body}, {"id": IMAGES[0], "body": [body]}):
-        course = memory.begin("INSERT", values)
+        course = memory.begin("INSERT", values, near=False)
         course.note([b"a key"], [], [])
         course.end(100)
-    assert memory.begin("INSERT", {"id": IMAGES[0], "body": body}).ahead(0).gets == [b"a key"]
+    assert memory.begin("INSERT", {"id": IMAGES[0], "body": body}, near=False).ahead(0).gets == [b"a key"]
     del body, values, course
     assert kept() is None
 
@@ -307,7 +327,7 @@ def test_threads_may_share_it() -> None:
     def run(number: int) -> None:
         try:
             for at in range(500):
-                course = memory.begin(f"SELECT {at % 7}", {"image": IMAGES[(number + at) % 20]})
+                course = memory.begin(f"SELECT {at % 7}", {"image": IMAGES[(number + at) % 20]}, near=False)
                 course.ahead(0)
                 course.note([IMAGES[(number + at) % 20].encode()], [], [])
                 course.end(10)

@@ -13,6 +13,7 @@ import pytest
 from rome import dbapi
 from rome.errors import Conflict, Error
 from rome.sql.siblings import MAX_MISSES, SIZES
+from rome.txn import distance
 from tests.servers.stores import a_store, marked
 from tests.transactions.speaker import Connect, Step, ended, off, played, say, say_all, told
 
@@ -69,7 +70,10 @@ def cost(connection: dbapi.Connection, run: Callable[[], object]) -> tuple[int, 
 # ---- what it saves
 
 
-def test_a_loop_over_a_list_takes_a_few_round_trips_and_then_two_or_one(store: str, connect: Connect) -> None:
+def test_a_loop_over_a_list_takes_a_few_round_trips_and_then_two_or_one(
+    store: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distance, "NEAR_S", 0.0)
     one, plain = connect(store), connect(off(store))
     fill(one)
     found = look(plain)

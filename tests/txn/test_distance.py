@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rome.txn.distance import FAR_S, READS, Distance
+from rome.txn.distance import FAR_S, NEAR_S, READS, Distance
 
 
 def told(distance: Distance, seconds: Sequence[float]) -> bool:
@@ -21,3 +21,14 @@ def test_it_is_the_fastest_of_the_last_reads_that_tells() -> None:
     assert not told(distance, [FAR_S / 2]), "so it is not the way that takes so long"
     assert not told(distance, [5 * FAR_S] * READS), "the last fast one is not long ago"
     assert told(distance, [5 * FAR_S] * READS)
+
+
+def test_one_fast_read_among_the_last_tells_that_it_is_near() -> None:
+    distance = Distance(lambda: 0.0)
+    assert not distance.near, "nothing is known"
+    told(distance, [2 * NEAR_S] * READS)
+    assert not distance.near
+    told(distance, [NEAR_S / 2, 2 * NEAR_S])
+    assert distance.near
+    told(distance, [2 * NEAR_S] * 2 * READS)
+    assert not distance.near, "the last fast one is long ago"

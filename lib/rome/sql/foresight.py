@@ -25,6 +25,7 @@ from rome.table.keycode import encode
 from rome.txn.wave import Wave
 
 MAX_READS: Final = 512  # gets and scans of one course
+NEAR_READS: Final = 32  # of one on a store so near that to handle more costs more than the round trip they would spare
 MAX_CELLS: Final = 4096  # that it found
 MAX_BYTES: Final = 4 << 20  # that its transaction read
 MAX_KEPT: Final = 65_536  # of all of them
@@ -57,8 +58,8 @@ class Foresight:
         self._kept: OrderedDict[object, Memory] = OrderedDict()
         self._reads = 0
 
-    def begin(self, sql: str, parameters: Mapping[str, object]) -> Course:
-        """The course of a transaction whose first statement this is."""
+    def begin(self, sql: str, parameters: Mapping[str, object], near: bool) -> Course:
+        """The course of a transaction whose first statement this is; `near` says that a round trip takes little."""
         try:
             # The hash alone, which keeps no parameter alive: should two be alike, that is one more wrong guess.
             exact: object = hash((sql, *[(name, _hashable(each)) for name, each in parameters.items()]))
@@ -68,7 +69,8 @@ class Foresight:
         foreseen = self._foreseen(exact, 0)
         if foreseen is None:
             foreseen = _changed(self._foreseen(sql, 1) or {}, _unmarked(marks))
-        return Course(self, sql, exact, marks, foreseen)
+        most = NEAR_READS if near else MAX_READS
+        return Course(self, sql, exact, marks, foreseen if len(foreseen) <= most else {}, most)
 
     def _foreseen(self, name: object, belief: int) -> Mapping[Read, int] | None:
         with self._lock:
@@ -104,7 +106,7 @@ class Foresight:
 class Course:
     """What one transaction reads after its first wave, and what is foreseen of it; for one thread at a time."""
 
-    __slots__ = ("_cells", "_foreseen", "_foresight", "_reads", "exact", "marks", "sql")
+    __slots__ = ("_cells", "_foreseen", "_foresight", "_most", "_reads", "exact", "marks", "sql")
 
     def __init__(
         self,
@@ -113,12 +115,15 @@ class Course:
         exact: object,
         marks: Sequence[tuple[bytes, bytes]],
         foreseen: Mapping[Read, int],
+        most: int,
     ) -> None:
+        """`most` is how many gets and scans are remembered, all or none."""
         self.sql = sql
         self.exact = exact
         self.marks = marks
         self._foresight = foresight
         self._foreseen = foreseen
+        self._most = most
         self._reads: dict[Read, int] = {}
         self._cells = 0
 
@@ -146,7 +151,7 @@ class Course:
 
     @property
     def _is_much(self) -> bool:
-        return self._cells > MAX_CELLS or len(self._reads) > MAX_READS
+        return self._cells > MAX_CELLS or len(self._reads) > self._most
 
     def end(self, bytes_read: int) -> None:
         self._foresight.end(self, {} if self._is_much or bytes_read > MAX_BYTES else self._reads)

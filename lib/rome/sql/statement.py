@@ -402,7 +402,7 @@ def _repeatable(
         tx.repeats = Repeats()
     ahead: Ahead | None = None
     if env.foresight is not None and not tx.has_read:
-        course = env.foresight.begin(compiled.sql, parameters)
+        course = env.foresight.begin(compiled.sql, parameters, tx.is_near)
         tx.follow_course(course)
         ahead = course.ahead
     if compiled.habit is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 FAR_S: Final = 0.01  # in this time a processor handles more cells than a page has
+NEAR_S: Final = 0.0005  # in this time it handles what a page's lookups are
 READS: Final = 64
 
 
@@ -34,3 +35,8 @@ class Distance:
     def far(self) -> bool:
         """Whether even the fastest of the last reads took long; not before there was one."""
         return FAR_S < min(self._before_s, self._least_s) < float("inf")
+
+    @property
+    def near(self) -> bool:
+        """Whether the fastest of the last reads took so little that one is not worth sparing at much cost."""
+        return min(self._before_s, self._least_s) < NEAR_S

@@ -295,6 +295,11 @@ class Transaction:
         """Whether a round trip takes so long that it is worth saving with cells that may be read in vain."""
         return self._distance is not None and self._distance.far
 
+    @property
+    def is_near(self) -> bool:
+        """Whether a round trip takes so little that sparing one is not worth much."""
+        return self._distance is not None and self._distance.near
+
     def follow_course(self, course: Course) -> None:
         """Tell `course` what this transaction needs of the store after its first wave, and when it is over."""
         self._view.follow_course(course)

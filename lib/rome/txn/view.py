@@ -295,22 +295,29 @@ class View:
 
     def _read_newest(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> Reading:
         """Read a state of the store in which every expectation holds."""
-        if self._seen:
-            self._fold()
-        if len(self._expect) > CARRY and self._moves < RESTLESS:
+        if self._expects_more_than(CARRY) and self._moves < RESTLESS:
             # Most likely nothing was committed since the last read, and then there is nothing to check.
             reading = self._read_store(gets, scans)
             if reading.version != self._valid_at:
                 self.waves += 1
                 if reading.view is not None:
                     self._driver.release(reading.view)
+                self._fold()
                 reading = self._read_store(gets, scans, tuple(self._expect))
         else:
+            self._fold()
             reading = self._read_store(gets, scans, tuple(self._expect))
         self._handle = reading.view
         self._moves = 0 if reading.version == self._valid_at else self._moves + 1
         self._valid_at = reading.version
         return reading
+
+    def _expects_more_than(self, number: int) -> bool:
+        """Whether more is expected; readings that are not folded yet count as if nothing had been read twice."""
+        expected = len(self._expect)
+        for gets, scans, reading, _ in self._seen:
+            expected += len(gets) + len(scans) + sum([len(rows) for rows in reading.rows if rows])
+        return expected > number
 
     def _read_store(
         self,
