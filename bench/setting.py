@@ -59,6 +59,11 @@ def _processor() -> str:
 
 
 def _revision() -> str:
-    command = ["git", "describe", "--always", "--dirty"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
-    return done.stdout.strip() or "unknown"
+    """The commit, and whether what is measured, or measures, differs from it; results kept meanwhile do not count."""
+    root = Path(__file__).resolve().parents[1]
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=root)
+    if commit.returncode:
+        return "unknown"
+    sources = ["lib", "glance_compat", "bench/*.py"]
+    changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *sources], cwd=root)
+    return commit.stdout.strip() + ("-dirty" if changed.returncode else "")
