@@ -95,7 +95,11 @@ def _has_order(scan: Scan, candidate: Candidate, columns: Sequence[int], ranges:
     if not table.primary_key or several or any(isinstance(part, InArray) for part in candidate.consumed):
         return False
     fixed = candidate.used
-    order = [*(table.primary_key if index is None else index.columns), *table.primary_key]
+    order = [*table.primary_key] if index is None else [*index.columns, *table.primary_key]
+    for place, column in enumerate(() if index is None else index.columns):
+        if index is not None and index.length(place) and column not in fixed:
+            order = order[:place]  # entries that begin alike are in no order
+            break
     wanted = [column for column in dict.fromkeys(columns) if column not in fixed]
     offered = [column for column in dict.fromkeys(order) if column not in fixed]
     # Once the whole primary key has been compared no two rows are left to order.
@@ -213,19 +217,23 @@ class _Terms:
         consumed: list[Expr] = []
         weight = 0
         nulls = False
-        for column in columns:
+        lengths = index.lengths if index is not None else ()
+        for at, column in enumerate(columns):
             if column not in self.equal:
                 break
             alternatives, condition = self.equal[column]
+            if not (lengths and lengths[at]):
+                consumed.append(condition)
+            elif isinstance(condition, InArray):
+                break
             equals.append(alternatives)
-            consumed.append(condition)
             nulls = nulls or isinstance(alternatives[0], IsNull)
             # An equality on a two-valued column halves a table at best: following an index for it costs more.
             weight += table.columns[table.position[column]].type.kind is not Kind.BOOLEAN
         complete = len(equals) == len(columns) and bool(columns)
         unique = complete and not nulls and (index is None or index.unique)
         low = high = None
-        if len(equals) < len(columns):  # a table may have no primary key
+        if len(equals) < len(columns) and not (lengths and lengths[len(equals)]):  # a table may have no primary key
             low, high = self.low.get(columns[len(equals)]), self.high.get(columns[len(equals)])
         if not unique and not weight and index is not None and low is None and high is None:
             equals, consumed = [], []

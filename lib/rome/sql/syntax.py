@@ -535,7 +535,7 @@ class DropTable(Node):
 
 @dataclass(frozen=True, slots=True)
 class CreateIndex(Node):
-    """`descending` are those of `columns` behind which DESC stands."""
+    """`descending` are those of `columns` behind which DESC stands; `lengths` what stands in brackets behind them."""
 
     name: str
     table: str
@@ -543,6 +543,7 @@ class CreateIndex(Node):
     unique: bool = False
     if_not_exists: bool = False
     descending: tuple[str, ...] = ()
+    lengths: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

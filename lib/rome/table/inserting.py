@@ -14,7 +14,7 @@ from typing import NamedTuple
 from rome.table import rowcode
 from rome.table.constraints import Change, apply, no_default, note_childless
 from rome.table.keycode import encode_each
-from rome.table.keys import MAX_INDEXED_BYTES, Keys
+from rome.table.keys import MAX_INDEXED_BYTES, Keys, shortened
 from rome.table.paths import KeyPath, TablePaths, paths_of
 from rome.table.rowcode import Row
 from rome.table.schema import Catalog, Table
@@ -78,7 +78,11 @@ def _arrival(paths: TablePaths, rows: Sequence[Row]) -> Arrival | None:
     writes = dict(zip(row_keys, values, strict=True))
     claims = [*row_keys]
     for path in paths.indexes:
-        made = _joined(path.prefix, [encoded[place] for place in path.places])
+        parts = [encoded[place] for place in path.places]
+        for at, length in enumerate(path.lengths):
+            if length:
+                parts[at] = encode_each([shortened(value, length) for value in columns[path.places[at]]])
+        made = _joined(path.prefix, parts)
         if path.unique:
             alone = _without_null(columns, path.places)
             claims += compress(made, alone)

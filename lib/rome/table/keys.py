@@ -98,7 +98,7 @@ class Keys:
     def index_key(self, table: Table, index: Index, row: Sequence[object]) -> bytes:
         """The key of the entry of `row` (in column order; a row number behind it for a table without a primary key)."""
         position = table.position
-        values = [row[position[column]] for column in index.columns]
+        values = [shortened(row[position[column]], index.length(at)) for at, column in enumerate(index.columns)]
         if not index.unique or None in values:
             values += self.primary_values(table, row)
         return self.index_prefix(table, index) + keycode.encode(values)
@@ -157,6 +157,11 @@ def range_starting(prefix: bytes, equals: Sequence[object], start: str | bytes) 
     """The keys under `prefix` whose first values are `equals` and whose next value, a string, begins with `start`."""
     low = prefix + keycode.encode((*equals, start))[:-1]  # without the end of the string
     return low, keycode.after(low)
+
+
+def shortened(value: object, length: int) -> object:
+    """What of `value` an index has that holds `length` characters of it; 0: all."""
+    return value[:length] if length and isinstance(value, (str, bytes)) else value
 
 
 def fits(value: object) -> bool:

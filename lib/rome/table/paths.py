@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rome.driver.api import Cell
 from rome.errors import InternalError
 from rome.table import keycode, rowcode
-from rome.table.keys import MAX_INDEXED_BYTES, Keys, check_size
+from rome.table.keys import MAX_INDEXED_BYTES, Keys, check_size, shortened
 from rome.table.rowcode import Row
 from rome.table.schema import Catalog, ForeignKey, Index, Table
 
@@ -26,10 +26,13 @@ class KeyPath:
     name: str  # what an error calls it
     constraint: str | None  # the constraint that a duplicate breaks
     columns: tuple[str, ...]
+    lengths: tuple[int, ...] = ()  # as of the index
 
     def key(self, row: Row) -> tuple[bytes, bool]:
         """The key for `row`, and whether no other row may have it."""
         values = [row[place] for place in self.places]
+        if self.lengths:
+            values = list(map(shortened, values, self.lengths))
         alone = self.unique and None not in values
         if not alone:
             values += [row[place] for place in self.identity]
@@ -113,7 +116,8 @@ def index_path(keys: Keys, table: Table, index: Index) -> KeyPath:
     identity = table.primary_positions or (len(table.columns),)
     columns = table.names(index.columns)
     where = f'the index {index.name or "on " + ", ".join(columns)} of table "{table.name}"'
-    return KeyPath(keys.index_prefix(table, index), places, identity, index.unique, where, index.name, columns)
+    prefix = keys.index_prefix(table, index)
+    return KeyPath(prefix, places, identity, index.unique, where, index.name, columns, index.lengths)
 
 
 def _make_paths(keys: Keys, catalog: Catalog, table: Table) -> TablePaths:
@@ -149,7 +153,7 @@ def parent_path(keys: Keys, catalog: Catalog, table: Table, key: ForeignKey) -> 
 
 def child_path(keys: Keys, parent: Table, child: Table, key: ForeignKey) -> ChildPath:
     """How the rows of `child` that reference a row of `parent` through `key` are found."""
-    found = [(keys.index_prefix(child, i), i.columns) for i in child.indexes if begins_with(i.columns, key.columns)]
+    found = [(keys.index_prefix(child, i), i.columns) for i in child.indexes if begins_with(i.whole, key.columns)]
     rows = not found
     if begins_with(child.primary_key, key.columns):
         found.append((keys.row_prefix(child), child.primary_key))

@@ -72,7 +72,8 @@ class Index:
 
     `constraint` is True when it is the index behind a UNIQUE constraint (and so is reflected as one); `hidden` when
     ROME made it for a foreign key (and so is not reflected). `descending` are those of `columns` that were declared
-    DESC: nothing but reflection looks at them, as an index is read either way.
+    DESC: nothing but reflection looks at them, as an index is read either way. `lengths` are how many characters (of
+    binary strings, bytes) of each column an entry holds, 0 for all of them; () where it holds all of every column.
     """
 
     id: int
@@ -83,6 +84,17 @@ class Index:
     hidden: bool = False
     descending: tuple[int, ...] = ()
     comment: str | None = None
+    lengths: tuple[int, ...] = ()
+
+    def length(self, place: int) -> int:
+        """How much of the column at `place` an entry holds; 0: all."""
+        return self.lengths[place] if self.lengths else 0
+
+    @property
+    def whole(self) -> tuple[int, ...]:
+        """The first of `columns`, as far as an entry holds all of them."""
+        cut = next((place for place, length in enumerate(self.lengths) if length), len(self.columns))
+        return self.columns[:cut]
 
 
 class Action:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rome.errors import ProgrammingError, UndefinedObject, UndefinedTable
+from rome.errors import NotSupportedError, ProgrammingError, UndefinedObject, UndefinedTable
 from rome.sql import syntax
 from rome.sql.definition.creation import numbering_of
 from rome.sql.definition.work import Work, ids_of, is_taken
@@ -10,6 +10,7 @@ from rome.sql.scope import did_you_mean
 from rome.table import indexes, objects
 from rome.table.schema import Catalog, Index, Sequence, Table, View
 from rome.txn.wave import Step
+from rome.values import Kind
 
 
 def create_view(work: Work, node: syntax.CreateView) -> Step[Catalog]:
@@ -64,8 +65,18 @@ def create_index(work: Work, node: syntax.CreateIndex) -> Step[Catalog]:
     if node.if_not_exists and _index_named(table, node.name) is not None:
         return work.catalog
     ids, descending = ids_of(table, node.columns), ids_of(table, node.descending)
-    index = Index(0, node.name, ids, node.unique, descending=descending)
+    _check_lengths(table, node, ids)
+    index = Index(0, node.name, ids, node.unique, descending=descending, lengths=node.lengths)
     return (yield from indexes.create_index(work.tx, work.keys, work.catalog, table, index))
+
+
+def _check_lengths(table: Table, node: syntax.CreateIndex, ids: tuple[int, ...]) -> None:
+    if node.unique and node.lengths:
+        raise NotSupportedError(f"a UNIQUE index holds all of its columns: leave out the length in {node.name}")
+    for place, length in zip(ids, node.lengths, strict=False):
+        column = table.columns[table.position[place]]
+        if length and column.type.kind not in (Kind.STRING, Kind.BYTES):
+            raise ProgrammingError(f'column "{column.name}" is no string: an index holds all of it', sqlstate="42P17")
 
 
 def _index_named(table: Table, name: str) -> Index | None:

@@ -45,13 +45,14 @@ class Way(NamedTuple):
 class Race:
     """The ways beside the ordered stream `stream`, whose rows have the order of `order`.
 
-    `favourite` has won the last run, and is tried before the others on a near store; threads may change it at once, as
-    nothing but what is read hangs on it.
+    Who has won the last run begins the next one alone, on a near store: `favourite`, or the stream if `streamed`.
+    Threads may change both at once, as nothing but what is read hangs on them.
     """
 
     def __init__(self, stream: Operator, order: tuple[plan.SortKey, ...], ways: Sequence[Way]) -> None:
         self.ways = tuple(ways)
         self.favourite: Way | None = None
+        self.streamed = False
         self.key = key_maker(order, stream)
         self.sorted = order_of(order, layout_of(stream.output))
         self.descending = order[0].descending
@@ -78,22 +79,28 @@ class RaceRun:
             return self._rest((yield from self._due.rows.rows(self._context))), True
         most = max(FEW_ENTRIES, read)
         favourite = race.favourite
-        if favourite is not None and not self._tried and not self._context.tx.is_far:
+        near = not self._context.tx.is_far
+        if favourite is not None and not self._tried and near:
             rows = yield from self._try(favourite, most)
             if rows is not None:
                 return self._rest(rows), True
             race.favourite = None
             ways = tuple(way for way in ways if way is not favourite)
-        if most <= self._tried:
+        if most <= self._tried or (race.streamed and not read and near):
             ways = ()
-        self._tried = max(most, self._tried)
+        else:
+            self._tried = most
         chunk, *found = yield from together([ordered(), *[self._try(way, most) for way in ways]])
         for way, rows in zip(ways, found, strict=True):
             if rows is not None:
-                race.favourite = way
+                race.favourite, race.streamed = way, False
                 return self._rest(rows), True
         self._note(chunk)
         return chunk, False
+
+    def settle(self) -> None:
+        """The page is full, and no other way was done first."""
+        self._race.streamed = True
 
     def _try(self, way: Way, most: int) -> Step[list[Row] | None]:
         rows = yield from way.probe.few(self._context, most, self._follow)

@@ -12,7 +12,7 @@ from rome.sql import plan
 from rome.sql.bound import Array, Expr, IsNull
 from rome.sql.execute.operator import Row
 from rome.sql.expr import Bindings, scalar
-from rome.table.keys import NO_BOUND, Keys, fits, range_of
+from rome.table.keys import NO_BOUND, Keys, fits, range_of, shortened
 from rome.table.paths import batch_reader
 from rome.table.rowcode import layout_bytes
 from rome.txn.wave import WaveResult
@@ -32,8 +32,9 @@ class KeyRanges:
         columns = table.primary_key if access.index is None else access.index.columns
         kinds = [table.columns[table.position[column]].type.kind for column in columns]
         self._equals = [
-            _alternatives(values, kind, layout) for values, kind in zip(access.equals, kinds, strict=False)
-        ]  # fmt: skip
+            _alternatives(values, kind, layout, access.index.length(at) if access.index else 0)
+            for at, (values, kind) in enumerate(zip(access.equals, kinds, strict=False))
+        ]
         complete = len(access.equals) == len(columns) > 0
         next_kind = kinds[len(access.equals)] if not complete and kinds else Kind.NULL
         self._low = _Bound(access.low, next_kind, layout, min) if access.low else None
@@ -117,8 +118,11 @@ class _Bound:
         return NO_BOUND if None in exact else self._widest(exact)
 
 
-def _alternatives(values: tuple[Expr, ...], kind: Kind, layout: dict[int, int]) -> _Values:
-    """A function that gives the key values an equality allows; never NULL but for IS NULL."""
+def _alternatives(values: tuple[Expr, ...], kind: Kind, layout: dict[int, int], length: int) -> _Values:
+    """A function that gives the key values an equality allows; never NULL but for IS NULL.
+
+    With `length` they are what an index holds of them that holds so many characters.
+    """
     if isinstance(values[0], IsNull):
         return lambda row, bindings: [None]
     scalars = [scalar(value, layout) for value in values]
@@ -129,13 +133,13 @@ def _alternatives(values: tuple[Expr, ...], kind: Kind, layout: dict[int, int]) 
             value = one(row, bindings)
             if isinstance(value, Array):
                 return [exact for item in value.values if (exact := _exact(item, kind)) is not None]
-            exact = _exact(value, kind)
+            exact = _exact(shortened(value, length), kind)
             return [] if exact is None else [exact]
 
         return single
 
     def several(row: Row, bindings: Bindings) -> list[object]:
-        found = [_exact(each(row, bindings), kind) for each in scalars]
+        found = [_exact(shortened(each(row, bindings), length), kind) for each in scalars]
         return list(dict.fromkeys(value for value in found if value is not None))
 
     return several

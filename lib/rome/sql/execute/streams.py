@@ -188,6 +188,8 @@ class _ScanRun:
 
     def settle(self, last: SortedBy | None, shares: dict[Family, int]) -> None:
         stream = self._stream
+        if self._race is not None and self._ranges:
+            self._race.settle()
         for place, each in enumerate(self._ranges):
             taken = len(each.rows) if last is None else _before(each.rows, stream, last)
             family = (stream.family, place)
@@ -481,4 +483,5 @@ class _RacedRun:
 
     def settle(self, last: SortedBy | None, shares: dict[Family, int]) -> None:
         if self._run is not None:
+            self._race.settle()
             self._run.settle(last, shares)

@@ -364,16 +364,35 @@ def _create_index(source: Source, node: exp.Create) -> syntax.CreateIndex:
     parameters = index.args["params"]
     only(source, parameters, "columns")
     name, table = identifier(source, index.this), table_name(source, index.args["table"])
+    lengths = tuple([_length(source, each) for each in parameters.args["columns"]])
     columns, descending = _directed(source, index, parameters.args["columns"])
     return syntax.CreateIndex(
         name,
         table,
         columns,
         descending=descending,
+        lengths=lengths if any(lengths) else (),
         unique=bool(node.args.get("unique")),
         if_not_exists=bool(node.args.get("exists")),
         at=source.start(index.this),
     )
+
+
+def _length(source: Source, part: exp.Expr) -> int:
+    """The length in brackets behind a column of an index, and away with it; 0 without one."""
+    node = part.this if isinstance(part, exp.Ordered) else part
+    given = node.expressions if isinstance(node, exp.Anonymous) else []
+    if len(given) != 1 or not isinstance(given[0], exp.Literal) or given[0].is_string or not given[0].this.isdigit():
+        return 0
+    length = int(given[0].this)
+    if not length:
+        raise source.wrong(given[0], "an index holds one character of a column or more")
+    source.take(given[0])
+    name = node.this if isinstance(node.this, exp.Identifier) else exp.Identifier(this=node.this, quoted=False)
+    if name is not node.this:
+        name.update_positions(node)
+    node.replace(name)
+    return length
 
 
 @STATEMENTS.takes(exp.Drop, "tables", "kind", "exists", "cluster")
