@@ -57,8 +57,8 @@ MOST_WAVES_AND_KEYS = {
 
 STEADY = {
     "image_get", "tags of an image", "member find, by image", "member count, by image", "image count, small tenant",
-    "user_get_storage_usage, 20 images", "list 25, small tenant", "list 25, middling tenant", "list 25, biggest tenant",
-    "list 25, admin", "page 10, biggest tenant", "page half way, biggest tenant", "name filter, biggest tenant",
+    "user_get_storage_usage, 20 images", "list 25, small tenant", "list 25, biggest tenant", "list 25, admin",
+    "page 10, biggest tenant", "page half way, biggest tenant", "name filter, biggest tenant",
     "status filter, biggest tenant", "size filter, biggest tenant", "rare property, admin",
 }  # fmt: skip
 
@@ -147,7 +147,11 @@ def test_every_call_has_the_same_answer_on_rome_on_sqlite_and_in_the_replay(
 
 
 def test_what_a_page_costs_does_not_grow_with_the_catalogue(catalogue: Catalogue, tmp_path: Path) -> None:
-    """On tuned stores. Left out are counts, which look at all that they count, and pages that are not full yet."""
+    """On tuned stores.
+
+    Left out are counts, which look at all that they count, pages that are not full yet, and the list of a tenant with
+    whom few images are shared at 1,000 and many later: from 4,000 on it does not grow either.
+    """
     keys: list[dict[str, float]] = []
     for each in (catalogue, Catalogue(4 * IMAGES)):
         with ExitStack() as stack:
