@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import signal
 import sqlite3
 import traceback
@@ -23,6 +24,8 @@ from tests.second_opinion.queries import Statement
 from tests.second_opinion.schema import Table, literal
 
 MOST_SECONDS = 60  # a join of five million rows of constants was one that took ten
+MOST_BYTES = 3 << 30  # a statement that wants more is shown, and does not end the run
+MOST_STEPS = 40  # millions of instructions of SQLite's machine: whoever needs more is a join of joins of everything
 MOST_ROWS = 200_000  # of an answer: a cross join of cross joins says nothing more than a smaller one, and takes minutes
 Row = tuple[object, ...]
 
@@ -46,12 +49,14 @@ class Pair:
     url: str
     tables: list[Table]
     sqlite: sqlite3.Connection = field(init=False)
+    steps: int = field(init=False, default=0)  # of the last statement on SQLite, in millions
     rome: rome.dbapi.Connection = field(init=False)
 
     def __post_init__(self) -> None:
         self.sqlite = sqlite3.connect(":memory:", isolation_level=None)
         self.sqlite.execute("PRAGMA case_sensitive_like = on")
         self.sqlite.execute("PRAGMA foreign_keys = on")
+        self.sqlite.set_progress_handler(self._step, 1_000_000)
         self.store = parse(self.url)
         self.rome = rome.dbapi.connect(self.store, isolation_level="AUTOCOMMIT")
         for table in self.tables:
@@ -137,7 +142,12 @@ class Pair:
             self.sqlite.executemany(f"INSERT INTO {table.name} VALUES ({marks})", cursor.fetchall())
         self.sqlite.execute("PRAGMA foreign_keys = on")
 
+    def _step(self) -> int:
+        self.steps += 1
+        return self.steps > MOST_STEPS  # SQLite takes it for "interrupt"
+
     def _on_sqlite(self, statement: Statement, given: dict[str, object]) -> Answer:
+        self.steps = 0
         try:
             cursor = self.sqlite.execute(words_for(statement.sql, rome=False), given)
             rows = None if statement.changes else list(map(_plain, cursor.fetchmany(MOST_ROWS + 1)))
@@ -145,6 +155,8 @@ class Pair:
                 return TOO_LARGE
             return Answer(rows, cursor.rowcount if statement.changes else 0)
         except sqlite3.Error as error:
+            if self.steps > MOST_STEPS:
+                return TOO_LARGE
             return Answer(None, 0, f"{type(error).__name__}: {error}")
 
     def _on_rome(self, statement: Statement, given: dict[str, object]) -> Answer:
@@ -161,17 +173,20 @@ class Pair:
 
 @contextmanager
 def _limited() -> Iterator[None]:
-    """A statement that takes MOST_SECONDS is a defect: none here has much to do."""
+    """A statement that takes MOST_SECONDS or MOST_BYTES is a defect: none here has much to do."""
 
     def stop(*_: object) -> None:
         raise TimeoutError(f"more than {MOST_SECONDS} seconds")
 
     before = signal.signal(signal.SIGALRM, stop)
+    room = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, room[1]))
     signal.alarm(MOST_SECONDS)
     try:
         yield
     finally:
         signal.alarm(0)
+        resource.setrlimit(resource.RLIMIT_DATA, room)
         signal.signal(signal.SIGALRM, before)
 
 

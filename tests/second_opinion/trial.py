@@ -82,7 +82,8 @@ def _smaller(
     seed: int, url: str, tables: list[Table], rows: dict[str, list[Row]], statement: Statement, what: str
 ) -> Failure:
     """The failure with as few rows as still show it, on a fresh store in memory."""
-    found = "" if "TimeoutError" in what else _shows(tables, rows, statement)
+    takes_long = "TimeoutError" in what or "MemoryError" in what
+    found = "" if takes_long else _shows(tables, rows, statement)
     if not found:
         return Failure(seed, url, f"{what}\n(not on a fresh store with these rows)", _script(tables, rows, statement))
     for name in rows:
