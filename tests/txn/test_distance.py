@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rome.txn.distance import FAR_S, NEAR_S, READS, Distance
+from rome.txn.distance import ENTRY_S, FAR_S, NEAR_S, READS, Distance
 
 
 def told(distance: Distance, seconds: Sequence[float]) -> bool:
@@ -21,6 +21,15 @@ def test_it_is_the_fastest_of_the_last_reads_that_tells() -> None:
     assert not told(distance, [FAR_S / 2]), "so it is not the way that takes so long"
     assert not told(distance, [5 * FAR_S] * READS), "the last fast one is not long ago"
     assert told(distance, [5 * FAR_S] * READS)
+
+
+def test_what_many_entries_take_is_no_distance() -> None:
+    distance = Distance(lambda: 0.0)
+    distance.note(-(NEAR_S / 2 + 1000 * ENTRY_S), 1000)
+    assert distance.near and not distance.far
+    distance = Distance(lambda: 0.0)
+    distance.note(-(2 * FAR_S + 1000 * ENTRY_S), 1000)
+    assert distance.far
 
 
 def test_one_fast_read_among_the_last_tells_that_it_is_near() -> None:

@@ -331,7 +331,8 @@ class View:
             return self._driver.read(gets, scans, expect, handle)
         started = distance.timer()
         reading = self._driver.read(gets, scans, expect, handle)
-        distance.note(started)
+        belonging = [len(each.cells) for follows in reading.followed for every in follows for each in every]
+        distance.note(started, sum(map(len, reading.scans)) + sum(belonging))
         return reading
 
     def _remember(self, gets: Sequence[bytes], scans: Sequence[Scan], reading: Reading) -> None:
