@@ -233,8 +233,9 @@ def test_only_the_statement_runs_the_executor_and_only_explain_reads_its_profile
     imports: dict[str, list[Import]],
 ) -> None:
     outside = {module for module in importers(imports, "rome.sql.execute") if not within(module, ("rome.sql.execute",))}
-    assert outside == {"rome.sql.statement", "rome.sql.explain"}
-    assert "rome.sql.execute.build" not in {each.target for each in imports["rome.sql.explain"]}
+    explaining = {"rome.sql.explain", "rome.sql.advice"}
+    assert outside == {"rome.sql.statement", *explaining}
+    assert not any(each.target == "rome.sql.execute.build" for module in explaining for each in imports[module])
 
 
 def driver_of(module: str) -> str | None:

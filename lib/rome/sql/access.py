@@ -74,6 +74,22 @@ def narrowing(scan: Scan, conditions: Iterable[Expr]) -> list[Candidate]:
     return sorted(found.values(), key=lambda candidate: candidate.rank, reverse=True)
 
 
+def sought_columns(scan: Scan) -> tuple[list[int], list[int]]:
+    """The columns (ids) that the conditions of `scan` fix to one value or a few, and those they give a range.
+
+    Booleans are left out: they hardly narrow anything; and lists of any length, which may.
+    """
+    terms = _Terms(scan, conjuncts(scan.condition), frozenset())
+    fixed = [
+        column
+        for column, (_, condition) in terms.equal.items()
+        if not isinstance(condition, InArray)
+        and scan.table.columns[scan.table.position[column]].type.kind is not Kind.BOOLEAN
+    ]
+    ranged = [column for column in dict.fromkeys([*terms.low, *terms.high]) if column not in fixed]
+    return fixed, ranged
+
+
 def ordered(scan: Scan, conditions: Iterable[Expr], columns: Sequence[int], ranges: int = 1) -> Candidate | None:
     """The best way to read `scan` that gives its rows in ascending order of `columns` (ids); None when there is none.
 

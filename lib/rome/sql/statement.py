@@ -25,6 +25,7 @@ from rome.errors import (
 )
 from rome.sql import definition, explain, syntax
 from rome.sql.access import takes_numbers
+from rome.sql.advice import advice
 from rome.sql.bound import Array, ColumnRef, Const, Slot, array, row_set
 from rome.sql.changes import bind_over_row, compute, default_of, plan_delete, plan_insert, plan_update
 from rome.sql.coerce import coerce_value, type_of_value, untyped
@@ -564,6 +565,7 @@ def _explained(
         _repeatable(env, tx, compiled, parameters, _context(env, tx, compiled, parameters, profile, locking))
     lines = explain.lines(compiled.root, compiled.queries, profile)
     if profile is not None:
+        lines += advice([compiled.root, *compiled.queries], profile)
         lines.append(explain.total(before, tx.stats, (env.timer() - started) * 1000))
     return Result(compiled.columns, [(line,) for line in lines], len(lines))
 
