@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -89,7 +90,10 @@ class Some(click.ParamType):
     help="For how long the same images are updated.",
 )
 @click.option("--brief", is_flag=True, help="Print one table a size: ratios of CPU, waves and keys.")
-@click.option("--write", is_flag=True, help="Keep each result in bench/results and render bench/RESULTS.md from all.")
+@click.option(
+    "--write", is_flag=True,
+    help="Keep each result in bench/results as soon as it is there, and render bench/RESULTS.md from all.",
+)
 @click.option("--render", is_flag=True, help="Measure nothing; render bench/RESULTS.md from the results kept.")
 def main(
     images: tuple[list[int], ...], rounds: int, call_s: float, databases: list[str] | None, parts: list[str],
@@ -118,9 +122,11 @@ def main(
         if result is not None:
             found.append(result)
             report.show(console, _grids(result, brief))
-            if write:
+            if write:  # what comes after may be cut off
                 keep(KEPT, result)
+                write_page(PAGE, read_kept(KEPT))
 
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit("bench: told to end"))  # servers and files go, too
     try:
         _run(plan, sorted({size for each in images for size in each}), ["calls"] if rtt_ms else parts, say, deliver)
     except (WrongAnswer, ServerFailed) as failure:
@@ -130,8 +136,6 @@ def main(
         report.show(console, [*report.growth_grids(results.calls), goals_grid(results)])
         for line in found[-1].setting.lines if found else ():
             console.print(line, highlight=False)
-    if write:
-        write_page(PAGE, read_kept(KEPT))
 
 
 def _run(

