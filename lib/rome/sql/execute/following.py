@@ -55,6 +55,11 @@ class Following:
         """Whether there is anything to follow only from afar."""
         return bool(self._from_afar)
 
+    @property
+    def is_sifted(self) -> bool:
+        """Whether something of what is read along is for rows that a lookup may leave out."""
+        return any(sieves for _, sieves in self._from_afar)
+
     def all_of(self, rows: int, bindings: Bindings, far: bool) -> tuple[Follow, ...]:
         """To follow the first `rows` rows; `far`: into what is wanted for some of them, too."""
         brought = self._always + self._sifted() if far else self._always

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 from rome.driver.api import Cell, Follow, Scan
 from rome.sql import plan
 from rome.sql.execute.combine import bring_on_sides
-from rome.sql.execute.following import Following
+from rome.sql.execute.following import FEW_ROWS, Following
 from rome.sql.execute.joins import Lookup, SmallTable, driven, may_be_small
 from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieve, Sieves, layout_of
 from rome.sql.execute.race import Chunk, Race, RaceRun, SortedBy, Way, key_maker
@@ -105,10 +105,14 @@ class ScanStream(Stream):
         return self._following.ask(columns, belonging, sieves)
 
     def follow(self, context: Context, page: Page) -> tuple[Follow, ...]:
-        """What to bring along with the first chunk: for as many rows as are wanted, and a few that others leave out."""
+        """What to bring along with the first chunk: for as many rows as are wanted and a few that filters leave out, or
+        for a whole chunk if a lookup leaves out others."""
         if not (context.tx.is_far and self._following.from_afar) or page.rows > MAX_FOLLOWED_ROWS:
             return ()
-        return self._following.all_of(page.rows + page.rows // 4 + 2, context.bindings, True)
+        rows = page.rows + page.rows // 4 + 2
+        if self._following.is_sifted:
+            rows = max(rows, FEW_ROWS)
+        return self._following.all_of(rows, context.bindings, True)
 
     def begin(self, context: Context, page: Page) -> Run:
         return _ScanRun(self, context, page)
