@@ -203,8 +203,8 @@ def coerce_value(value: object, sql_type: SqlType) -> object:
     them, and whoever stores the value checks. Raises TypeMismatch for a value of the wrong kind, DataError for one of
     the right kind that does not fit, ProgrammingError for a Python type that carries no SQL type.
     """
-    if value is None:
-        return None
+    if value is None or (type(value) is str and sql_type.kind is Kind.STRING and value.isascii()):
+        return value
     type_ = type_of_value(value)
     result = _COERCIONS[sql_type.kind](value)
     if result is None:

@@ -37,6 +37,7 @@ from rome.sql.execute.lock import RowsMoved
 from rome.sql.execute.operator import Context, Locking, Operator, Profile, Row
 from rome.sql.expr import Bindings, scalar
 from rome.sql.foresight import Foresight
+from rome.sql.literals import checked_integer
 from rome.sql.optimize import optimize
 from rome.sql.parse import parse
 from rome.sql.plan import Plan, SlotSource
@@ -532,6 +533,8 @@ def _converted(value: object, type_: SqlType) -> object:
     kind = type_.kind
     if kind is Kind.NULL:
         return untyped(value)
+    if kind is Kind.INTEGER and type(value) is int:
+        return checked_integer(value)
     if kind is Kind.DECIMAL and type(value) is int:
         return coerce_value(Decimal(value), type_)  # it may have more than 64 bits
     if kind in NUMERIC_KINDS and isinstance(value, _NUMBERS) and not _is_inexact(value, kind):

@@ -74,7 +74,7 @@ class _RowKey(NamedTuple):
 class _RowState:
     """What the statement makes of one row. `new` changes when a later referential action reaches the row again."""
 
-    __slots__ = ("_changed", "_keys", "_of", "new", "old", "old_key", "paths")
+    __slots__ = ("_changed", "_keys", "_moved", "_of", "new", "old", "old_key", "paths")
 
     def __init__(self, paths: TablePaths, old: Row | None, new: Row | None, old_key: bytes | None) -> None:
         self.paths = paths
@@ -83,7 +83,8 @@ class _RowState:
         self.old_key = old_key
         self._keys: list[_RowKey] = []
         self._changed: set[int] = set()
-        self._of: Row | None = None  # the row that both are of
+        self._moved: list[KeyPath] = []
+        self._of: Row | None = None  # the row that all three are of
 
     def row_keys(self) -> list[_RowKey]:
         """The keys of `new`, that of the row first; without those of plain indexes that have not moved."""
@@ -95,20 +96,29 @@ class _RowState:
         self._look()
         return self._changed
 
+    def left(self) -> Sequence[KeyPath]:
+        """The indexes in which a stored row loses its entry."""
+        if self.new is None:
+            return self.paths.indexes
+        self._look()
+        return self._moved
+
     def _look(self) -> None:
         new, old, paths = self.new, self.old, self.paths
         if new is None or self._of is new:
             return
         self._of = new
-        if old is None:
-            self._keys = [_RowKey(path, *path.key(new), True) for path in (paths.row, *paths.indexes)]
-            return
-        self._changed = {at for at, before in enumerate(old) if before != new[at]}
-        self._keys = []
-        for path in (paths.row, *paths.indexes):
-            moved = path.moved(self._changed)
+        self._changed = set() if old is None else {at for at, before in enumerate(old) if before != new[at]}
+        self._moved = []
+        row_key, alone = paths.row.key(new)
+        identity = row_key[len(paths.row.prefix) :]
+        self._keys = [_RowKey(paths.row, row_key, alone, old is None or paths.row.moved(self._changed))]
+        for path in paths.indexes:
+            moved = old is None or path.moved(self._changed)
+            if moved:
+                self._moved.append(path)
             if moved or path.unique:
-                self._keys.append(_RowKey(path, *path.key(new), moved))
+                self._keys.append(_RowKey(path, *path.key(new, identity), moved))
 
 
 class _Orphans(NamedTuple):
@@ -171,10 +181,15 @@ def note_childless(tx: Transaction, brought: Sequence[tuple[TablePaths, Row]]) -
     if len(brought) > FEW_ROWS:
         return
     for paths, row in brought:
+        codes: dict[tuple[int, ...], list[bytes]] = {}  # of what the children reference; none if they may be there
         for child in paths.children:
-            values = tuple(row[place] for place in child.target_places)
-            if None not in values and tx.is_absent(child.parent_key(values)):
-                for start, stop in child.child_ranges(values):
+            places = child.target_places
+            if places not in codes:
+                values = tuple([row[place] for place in places])
+                new = None not in values and tx.is_absent(child.parent_key(values))
+                codes[places] = keycode.encode_each(values) if new else []
+            if codes[places]:
+                for start, stop in child.ranges_of(codes[places]):
                     tx.note_empty(start, stop)
 
 
@@ -327,9 +342,9 @@ class _Statement:
         if state.old is None or state.old_key is None:
             return
         self.writes[state.old_key] = None
-        for path in state.paths.indexes:
-            if state.new is None or path.moved(state.changed()):
-                self.writes[path.key(state.old)[0]] = None
+        identity = state.old_key[len(state.paths.row.prefix) :]
+        for path in state.left():
+            self.writes[path.key(state.old, identity)[0]] = None
 
     def _bring(self, state: _RowState) -> None:
         """Write a row as it is now, and claim its unique keys: no two rows of the statement may have one."""

@@ -28,18 +28,19 @@ class KeyPath:
     columns: tuple[str, ...]
     lengths: tuple[int, ...] = ()  # as of the index
 
-    def key(self, row: Row) -> tuple[bytes, bool]:
-        """The key for `row`, and whether no other row may have it."""
+    def key(self, row: Row, identity: bytes | None = None) -> tuple[bytes, bool]:
+        """The key for `row`, and whether no other row may have it; `identity` is encoded where the caller has it."""
         values = [row[place] for place in self.places]
         if self.lengths:
             values = list(map(shortened, values, self.lengths))
-        alone = self.unique and None not in values
-        if not alone:
-            values += [row[place] for place in self.identity]
         encoded = keycode.encode(values)
         if len(encoded) > MAX_INDEXED_BYTES:
-            check_size(self.name, values[: len(self.places)])
-        return self.prefix + encoded, alone
+            check_size(self.name, values)
+        if self.unique and None not in values:
+            return self.prefix + encoded, True
+        if identity is None:
+            identity = keycode.encode([row[place] for place in self.identity])
+        return self.prefix + encoded + identity, False
 
     def moved(self, changed: Set[int]) -> bool:
         """Whether the values at the places in `changed` are among those that the key is made of."""
@@ -73,9 +74,12 @@ class ChildPath(NamedTuple):
     def scan_prefix(self, values: Sequence[object]) -> bytes:
         return self.prefix + keycode.encode([values[at] for at in self.order])
 
-    def child_ranges(self, values: Sequence[object]) -> list[tuple[bytes, bytes]]:
-        """Where rows of the child, and entries of its indexes, lie that reference `values`: start and stop of each."""
-        starts = [prefix + keycode.encode([values[at] for at in order]) for prefix, order in self.ranges]
+    def ranges_of(self, codes: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+        """Where rows of the child, and entries of its indexes, lie that reference a row: start and stop of each.
+
+        `codes` are the referenced values, each encoded.
+        """
+        starts = [prefix + b"".join([codes[at] for at in order]) for prefix, order in self.ranges]
         return [(start, keycode.after(start)) for start in starts]
 
     def parent_key(self, values: Sequence[object]) -> bytes:

@@ -151,6 +151,8 @@ class View:
             return WaveResult(reading.cells, reading.scans, reading.rows)
         if not (gets or vacant) and (brought := self._known.brought(scans)) is not None:
             return WaveResult([], [each.cells for each in brought], [each.rows for each in brought])
+        if not scans and (known := self._known_cells(gets, vacant)) is not None:
+            return WaveResult(known, [], [])
         cells, found = self._look_up(wave)
         needed, unknown = _missing(wave, cells, found)
         noted: tuple[Sequence[bytes], Sequence[Scan]] = (needed, unknown)
@@ -172,6 +174,19 @@ class View:
             sizes = dict(zip(wave.scans, map(len, answer.scans), strict=True))
             self._course.note(*noted, [sizes[scan] for scan in noted[1]])
         return answer
+
+    def _known_cells(self, gets: Sequence[bytes], vacant: Sequence[bytes]) -> list[Cell | None] | None:
+        """The cells at `gets` and `vacant` if those at `gets` are all known; the others are then taken to be absent."""
+        self._learn()
+        known = self._known
+        cells = [known.cell(key) for key in gets]
+        if UNKNOWN in cells:
+            return None
+        absent = dict.fromkeys([key for key in vacant if known.cell(key) is UNKNOWN])
+        if absent:
+            self._expect_cells(list(absent), list(absent.values()))
+            known.learn_cells(absent)
+        return [*cells, *map(known.cell, vacant)]  # type: ignore[list-item]
 
     def follow_course(self, course: Course) -> None:
         """Tell `course` what is read after the first wave, until the end."""
