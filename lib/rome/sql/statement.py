@@ -11,13 +11,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
 from operator import itemgetter
 
 from rome.errors import (
     DatabaseError,
-    DataError,
     InternalError,
     OperationalError,
     ProgrammingError,
@@ -26,9 +24,8 @@ from rome.errors import (
 from rome.sql import definition, explain, syntax
 from rome.sql.access import takes_numbers
 from rome.sql.advice import advice
-from rome.sql.bound import Array, ColumnRef, Const, Slot, array, row_set
+from rome.sql.bound import ColumnRef, Const, Slot, array, row_set
 from rome.sql.changes import bind_over_row, compute, default_of, plan_delete, plan_insert, plan_update
-from rome.sql.coerce import coerce_value, type_of_value, untyped
 from rome.sql.declared import USUAL, Manners, declared
 from rome.sql.execute.apply import scalar_of
 from rome.sql.execute.build import build
@@ -37,8 +34,8 @@ from rome.sql.execute.lock import RowsMoved
 from rome.sql.execute.operator import Context, Locking, Operator, Profile, Row
 from rome.sql.expr import Bindings, scalar
 from rome.sql.foresight import Foresight
-from rome.sql.literals import checked_integer
 from rome.sql.optimize import optimize
+from rome.sql.parameters import value_of
 from rome.sql.parse import parse
 from rome.sql.plan import Plan, SlotSource
 from rome.sql.planner import plan_query
@@ -53,10 +50,9 @@ from rome.table.schema import Sequence as Sequence_
 from rome.table.sequences import Sequences
 from rome.txn.transaction import Ahead, GuardChanged, Transaction
 from rome.txn.wave import Step, Wave, together
-from rome.values import NUMERIC_KINDS, TEXT, Kind, SqlType
+from rome.values import TEXT, Kind, SqlType
 
 KEPT_PLANS = 1024
-_NUMBERS = (int, float, Decimal)
 
 Parameters = Mapping[str, object]
 
@@ -420,7 +416,7 @@ def _first_reads(compiled: Compiled, context: Context, changed: Parameters) -> W
     slots = list(context.bindings.slots)
     for place, source in enumerate(compiled.slots):
         if source.name in changed:
-            slots[place] = _parameter(source, changed)
+            slots[place] = value_of(source, changed)
     bindings = context.bindings._replace(slots=slots, draw=_no_draw, next_value=_no_number)
     step = _one(compiled, context._replace(bindings=bindings, profile=None))
     try:
@@ -492,7 +488,7 @@ def _context(
     if len(parameters) > compiled.positional and "?1" in parameters:
         message = f"the statement has {compiled.positional} ? but {len(parameters)} parameters were given"
         raise ProgrammingError(message, sqlstate="07001")
-    slots = [_parameter(source, parameters) for source in compiled.slots]
+    slots = [value_of(source, parameters) for source in compiled.slots]
     bindings = _bindings(env, tx, tx.context, slots)
     return Context(tx, env.keys, tx.context, env.sequences, bindings, profile, locking)
 
@@ -504,57 +500,6 @@ def _bindings(env: Environment, tx: Transaction, catalog: Catalog, slots: list[o
         lambda: tx.draw(env.draw),
         next_value=lambda name: env.sequences.next_value(tx, catalog.sequences[name.lower()]),
     )
-
-
-def _parameter(source: SlotSource, parameters: Parameters) -> object:
-    """The value of a slot that a parameter fills, converted to what its context needs; the others come later."""
-    if source.name is None:
-        return None
-    try:
-        value = parameters[source.name]
-    except KeyError:
-        what = source.name.removeprefix("?")
-        message = f"parameter {what} is missing" if source.name[0] == "?" else f'parameter ":{what}" is missing'
-        raise ProgrammingError(message, sqlstate="07002") from None
-    if source.array:
-        return _array(source, value)
-    type_ = source.column.type
-    return untyped(value) if type_.kind is Kind.NULL else _converted(value, type_)
-
-
-def _array(source: SlotSource, value: object) -> Array:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        message = f'parameter ":{source.name}" must be a list: it stands in IN UNNEST(…)'
-        raise ProgrammingError(message, sqlstate="07006")
-    return array([_converted(item, source.column.type) for item in value])
-
-
-def _converted(value: object, type_: SqlType) -> object:
-    kind = type_.kind
-    if kind is Kind.NULL:
-        return untyped(value)
-    if kind is Kind.INTEGER and type(value) is int:
-        return checked_integer(value)
-    if kind is Kind.DECIMAL and type(value) is int:
-        return coerce_value(Decimal(value), type_)  # it may have more than 64 bits
-    if kind in NUMERIC_KINDS and isinstance(value, _NUMBERS) and not _is_inexact(value, kind):
-        return coerce_value(value, type_of_value(value))  # any number may be compared with any other
-    if type_.flexible and isinstance(value, str):
-        return _flexible(value, type_)
-    return coerce_value(value, type_)
-
-
-def _flexible(value: str, type_: SqlType) -> object:
-    """A string beside an INTEGER that may hold strings: the number that it means, else itself."""
-    try:
-        return coerce_value(value, type_)
-    except DataError:
-        return coerce_value(value, TEXT)
-
-
-def _is_inexact(value: object, kind: Kind) -> bool:
-    """Whether a number must first become one of `kind`: 0.1 as a float is not the NUMERIC 0.1."""
-    return (kind is Kind.DECIMAL and isinstance(value, float)) or (kind is Kind.FLOAT and isinstance(value, Decimal))
 
 
 def _explained(

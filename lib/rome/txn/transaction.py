@@ -22,9 +22,10 @@ from rome.errors import Conflict, Deadlock, InactiveTransaction, InternalError, 
 from rome.txn.commit import CommitProtocol, OneRoundTrip
 from rome.txn.distance import Distance
 from rome.txn.leases import RowLeases
+from rome.txn.overlay import Overlay
 from rome.txn.private import Private
 from rome.txn.recent import MAX_CELLS, Recent
-from rome.txn.view import Ahead, Course, Guard, GuardChanged, Overlay, Stats, View, ViewMark
+from rome.txn.view import Ahead, Course, Guard, GuardChanged, Stats, View, ViewMark
 from rome.txn.wave import Step, Wave, WaveResult
 
 __all__ = ["Ahead", "Course", "Diverged", "GuardChanged", "Isolation", "Savepoint", "Stats", "Tape", "Transaction"]
