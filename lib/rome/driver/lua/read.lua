@@ -15,9 +15,10 @@
 --                  how many texts follow, and they: a row counts if its value has one of them in it (0: each row does)
 -- result   a number if an expectation does not hold (see expect.lua), else
 --          {commit counter, {stored value or nil of each get}}, then, if there are any, what the scans found, and what
---          the follows found: {counts, keys, stored values, rows} of all of them, one after another: `counts` says how many keys the first scan found, the second, …, and how many belong to the first
---          row that the first follow follows, the second, …; `rows` are the stored values (or nil) that the values
---          found name, where they were asked for. A stored value begins with the cell's version in 8 bytes.
+--          the follows found: {counts, keys, stored values, rows} of all of them, one after another: `counts` says how
+--          many keys the first scan found, the second, …, and how many belong to the first row that the first follow
+--          follows, the second, …; `rows` are the stored values (or nil) that the values found name, where they were
+--          asked for. A stored value begins with the cell's version in 8 bytes.
 -- include: expect.lua
 
 local changed, place = expectations_at(1)
