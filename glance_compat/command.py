@@ -53,20 +53,26 @@ class _RunUnlessNamed(click.Group):
         return super().parse_args(context, arguments)
 
 
+def _state_option(help_text: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    return click.option(
+        "--state",
+        "state_dir",
+        envvar="ROME_STATE",
+        type=click.Path(file_okay=False, path_type=Path),
+        show_envvar=True,
+        help=help_text,
+    )
+
+
 @click.group(cls=_RunUnlessNamed, context_settings={"help_option_names": HELP, "max_content_width": 120})
 def main() -> None:
     """OpenStack Glance, unmodified, with its data in ROME. Without a command: run."""
 
 
 @main.command()
-@click.option(
-    "--state",
-    "state_dir",
-    envvar="ROME_STATE",
-    type=click.Path(file_okay=False, path_type=Path),
-    show_envvar=True,
-    help="Directory of configuration, data, image files and logs; made at the first start, reused later.  "
-    "[default: var/<store>]",
+@_state_option(
+    "Directory of configuration, data, image files and logs; made at the first start, reused later.  "
+    "[default: var/<store>]"
 )
 @click.option(
     "--store",
@@ -121,14 +127,7 @@ def run(
 
 
 @main.command()
-@click.option(
-    "--state",
-    "state_dir",
-    envvar="ROME_STATE",
-    type=click.Path(file_okay=False, path_type=Path),
-    show_envvar=True,
-    help=f"The state directory whose configuration names the store.  [default: var/{DEFAULT_STORE}]",
-)
+@_state_option(f"The state directory whose configuration names the store.  [default: var/{DEFAULT_STORE}]")
 @click.option("--connection", "--url", metavar="URL", help="SQLAlchemy URL of the store, in place of --state.")
 @click.option("--dry-run", is_flag=True, help="Say which indexes are there and which are missing; change nothing.")
 @click.option("--remove", is_flag=True, help="Drop them: the schema is Glance's own again.")

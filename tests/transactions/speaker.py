@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from rome import dbapi
@@ -71,8 +71,13 @@ def ended(connection: dbapi.Connection) -> str:
         return "conflict"
 
 
-def played(one: dbapi.Connection, two: dbapi.Connection, steps: Sequence[Step]) -> list[object]:
-    """What `one` was told in one transaction, `two` committing each of its steps meanwhile, and how that ended."""
+def played(
+    one: dbapi.Connection, two: dbapi.Connection, steps: Sequence[Step], committed: Callable[[], None] = lambda: None
+) -> list[object]:
+    """What `one` was told in one transaction, `two` committing each of its steps meanwhile, and how that ended.
+
+    `committed` is called after each commit of `two`.
+    """
     answers: list[object] = []
     for who, sql, parameters in steps:
         if who == "one":
@@ -80,4 +85,5 @@ def played(one: dbapi.Connection, two: dbapi.Connection, steps: Sequence[Step]) 
         else:
             told(two, sql, parameters)
             two.commit()
+            committed()
     return [*answers, ended(one)]

@@ -15,7 +15,7 @@ from rome.errors import Conflict, Error
 from rome.sql.siblings import MAX_MISSES, SIZES
 from rome.txn import distance
 from tests.servers.stores import a_store, marked
-from tests.transactions.speaker import Connect, Step, ended, off, played, say, say_all, told
+from tests.transactions.speaker import Connect, Step, off, played, say, say_all, told
 
 PARENTS = 20
 GUARD = 1  # the cell with the catalogue's version
@@ -441,15 +441,7 @@ def test_every_transaction_that_is_answered_so_could_have_run_alone(
     for number in range(12):
         steps = script(chance)
         states = [contents(two)]
-        answers: list[object] = []
-        for who, sql, parameters in steps:
-            if who == "one":
-                answers.append(told(one, sql, parameters))
-            else:
-                told(two, sql, parameters)
-                two.commit()
-                states.append(contents(two))
-        end = ended(one)
+        *answers, end = played(one, two, steps, lambda states=states: states.append(contents(two)))
         if end == "conflict" or "Conflict" in answers:
             continue
         own = [(sql, parameters) for who, sql, parameters in steps if who == "one"]

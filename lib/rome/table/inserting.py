@@ -38,7 +38,7 @@ def bring(
     """Insert `rows`, which have their row numbers; errors and `vacant` as for `rows.insert`."""
     paths = paths_of(keys, catalog, table)
     arrival = _arrival(paths, rows) if len(rows) >= MANY_ROWS else None
-    if arrival is None or not (yield from _is_taken(tx, arrival, vacant)):
+    if arrival is None or not (yield from _may_come(tx, arrival, vacant)):
         yield from apply(tx, keys, catalog, [Change(table, None, row) for row in rows], no_default, vacant)
         return
     tx.write_all(arrival.writes)
@@ -46,7 +46,7 @@ def bring(
         note_childless(tx, [(paths, row) for row in rows])
 
 
-def _is_taken(tx: Transaction, arrival: Arrival, vacant: frozenset[bytes]) -> Step[bool]:
+def _may_come(tx: Transaction, arrival: Arrival, vacant: frozenset[bytes]) -> Step[bool]:
     """Whether no other row has what the new rows claim, and the rows that they reference are there; one wave."""
     unclaimed = [key for key in arrival.claims if key in vacant] if vacant else []
     claims = [key for key in arrival.claims if key not in vacant] if vacant else arrival.claims
