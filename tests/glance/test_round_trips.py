@@ -157,7 +157,7 @@ def glance(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
     with a_store(request.param, tmp_path_factory.mktemp("store")) as url, pytest.MonkeyPatch.context() as patch:
         patch.setattr(rome.database, "open_store", recorded)
-        patch.setattr(distance, "NEAR_S", 0.0)  # what is foreseen counts here, though the store is on this machine
+        patch.setattr(distance, "NEAR_S", float("-inf"))  # foresight counts here, though the store is on this machine
         if wire is not None:
             _listen_to_etcd(patch, wire)
         create_schema(url)
@@ -209,7 +209,7 @@ def test_a_page_from_afar_comes_in_one_round_trip_though_nothing_was_foreseen(
         return  # nothing to count: they are never far
     redis, etcd, page = FIRST_PAGES[call]
     monkeypatch.setattr(Transaction, "is_far", True)
-    monkeypatch.setattr(Foresight, "_foreseen", lambda memory, name, belief: None)
+    monkeypatch.setattr(Foresight, "_believed", lambda memory, name, belief, most: None)
     for number in range(3):  # makes the plans, and learns how far to read
         page(glance, number)
     glance.trips()

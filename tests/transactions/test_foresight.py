@@ -35,7 +35,7 @@ OF_OWNER = "SELECT id, at FROM images WHERE owner = :owner ORDER BY at, id"
 @pytest.fixture(autouse=True)
 def no_store_is_near(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though these are on this very machine."""
-    monkeypatch.setattr(distance, "NEAR_S", 0.0)
+    monkeypatch.setattr(distance, "NEAR_S", float("-inf"))
 
 
 @pytest.fixture(params=marked(["redis", "etcd"]))
@@ -99,7 +99,7 @@ def test_on_a_near_store_only_short_courses_are_foreseen(
     assert [waves(one, lambda: look(one, IMAGES[3])) for _ in range(4)] == [3, 1, 1, 1]
     monkeypatch.setattr(foresight, "NEAR_READS", 1)
     assert [waves(one, lambda: look(one, IMAGES[3])) for _ in range(4)] == [3, 3, 3, 3]
-    monkeypatch.setattr(distance, "NEAR_S", 0.0)
+    monkeypatch.setattr(distance, "NEAR_S", float("-inf"))
     assert [waves(one, lambda: look(one, IMAGES[3])) for _ in range(3)] == [3, 1, 1]
 
 
@@ -175,7 +175,7 @@ def test_what_is_kept_is_bounded_and_the_least_recently_used_goes_first(monkeypa
     memory = Foresight()
 
     def run(number: int) -> list[bytes]:
-        course = memory.begin(f"SELECT {number}", {"number": number}, near=False)
+        course = memory.begin(f"SELECT {number}", {"number": number}, near=False, far=False)
         foreseen = [*course.ahead(0).gets]
         course.note([b"key %d" % number], [Scan(b"%d" % number, b"%d~" % number)], [3])
         course.end(100)
@@ -312,10 +312,10 @@ def test_what_is_kept_holds_no_parameter() -> None:
     body = Text("x" * 1_000_000)
     kept = weakref.ref(body)
     for values in ({"id": IMAGES[0], "body": body}, {"id": IMAGES[0], "body": [body]}):
-        course = memory.begin("INSERT", values, near=False)
+        course = memory.begin("INSERT", values, near=False, far=False)
         course.note([b"a key"], [], [])
         course.end(100)
-    assert memory.begin("INSERT", {"id": IMAGES[0], "body": body}, near=False).ahead(0).gets == [b"a key"]
+    assert memory.begin("INSERT", {"id": IMAGES[0], "body": body}, near=False, far=False).ahead(0).gets == [b"a key"]
     del body, values, course
     assert kept() is None
 
@@ -327,7 +327,7 @@ def test_threads_may_share_it() -> None:
     def run(number: int) -> None:
         try:
             for at in range(500):
-                course = memory.begin(f"SELECT {at % 7}", {"image": IMAGES[(number + at) % 20]}, near=False)
+                course = memory.begin(f"SELECT {at % 7}", {"image": IMAGES[(number + at) % 20]}, near=False, far=False)
                 course.ahead(0)
                 course.note([IMAGES[(number + at) % 20].encode()], [], [])
                 course.end(10)

@@ -73,7 +73,7 @@ def cost(connection: dbapi.Connection, run: Callable[[], object]) -> tuple[int, 
 def test_a_loop_over_a_list_takes_a_few_round_trips_and_then_two_or_one(
     store: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distance, "NEAR_S", 0.0)
+    monkeypatch.setattr(distance, "NEAR_S", float("-inf"))
     one, plain = connect(store), connect(off(store))
     fill(one)
     found = look(plain)

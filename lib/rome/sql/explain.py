@@ -74,8 +74,6 @@ def _operator(operator: Operator, depth: int, profile: Profile | None) -> list[s
             f"runs={measure.calls} time={measure.milliseconds:.2f} ms]"
         )
     found = [text]
-    if isinstance(operator.node, plan.StreamScan):
-        found += ["  " * (depth + 1) + "or, if that has few, " + _scan(scan)[5:] for scan in operator.node.narrow]
     for child in operator.children:
         found += _operator(child, depth + 1, profile)
     if isinstance(operator, (LookupJoin, LookupStream)):

@@ -32,6 +32,7 @@ MAX_KEPT: Final = 65_536  # of all of them
 MIN_TEXT: Final = 12  # characters: what is shorter may stand in a key by chance
 MAX_TEXT: Final = 128
 MOST_BELIEF: Final = 3
+CERTAIN: Final = 2
 MIN_ROWS: Final = 4  # that a range may have at least, or
 TIMES_AS_MANY: Final = 4  # the rows that it had the last time: whoever finds that there are more reads them himself
 
@@ -42,12 +43,13 @@ Read = bytes | Scan
 class Memory:
     """The last course under one name: what was read, with the number of cells found (1 for a get).
 
-    `belief` grows with each course like the one before it and shrinks with each other one. Below what the name asks
-    for nothing is read ahead.
+    `belief` grows with each course like the one before it and shrinks with each other one, where the parameters were
+    others. Below what the name asks for nothing is read ahead.
     """
 
     reads: Mapping[Read, int]
     belief: int
+    exact: object
 
 
 class Foresight:
@@ -58,45 +60,51 @@ class Foresight:
         self._kept: OrderedDict[object, Memory] = OrderedDict()
         self._reads = 0
 
-    def begin(self, sql: str, parameters: Mapping[str, object], near: bool) -> Course:
-        """The course of a transaction whose first statement this is; `near` says that a round trip takes little."""
+    def begin(self, sql: str, parameters: Mapping[str, object], near: bool, far: bool) -> Course:
+        """The course of a transaction whose first statement this is; `near` and `far` say what a round trip takes."""
         try:
             # The hash alone, which keeps no parameter alive: should two be alike, that is one more wrong guess.
             exact: object = hash((sql, *[(name, _hashable(each)) for name, each in parameters.items()]))
         except TypeError:
             exact = None
         marks = list(_marks(parameters))
-        foreseen = self._foreseen(exact, 0)
-        if foreseen is None:
-            foreseen = _changed(self._foreseen(sql, 1) or {}, _unmarked(marks))
         most = NEAR_READS if near else MAX_READS
-        return Course(self, sql, exact, marks, foreseen if len(foreseen) <= most else {}, most)
+        memory = self._believed(exact, 0, most)
+        if memory is not None:
+            return Course(self, sql, exact, marks, memory.reads, memory.belief >= CERTAIN, most, far)
+        memory = self._believed(sql, 1, most)
+        if memory is None:
+            return Course(self, sql, exact, marks, {}, False, most, far)
+        foreseen = _changed(memory.reads, _unmarked(marks))
+        return Course(self, sql, exact, marks, foreseen, memory.belief >= CERTAIN, most, far)
 
-    def _foreseen(self, name: object, belief: int) -> Mapping[Read, int] | None:
+    def _believed(self, name: object, belief: int, most: int) -> Memory | None:
         with self._lock:
             memory = self._kept.get(name)
             if memory is None:
                 return None
             self._kept.move_to_end(name)
-        return memory.reads if memory.belief >= belief else None
+        return memory if memory.belief >= belief and len(memory.reads) <= most else None
 
     def end(self, course: Course, reads: Mapping[Read, int]) -> None:
         """Remember what a transaction has read after its first wave."""
         if course.exact is not None:
-            self._keep(course.exact, reads)
-        self._keep(course.sql, _changed(reads, _marked(course.marks)))
+            self._keep(course.exact, reads, None)
+        self._keep(course.sql, _changed(reads, _marked(course.marks)), course.exact)
 
-    def _keep(self, name: object, reads: Mapping[Read, int]) -> None:
+    def _keep(self, name: object, reads: Mapping[Read, int], exact: object) -> None:
         with self._lock:
             before = self._kept.pop(name, None)
             belief = 0
             if before is not None:
                 self._reads -= len(before.reads)
+                belief = before.belief
+            if before is not None and (exact is None or exact != before.exact):
                 alike = 2 * len(before.reads.keys() & reads.keys()) >= len(before.reads)
                 belief = min(before.belief + 1, MOST_BELIEF) if alike else max(before.belief - 1, -MOST_BELIEF)
             if not reads:
                 return
-            self._kept[name] = Memory(reads, belief)
+            self._kept[name] = Memory(reads, belief, exact)
             self._reads += len(reads)
             while self._reads > MAX_KEPT:
                 _, oldest = self._kept.popitem(last=False)
@@ -106,7 +114,7 @@ class Foresight:
 class Course:
     """What one transaction reads after its first wave, and what is foreseen of it; for one thread at a time."""
 
-    __slots__ = ("_cells", "_foreseen", "_foresight", "_most", "_reads", "exact", "marks", "sql")
+    __slots__ = ("_cells", "_far", "_foreseen", "_foresight", "_most", "_reads", "exact", "is_certain", "marks", "sql")
 
     def __init__(
         self,
@@ -115,15 +123,23 @@ class Course:
         exact: object,
         marks: Sequence[tuple[bytes, bytes]],
         foreseen: Mapping[Read, int],
+        certain: bool,
         most: int,
+        far: bool,
     ) -> None:
-        """`most` is how many gets and scans are remembered, all or none."""
+        """`most` is how many gets and scans are remembered, all or none.
+
+        From afar (`far`) what comes along with other reads is remembered, too: where what is foreseen is `certain`
+        nothing else need come along.
+        """
+        self.is_certain = certain
         self.sql = sql
         self.exact = exact
         self.marks = marks
         self._foresight = foresight
         self._foreseen = foreseen
         self._most = most
+        self._far = far
         self._reads: dict[Read, int] = {}
         self._cells = 0
 
@@ -148,6 +164,10 @@ class Course:
             self._reads.update(dict.fromkeys(gets, 1))
             for scan, cells in zip(scans, found, strict=True):
                 self._reads[scan._replace(follow=()) if scan.follow else scan] = cells
+
+    def note_brought(self, scans: Sequence[Scan], found: Sequence[int]) -> None:
+        if self._far:
+            self.note((), scans, found)
 
     @property
     def _is_much(self) -> bool:

@@ -194,7 +194,7 @@ def _stream_joined(plan: Join, keys: tuple[SortKey, ...]) -> Plan | None:
     wanted = {_number(key) for key in keys}
     first = next((scan for scan in scans if wanted <= {column.column for column in scan.output}), None)
     start = None if first is None else _stream_scan(first, keys)
-    if first is None or not isinstance(start, StreamScan):
+    if first is None or not isinstance(start, (StreamScan, Race)):
         return None
     others = [scan for scan in scans if scan is not first]
     ordered = rooted(start, others, parts)
@@ -217,8 +217,10 @@ def _stream_scan(plan: Scan, keys: tuple[SortKey, ...]) -> Plan | None:
     narrow = narrowing(plan, conjuncts(plan.condition))
     if scan is None or any(each.finds_one_row or any(map(_uses_outer_row, each.consumed)) for each in narrow):
         return None
+    stream = StreamScan(scan)
     others = [with_access(plan, each) for each in narrow[:_MOST_NARROW]]
-    return StreamScan(scan, tuple(each for each in others if each.access.index != scan.access.index))
+    ways = tuple(each for each in others if each.access.index != scan.access.index)
+    return Race(stream, ways) if ways else stream
 
 
 def _uses_outer_row(condition: Expr) -> bool:

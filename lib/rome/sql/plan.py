@@ -250,13 +250,9 @@ class Limit(Plan):
 
 @dataclass(frozen=True, slots=True)
 class StreamScan(Plan):
-    """The rows of a table in the order of a key, chunk by chunk; each of `narrow` finds the same rows in no order.
-
-    Where one of those turns out to have few rows they are sorted, and nothing is left to be streamed.
-    """
+    """The rows of a table in the order of a key, chunk by chunk."""
 
     ordered: Scan
-    narrow: tuple[Scan, ...] = ()
 
     @property
     def output(self) -> tuple[ColumnRef, ...]:  # type: ignore[override]

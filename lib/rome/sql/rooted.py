@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rome.sql.access import best, with_access
 from rome.sql.bound import ColumnRef, Compare, Expr, columns_of, conjunction, conjuncts, walk
-from rome.sql.plan import Access, Join, Plan, Project, Scan, StreamScan
+from rome.sql.plan import Access, Join, Plan, Project, Race, Scan, StreamScan
 
 
 def base_of(node: Join) -> tuple[list[Join], Plan]:
@@ -71,7 +71,7 @@ def _keys(scan: Scan) -> list[Expr] | None:
     return found
 
 
-def rooted(start: Scan | StreamScan, others: list[Scan], parts: list[Expr]) -> Plan | None:
+def rooted(start: Scan | StreamScan | Race, others: list[Scan], parts: list[Expr]) -> Plan | None:
     """`start` with each of `others` looked up in turn, joined by `parts`; None when one of them must be read whole."""
     joined: Plan = start
     rest = list(others)

@@ -400,7 +400,7 @@ def _repeatable(
         tx.repeats = Repeats()
     ahead: Ahead | None = None
     if env.foresight is not None and not tx.has_read:
-        course = env.foresight.begin(compiled.sql, parameters, tx.is_near)
+        course = env.foresight.begin(compiled.sql, parameters, near=tx.is_near, far=tx.is_far)
         tx.follow_course(course)
         ahead = course.ahead
     if compiled.habit is not None:

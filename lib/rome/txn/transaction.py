@@ -301,6 +301,11 @@ class Transaction:
         """Whether a round trip takes so little that sparing one is not worth much."""
         return self._distance is not None and self._distance.near
 
+    @property
+    def brings_along(self) -> bool:
+        """Whether to read what belongs to rows that may be left out: from afar, unless it is known what is needed."""
+        return self.is_far and not self._view.is_certain
+
     def follow_course(self, course: Course) -> None:
         """Tell `course` what this transaction needs of the store after its first wave, and when it is over."""
         self._view.follow_course(course)

@@ -70,8 +70,17 @@ class Stats(NamedTuple):
 class Course(Protocol):
     """Who wants to hear what a transaction reads after its first wave."""
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether what will be read is as good as known."""
+        ...
+
     def note(self, gets: Sequence[bytes], scans: Sequence[Scan], found: Sequence[int]) -> None:
         """The transaction needed these of the store, or of what was read ahead; `found` is how many cells each scan."""
+        ...
+
+    def note_brought(self, scans: Sequence[Scan], found: Sequence[int]) -> None:
+        """The transaction needed these, and they had come along with what it had read before."""
         ...
 
     def end(self, bytes_read: int) -> None:
@@ -148,6 +157,8 @@ class View:
             reading = self._ask((*gets, *vacant), scans, ahead)
             return WaveResult(reading.cells, reading.scans, reading.rows)
         if not (gets or vacant) and (brought := self._known.brought(scans)) is not None:
+            if self._course is not None:
+                self._course.note_brought(scans, [len(each.cells) for each in brought])
             return WaveResult([], [each.cells for each in brought], [each.rows for each in brought])
         if not scans and (known := self._known_cells(gets, vacant)) is not None:
             return WaveResult(known, [], [])
@@ -168,9 +179,12 @@ class View:
             self._known.learn_cells(absent)
             cells |= absent
         answer = _answer(wave, cells, found, reading)  # type: ignore[arg-type]
-        if self._course is not None and any(noted):
+        if self._course is not None:
             sizes = dict(zip(wave.scans, map(len, answer.scans), strict=True))
-            self._course.note(*noted, [sizes[scan] for scan in noted[1]])
+            if any(noted):
+                self._course.note(*noted, [sizes[scan] for scan in noted[1]])
+            came = self._known.came_along(wave.scans)
+            self._course.note_brought(came, [sizes[scan] for scan in came])
         return answer
 
     def _known_cells(self, gets: Sequence[bytes], vacant: Sequence[bytes]) -> list[Cell | None] | None:
@@ -189,6 +203,11 @@ class View:
     def follow_course(self, course: Course) -> None:
         """Tell `course` what is read after the first wave, until the end."""
         self._course = course
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether what will be read is as good as known."""
+        return self._course is not None and self._course.is_certain
 
     def end_course(self) -> None:
         """The transaction is over. May be called again."""

@@ -11,7 +11,7 @@ from rome.sql.execute.first_rows import FirstRows
 from rome.sql.execute.joins import HashJoin, LookupJoin
 from rome.sql.execute.lock import LockRows
 from rome.sql.execute.operator import Operator
-from rome.sql.execute.race import Way
+from rome.sql.execute.race import RaceStream, Way
 from rome.sql.execute.recursive import RecursiveRows, SharedRows, WorkingRows
 from rome.sql.execute.scan import ScanRows
 from rome.sql.execute.simple import DistinctRows, FilterRows, LimitRows, ProjectRows, SortRows, Values
@@ -20,7 +20,6 @@ from rome.sql.execute.streams import (
     FilterStream,
     LookupStream,
     ProjectStream,
-    RaceStream,
     ScanStream,
     SortedStream,
     Stream,
@@ -102,8 +101,7 @@ def build_stream(node: plan.Plan, order: tuple[plan.SortKey, ...], keys: Keys) -
 def _build_stream(node: plan.Plan, order: tuple[plan.SortKey, ...], keys: Keys) -> Stream:
     match node:
         case plan.StreamScan():
-            narrow = [ScanRows(scan, keys) for scan in node.narrow]
-            return ScanStream(node, order, keys, narrow)
+            return ScanStream(node, order, keys)
         case plan.Race():
             ways = [_way(build(way, keys)) for way in node.ways]
             return RaceStream(node, order, build_stream(node.stream, order, keys), ways)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from rome.sql import plan
 from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieves
-from rome.sql.execute.race import key_maker
-from rome.sql.execute.streams import Family, Page, Run, Stream
+from rome.sql.execute.streams import Family, Page, Run, Stream, key_maker
 from rome.txn.wave import Step, together
 
 FIRST_ENTRIES = 64  # of each range, as long as no page has told how many it takes
 SPARE_ENTRIES = 8  # beyond the rows needed: a few that the filters leave out cost no second wave
 SPARE_SHARE = 8  # of what a page took of a range: the next one may take so much more, and half the spare entries
+SPARE_SHARE_FROM_AFAR = 4
+LESS = 3 / 4  # of what a page began with: the next one begins with so much at least
+LESS_FROM_AFAR = 15 / 16
 MOST_BEGUN_WITH = 1024
 ENTRIES_THAT_TELL = 256  # before so many are read, that none has passed is no reason to give up
 MOST_ENTRIES = 2048  # of one range; who must read more had better read what the filters select
@@ -64,23 +66,24 @@ class FirstRows(Operator):
         )
         if frontier is None or len(rows) >= need:
             self._next_rest = LEAST_REST
-            self._settle(run, rows, need)
+            self._settle(run, rows, need, context.tx.is_far)
         else:
             self._give_up()
         complete: list[Row] = found
         return complete
 
-    def _settle(self, run: Run, found: list[Row], need: int) -> None:
+    def _settle(self, run: Run, found: list[Row], need: int, far: bool) -> None:
         """What each range begins with next time: what this page took of it, and a little more.
 
-        It begins with less only step by step: a run that falls short costs a wave.
+        It begins with less only step by step: a run that falls short costs a wave, and from afar that is much.
         """
+        spare, less = (SPARE_SHARE_FROM_AFAR, LESS_FROM_AFAR) if far else (SPARE_SHARE, LESS)
         self._fills = len(found) >= need
         taken: dict[Family, int] = {}
         run.settle(self._key(found[need - 1]) if 0 < need <= len(found) else None, taken)
         for family, entries in taken.items():
-            enough = min(entries + entries // SPARE_SHARE + SPARE_ENTRIES // 2, MOST_BEGUN_WITH)
-            self._shares[family] = max(1, enough, self._shares.get(family, 0) * 3 // 4)
+            enough = min(entries + entries // spare + SPARE_ENTRIES // 2, MOST_BEGUN_WITH)
+            self._shares[family] = max(1, enough, int(self._shares.get(family, 0) * less))
 
     def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
         if sieves is None:
@@ -99,7 +102,7 @@ class FirstRows(Operator):
             found += rows
             pulled += entries
             if frontier is None or len(found) >= need:
-                self._settle(run, found, need)
+                self._settle(run, found, need, context.tx.is_far)
                 return found
             read, short = run.read(), need / (len(found) + 1)
             if read >= ENTRIES_THAT_TELL and max(read * short, read) > MOST_ENTRIES:

@@ -65,9 +65,9 @@ class Following:
         brought = self._always + self._sifted() if far else self._always
         return self._follows(brought, rows, self.holding(bindings) if brought else ())
 
-    def few_of(self, bindings: Bindings) -> tuple[Follow, ...]:
+    def few_of(self, rows: int, bindings: Bindings) -> tuple[Follow, ...]:
         """To follow a few rows into everything, from afar."""
-        return self._follows([*self._always, *self._sifted()], FEW_ROWS, self.holding(bindings))
+        return self._follows([*self._always, *self._sifted()], rows, self.holding(bindings))
 
     def _sifted(self) -> list[Belonging]:
         opened = [belonging for belonging, sieves in self._from_afar if all(sieve.is_open for sieve in sieves)]

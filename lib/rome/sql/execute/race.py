@@ -7,32 +7,17 @@ what the better one would.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from rome.sql import plan
-from rome.sql.execute.operator import Context, Operator, Row, layout_of
+from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieves, layout_of
 from rome.sql.execute.scan import ScanRows
 from rome.sql.execute.simple import order_of
+from rome.sql.execute.streams import Chunk, Family, Page, Run, SortedBy, Stream, key_maker
 from rome.txn.wave import Step, together
 
 FEW_ENTRIES = 64  # what may be read in vain beside something else
-
-SortedBy = tuple[tuple[bool, object], ...]  # a sort key whose order is Python's: (is not NULL, value) of each part
-
-
-class Chunk(NamedTuple):
-    """The next rows of a stream, in order, and its frontier: the sort key up to which it has given all, or None."""
-
-    rows: list[Row]
-    frontier: SortedBy | None
-
-
-def key_maker(order: Sequence[plan.SortKey], operator: Operator) -> Callable[[Row], SortedBy]:
-    """The sort key of a row of `operator`."""
-    layout = layout_of(operator.output)
-    places = [layout[key.expression.column] for key in order]  # type: ignore[attr-defined]
-    return lambda row: tuple([(row[place] is not None, row[place]) for place in places])
 
 
 class Way(NamedTuple):
@@ -42,72 +27,110 @@ class Way(NamedTuple):
     rows: Operator
 
 
-class Race:
-    """The ways beside the ordered stream `stream`, whose rows have the order of `order`.
+class RaceStream(Stream):
+    """A stream beside other ways to its rows, until one of them is done.
 
-    Who has won the last run begins the next one alone, on a near store: `favourite`, or the stream if `streamed`.
-    Threads may change both at once, as nothing but what is read hangs on them.
+    Who has won the last run begins the next one alone on a near store: `favourite`, or the stream if `streamed`. From
+    afar, where a round trip costs more than what it reads, all begin at once; the favourite is then read as far as it
+    was when it won, `reach`, and brings along what belongs to its rows. Threads may change these at once, as nothing
+    but what is read hangs on them.
     """
 
-    def __init__(self, stream: Operator, order: tuple[plan.SortKey, ...], ways: Sequence[Way]) -> None:
+    def __init__(self, node: plan.Race, order: tuple[plan.SortKey, ...], stream: Stream, ways: Sequence[Way]) -> None:
+        self.output = node.output
+        self.children = (stream, *[way.rows for way in ways])
+        self.stream = stream
         self.ways = tuple(ways)
         self.favourite: Way | None = None
+        self.reach = FEW_ENTRIES
         self.streamed = False
         self.key = key_maker(order, stream)
         self.sorted = order_of(order, layout_of(stream.output))
         self.descending = order[0].descending
 
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
+        if sieves is None:
+            return False
+        asked = [self.stream.bring(columns, belonging, sieves)]
+        asked += [way.rows.bring(columns, belonging, sieves) for way in self.ways]
+        return any(asked)
 
-class RaceRun:
-    """One run: pulled with the ordered stream, until either is done."""
+    def begin(self, context: Context, page: Page) -> Run:
+        return _RaceRun(self, context, page)
 
-    def __init__(self, race: Race, context: Context, follow: bool) -> None:
-        """`follow`: bring along what belongs to the rows of a way that finds few."""
+
+class _RaceRun:
+    """One run: the ways are tried with each chunk of the stream, until either is done."""
+
+    def __init__(self, race: RaceStream, context: Context, page: Page) -> None:
         self._race = race
         self._context = context
-        self._follow = follow
+        # what belongs to the stream's rows is not read while another is expected to win
+        self._run: Run | None = race.stream.begin(context, page._replace(brings=race.favourite is None))
+        self._follow = not page.fills  # bring along what belongs to the rows of a way that finds few
         self._tried = 0  # entries, of each way
-        self._frontier: SortedBy | None = None  # up to which the ordered way has given everything
+        self._frontier: SortedBy | None = None  # up to which the stream has given everything
         self._there: list[Row] = []  # what it has given of those that sort like the frontier
-        self._due: Way | None = None  # finds few, but its rows cost a wave, and from afar that is too much
+        # finds few among so many, but its rows may cost a wave, and from afar that is too much while it is no favourite
+        self._due: tuple[Way, int] | None = None
 
-    def pull(self, ordered: Callable[[], Step[Chunk]], read: int) -> Step[tuple[Chunk, bool]]:
-        """The next chunk of the ordered way, which has read so many entries, or all that is left of another that was
-        done first; whether it was."""
-        race, ways = self._race, self._race.ways
+    def pull(self, entries: int) -> Step[Chunk]:
+        if self._run is None:
+            return Chunk([], None)
         if self._due is not None:
-            return self._rest((yield from self._due.rows.rows(self._context))), True
-        most = max(FEW_ENTRIES, read)
+            way, most = self._due
+            return self._won(way, most, (yield from way.rows.rows(self._context)))
+        pulled = self._from_afar if self._context.tx.is_far else self._nearby
+        return (yield from pulled(self._run, entries))
+
+    def _nearby(self, run: Run, entries: int) -> Step[Chunk]:
+        """The next chunk of `run`, or what is left of a way that has few: all are read as far as the stream was."""
+        race, read = self._race, run.read()
+        ways, most = race.ways, max(FEW_ENTRIES, read)
         favourite = race.favourite
-        near = not self._context.tx.is_far
-        if favourite is not None and not self._tried and near:
-            rows = yield from self._try(favourite, most)
+        if favourite is not None and not self._tried:
+            rows = yield from self._try(favourite, most, self._follow)
             if rows is not None:
-                return self._rest(rows), True
+                return self._won(favourite, most, rows)
             race.favourite = None
             ways = tuple(way for way in ways if way is not favourite)
-        if most <= self._tried or (race.streamed and not read and near):
+        if most <= self._tried or (race.streamed and not read):
             ways = ()
         else:
             self._tried = most
-        chunk, *found = yield from together([ordered(), *[self._try(way, most) for way in ways]])
-        for way, rows in zip(ways, found, strict=True):
+        return (yield from self._beside(run, entries, [(way, most, self._follow) for way in ways]))
+
+    def _from_afar(self, run: Run, entries: int) -> Step[Chunk]:
+        """As `_nearby`, but each is read as far as the stream will be, and the favourite as far as it was."""
+        race = self._race
+        most = max(FEW_ENTRIES, run.read() + entries)
+        tries = [
+            (way, max(most, race.reach), True) if way is race.favourite else (way, most, self._follow)
+            for way in race.ways
+        ]
+        return (yield from self._beside(run, entries, tries))
+
+    def _beside(self, run: Run, entries: int, tries: Sequence[tuple[Way, int, bool]]) -> Step[Chunk]:
+        """The next chunk, or what is left of the first way that has few entries, all in the same wave.
+
+        `tries` are ways, how many entries to read at most, and whether to bring along what belongs to them.
+        """
+        race = self._race
+        steps = [self._try(way, most, follow) for way, most, follow in tries]
+        chunk: Chunk
+        chunk, *found = yield from together([race.stream.pulled(run, self._context, entries), *steps])
+        for (way, most, _), rows in zip(tries, found, strict=True):
             if rows is not None:
-                race.favourite, race.streamed = way, False
-                return self._rest(rows), True
+                return self._won(way, most, rows)
         self._note(chunk)
-        return chunk, False
+        return chunk
 
-    def settle(self) -> None:
-        """The page is full, and no other way was done first."""
-        self._race.streamed = True
-
-    def _try(self, way: Way, most: int) -> Step[list[Row] | None]:
-        rows = yield from way.probe.few(self._context, most, self._follow)
+    def _try(self, way: Way, most: int, follow: bool) -> Step[list[Row] | None]:
+        rows = yield from way.probe.few(self._context, most, follow)
         if rows is None or way.rows is way.probe:
             return rows
-        if self._context.tx.is_far:
-            self._due = way
+        if self._context.tx.is_far and way is not self._race.favourite:
+            self._due = way, most
             return None
         return (yield from way.rows.rows(self._context))
 
@@ -119,9 +142,10 @@ class RaceRun:
         self._there = self._there + there if chunk.frontier == self._frontier else there
         self._frontier = chunk.frontier
 
-    def _rest(self, rows: list[Row]) -> Chunk:
-        """All of `rows` that the ordered way has not given."""
-        race, frontier = self._race, self._frontier
+    def _won(self, way: Way, most: int, rows: list[Row]) -> Chunk:
+        """The race is over, as `way` had fewer than `most` entries: all of its `rows` that the stream has not given."""
+        race, frontier, self._run = self._race, self._frontier, None
+        race.favourite, race.reach, race.streamed = way, most, False
         if frontier is not None:
             given = list(self._there)
             left = []
@@ -133,3 +157,11 @@ class RaceRun:
                     left.append(row)
             rows = left
         return Chunk(race.sorted(rows, self._context.bindings), None)
+
+    def read(self) -> int:
+        return 0 if self._run is None else self._run.read()
+
+    def settle(self, last: SortedBy | None, shares: dict[Family, int]) -> None:
+        if self._run is not None:
+            self._race.favourite, self._race.streamed = None, True
+            self._run.settle(last, shares)

@@ -30,18 +30,18 @@ class ScanRows(Operator):
     def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
         return not self._ranges.points and self._following.ask(columns, belonging, sieves)
 
-    def _follow(self, context: Context, need: int | None) -> tuple[Follow, ...]:
-        """What to bring along with the first rows, of which `need` pass the filter."""
+    def _follow(self, context: Context, need: int | None, few: int = FEW_ROWS) -> tuple[Follow, ...]:
+        """What to bring along with the first rows, of which `need` pass the filter, or with `few`, maybe in vain."""
         following, bindings = self._following, context.bindings
         if not following.asked or self._rest or (need is not None and need > MAX_FOLLOWED_ROWS):
             return ()
-        far = context.tx.is_far and not bindings.outer
+        far = context.tx.brings_along and not bindings.outer
         if need is not None:
             # A filter that throws more of them away makes a second wave worth its while.
             rows = need if self._filter is None else need + need // 4 + 2
             return following.all_of(rows, bindings, far)
         if far and (following.from_afar or self._filter is not None):
-            return following.few_of(bindings)
+            return following.few_of(min(few, MAX_FOLLOWED_ROWS), bindings)
         return () if self._filter is not None else following.all_of(MAX_FOLLOWED_ROWS, bindings, False)
 
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
@@ -95,7 +95,7 @@ class ScanRows(Operator):
             return []
         if gets or len(scans) > _FEW_RANGES:
             return None
-        if follow and (brought := self._follow(context, None)):
+        if follow and (brought := self._follow(context, None, most)):
             scans = [scan._replace(follow=brought) for scan in scans]
         answer = yield Wave((), scans)
         if max(map(len, answer.scans)) >= most:

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from rome.driver.api import Cell, Follow, Scan
 from rome.sql import plan
 from rome.sql.execute.combine import bring_on_sides
-from rome.sql.execute.following import FEW_ROWS, Following
+from rome.sql.execute.following import Following
 from rome.sql.execute.joins import Lookup, SmallTable, driven, may_be_small
 from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieve, Sieves, layout_of
-from rome.sql.execute.race import Chunk, Race, RaceRun, SortedBy, Way, key_maker
 from rome.sql.execute.ranges import KeyRanges
-from rome.sql.execute.scan import MAX_FOLLOWED_ROWS, ScanRows
+from rome.sql.execute.scan import MAX_FOLLOWED_ROWS
 from rome.sql.execute.simple import handed_on, order_of
 from rome.sql.expr import predicate, projection
 from rome.table.keys import Keys
@@ -30,7 +28,15 @@ from rome.txn.wave import Step, Wave, together
 
 LEAST_CHUNK = 8
 
+SortedBy = tuple[tuple[bool, object], ...]  # a sort key whose order is Python's: (is not NULL, value) of each part
 Family = tuple[str, int]  # the ranges that an ordered scan reads, and which of them
+
+
+class Chunk(NamedTuple):
+    """The next rows of a stream, in order, and its frontier: the sort key up to which it has given all, or None."""
+
+    rows: list[Row]
+    frontier: SortedBy | None
 
 
 class Page(NamedTuple):
@@ -38,13 +44,14 @@ class Page(NamedTuple):
 
     Branches of a UNION often read the same entries. `fills` says whether the page is most likely filled by the first
     rows of the order; else it takes all that there are, wherever they are found. `shares` are how many entries of each
-    range earlier pages took.
+    range earlier pages took. `brings` says whether what belongs to the rows is brought along from afar.
     """
 
     rows: int
     decoded: dict[Scan, list[Row]]
     fills: bool
     shares: Mapping[Family, int]
+    brings: bool = True
 
 
 class Run(Protocol):
@@ -76,43 +83,45 @@ class Stream(Operator):
         return self.measured(run.pull(entries), context, context.profile, lambda chunk: len(chunk.rows))
 
 
+def key_maker(order: Sequence[plan.SortKey], operator: Operator) -> Callable[[Row], SortedBy]:
+    """The sort key of a row of `operator`."""
+    layout = layout_of(operator.output)
+    places = [layout[key.expression.column] for key in order]  # type: ignore[attr-defined]
+    return lambda row: tuple([(row[place] is not None, row[place]) for place in places])
+
+
 class ScanStream(Stream):
-    """A table by a key that has the order; or, where it has few rows, by the index that narrows it most.
+    """A table by a key that has the order.
 
     Where the key begins with columns that may have one of several values, it has the order in each of several ranges:
     these are merged.
     """
 
-    def __init__(
-        self, node: plan.StreamScan, order: tuple[plan.SortKey, ...], keys: Keys, narrow: Sequence[ScanRows]
-    ) -> None:
+    def __init__(self, node: plan.StreamScan, order: tuple[plan.SortKey, ...], keys: Keys) -> None:
         self.output = node.output
         self.ranges = KeyRanges(node.ordered, keys, {})
         residual = node.ordered.residual
         self.filter = predicate(residual, layout_of(node.output)) if residual is not None else None
         self.key = key_maker(order, self)
         self.descending = order[0].descending
-        self.race = Race(self, order, [Way(scan, scan) for scan in narrow])
         access = node.ordered.access
         self.family = repr((node.ordered.table.id, access.index and access.index.id, access.equals))
         self._following = Following(node.ordered, keys)
 
     def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
-        if sieves is None:
-            return False
-        for way in self.race.ways:
-            way.rows.bring(columns, belonging, sieves)
-        return self._following.ask(columns, belonging, sieves)
+        return sieves is not None and self._following.ask(columns, belonging, sieves)
 
-    def follow(self, context: Context, page: Page) -> tuple[Follow, ...]:
-        """What to bring along with the first chunk: for as many rows as are wanted and a few that filters leave out, or
-        for a whole chunk if a lookup leaves out others."""
-        if not (context.tx.is_far and self._following.from_afar) or page.rows > MAX_FOLLOWED_ROWS:
-            return ()
+    def follow(self, context: Context, page: Page, size: int) -> tuple[Follow, ...]:
+        """What to bring along with the first chunk of a range, `size` entries: for as many rows as are wanted and a few
+        that filters leave out, or for the whole chunk if a lookup leaves out others."""
         rows = page.rows + page.rows // 4 + 2
         if self._following.is_sifted:
-            rows = max(rows, FEW_ROWS)
+            rows = max(rows, min(size, MAX_FOLLOWED_ROWS))
         return self._following.all_of(rows, context.bindings, True)
+
+    def follows(self, context: Context, page: Page) -> bool:
+        """Whether to bring anything along with the first chunk."""
+        return page.brings and context.tx.brings_along and self._following.from_afar and page.rows <= MAX_FOLLOWED_ROWS
 
     def begin(self, context: Context, page: Page) -> Run:
         return _ScanRun(self, context, page)
@@ -143,36 +152,26 @@ class _ScanRun:
         self._stream = stream
         self._context = context
         self._page = page
-        self._follow = stream.follow(context, page)
+        self._follows = stream.follows(context, page)
         # a bound that is NULL leaves nothing to read
         self._ranges = [_Range(scan) for scan in stream.ranges.reads((), context.bindings)[1]]
-        self._race = RaceRun(stream.race, context, not page.fills) if stream.race.ways else None
         self._merge = Merge(stream.key, stream.descending) if len(self._ranges) > 1 else None
         self._pulled = 0  # entries that were asked for, had each range been read alike
 
     def pull(self, entries: int) -> Step[Chunk]:
         if not any(each.scan is not None for each in self._ranges):
             return Chunk([], None)
-        if self._race is None:
-            return (yield from self._ordered(entries))
-        chunk, overtaken = yield from self._race.pull(partial(self._ordered, entries), self.read())
-        if overtaken:
-            self._ranges = []
-        return chunk
-
-    def _size(self, place: int, entries: int) -> int:
-        """How many entries of a range to read, when `entries` of each were to be read."""
-        if not self._pulled:
-            return self._page.shares.get((self._stream.family, place), entries)
-        return max(LEAST_CHUNK, entries * len(self._ranges[place].rows) // self._pulled)
-
-    def _ordered(self, entries: int) -> Step[Chunk]:
         stream, decoded, bindings = self._stream, self._page.decoded, self._context.bindings
         going = [(each, self._size(at, entries)) for at, each in enumerate(self._ranges) if each.scan is not None]
         self._pulled += entries
         chunks = [each.scan._replace(limit=size) for each, size in going if each.scan is not None]
-        follow, self._follow = self._follow, ()
-        answer = yield Wave((), tuple([chunk._replace(follow=follow) for chunk in chunks] if follow else chunks))
+        scans, follows, self._follows = chunks, self._follows, False
+        if follows:
+            scans = [
+                scan._replace(follow=stream.follow(self._context, self._page, size))
+                for scan, (_, size) in zip(chunks, going, strict=True)
+            ]
+        answer = yield Wave((), tuple(scans))
         passed: list[Row] = []
         for place, ((each, size), chunk) in enumerate(zip(going, chunks, strict=True)):
             cells, behind = answer.scans[place], answer.rows[place]
@@ -187,13 +186,17 @@ class _ScanRun:
             return Chunk(passed, frontiers[0] if frontiers else None)
         return self._merge.next(passed, frontiers)
 
+    def _size(self, place: int, entries: int) -> int:
+        """How many entries of a range to read, when `entries` of each were to be read."""
+        if not self._pulled:
+            return self._page.shares.get((self._stream.family, place), entries)
+        return max(LEAST_CHUNK, entries * len(self._ranges[place].rows) // self._pulled)
+
     def read(self) -> int:
         return max((len(each.rows) for each in self._ranges), default=0)
 
     def settle(self, last: SortedBy | None, shares: dict[Family, int]) -> None:
         stream = self._stream
-        if self._race is not None and self._ranges:
-            self._race.settle()
         for place, each in enumerate(self._ranges):
             taken = len(each.rows) if last is None else _before(each.rows, stream, last)
             family = (stream.family, place)
@@ -444,48 +447,3 @@ class _LookupRun:
 
     def settle(self, last: SortedBy | None, shares: dict[Family, int]) -> None:
         self._base.settle(last, shares)
-
-
-class RaceStream(Stream):
-    """A stream beside other ways to its rows, until one of them is done."""
-
-    def __init__(self, node: plan.Race, order: tuple[plan.SortKey, ...], stream: Stream, ways: Sequence[Way]) -> None:
-        self.output = node.output
-        self.children = (stream, *[way.rows for way in ways])
-        self.stream = stream
-        self.race = Race(self, order, ways)
-
-    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
-        if sieves is None:
-            return False
-        asked = [self.stream.bring(columns, belonging, sieves)]
-        asked += [way.rows.bring(columns, belonging, sieves) for way in self.race.ways]
-        return any(asked)
-
-    def begin(self, context: Context, page: Page) -> Run:
-        return _RacedRun(self, context, page)
-
-
-class _RacedRun:
-    def __init__(self, stream: RaceStream, context: Context, page: Page) -> None:
-        self._stream = stream.stream
-        self._context = context
-        self._run: Run | None = stream.stream.begin(context, page)
-        self._race = RaceRun(stream.race, context, not page.fills)
-
-    def pull(self, entries: int) -> Step[Chunk]:
-        if self._run is None:
-            return Chunk([], None)
-        ordered = partial(self._stream.pulled, self._run, self._context, entries)
-        chunk, overtaken = yield from self._race.pull(ordered, self._run.read())
-        if overtaken:
-            self._run = None
-        return chunk
-
-    def read(self) -> int:
-        return 0 if self._run is None else self._run.read()
-
-    def settle(self, last: SortedBy | None, shares: dict[Family, int]) -> None:
-        if self._run is not None:
-            self._race.settle()
-            self._run.settle(last, shares)
