@@ -178,7 +178,7 @@ def test_what_is_kept_is_bounded_and_the_least_recently_used_goes_first(monkeypa
         course = memory.begin(f"SELECT {number}", {"number": number}, near=False, far=False)
         foreseen = [*course.ahead(0).gets]
         course.note([b"key %d" % number], [Scan(b"%d" % number, b"%d~" % number)], [3])
-        course.end(100)
+        course.end(100, 1)
         return foreseen
 
     for number in range(100):
@@ -314,7 +314,7 @@ def test_what_is_kept_holds_no_parameter() -> None:
     for values in ({"id": IMAGES[0], "body": body}, {"id": IMAGES[0], "body": [body]}):
         course = memory.begin("INSERT", values, near=False, far=False)
         course.note([b"a key"], [], [])
-        course.end(100)
+        course.end(100, 1)
     assert memory.begin("INSERT", {"id": IMAGES[0], "body": body}, near=False, far=False).ahead(0).gets == [b"a key"]
     del body, values, course
     assert kept() is None
@@ -330,7 +330,7 @@ def test_threads_may_share_it() -> None:
                 course = memory.begin(f"SELECT {at % 7}", {"image": IMAGES[(number + at) % 20]}, near=False, far=False)
                 course.ahead(0)
                 course.note([IMAGES[(number + at) % 20].encode()], [], [])
-                course.end(10)
+                course.end(10, 1)
         except BaseException as failure:
             failures.append(failure)
 

@@ -32,7 +32,7 @@ MAX_KEPT: Final = 65_536  # of all of them
 MIN_TEXT: Final = 12  # characters: what is shorter may stand in a key by chance
 MAX_TEXT: Final = 128
 MOST_BELIEF: Final = 3
-CERTAIN: Final = 2
+STEADY: Final = 0.9  # of a course, and of the next one, that makes them nearly the same
 MIN_ROWS: Final = 4  # that a range may have at least, or
 TIMES_AS_MANY: Final = 4  # the rows that it had the last time: whoever finds that there are more reads them himself
 
@@ -44,12 +44,15 @@ class Memory:
     """The last course under one name: what was read, with the number of cells found (1 for a get).
 
     `belief` grows with each course like the one before it and shrinks with each other one, where the parameters were
-    others. Below what the name asks for nothing is read ahead.
+    others. Below what the name asks for nothing is read ahead. `steady` says that it was nearly the same as that one.
+    The last transaction had the parameters `exact`, and took so many `waves`.
     """
 
     reads: Mapping[Read, int]
     belief: int
+    steady: bool
     exact: object
+    waves: int
 
 
 class Foresight:
@@ -71,12 +74,12 @@ class Foresight:
         most = NEAR_READS if near else MAX_READS
         memory = self._believed(exact, 0, most)
         if memory is not None:
-            return Course(self, sql, exact, marks, memory.reads, memory.belief >= CERTAIN, most, far)
+            return Course(self, sql, exact, marks, memory.reads, memory.waves == 1, most, far)
         memory = self._believed(sql, 1, most)
-        if memory is None:
-            return Course(self, sql, exact, marks, {}, False, most, far)
+        if memory is None or (far and not memory.steady and len(memory.reads) > NEAR_READS):
+            return Course(self, sql, exact, marks, {}, False, most, far)  # what comes along is more of what is needed
         foreseen = _changed(memory.reads, _unmarked(marks))
-        return Course(self, sql, exact, marks, foreseen, memory.belief >= CERTAIN, most, far)
+        return Course(self, sql, exact, marks, foreseen, memory.steady and memory.waves == 1, most, far)
 
     def _believed(self, name: object, belief: int, most: int) -> Memory | None:
         with self._lock:
@@ -86,25 +89,27 @@ class Foresight:
             self._kept.move_to_end(name)
         return memory if memory.belief >= belief and len(memory.reads) <= most else None
 
-    def end(self, course: Course, reads: Mapping[Read, int]) -> None:
+    def end(self, course: Course, reads: Mapping[Read, int], waves: int) -> None:
         """Remember what a transaction has read after its first wave."""
         if course.exact is not None:
-            self._keep(course.exact, reads, None)
-        self._keep(course.sql, _changed(reads, _marked(course.marks)), course.exact)
+            self._keep(course.exact, reads, None, waves)
+        self._keep(course.sql, _changed(reads, _marked(course.marks)), course.exact, waves)
 
-    def _keep(self, name: object, reads: Mapping[Read, int], exact: object) -> None:
+    def _keep(self, name: object, reads: Mapping[Read, int], exact: object, waves: int) -> None:
         with self._lock:
             before = self._kept.pop(name, None)
-            belief = 0
+            belief, steady = 0, False
             if before is not None:
                 self._reads -= len(before.reads)
-                belief = before.belief
+                belief, steady = before.belief, before.steady
             if before is not None and (exact is None or exact != before.exact):
-                alike = 2 * len(before.reads.keys() & reads.keys()) >= len(before.reads)
+                common = len(before.reads.keys() & reads.keys())
+                alike = 2 * common >= len(before.reads)
                 belief = min(before.belief + 1, MOST_BELIEF) if alike else max(before.belief - 1, -MOST_BELIEF)
+                steady = common >= STEADY * max(len(before.reads), len(reads))
             if not reads:
                 return
-            self._kept[name] = Memory(reads, belief, exact)
+            self._kept[name] = Memory(reads, belief, steady, exact, waves)
             self._reads += len(reads)
             while self._reads > MAX_KEPT:
                 _, oldest = self._kept.popitem(last=False)
@@ -165,7 +170,7 @@ class Course:
             for scan, cells in zip(scans, found, strict=True):
                 self._reads[scan._replace(follow=()) if scan.follow else scan] = cells
 
-    def note_brought(self, scans: Sequence[Scan], found: Sequence[int]) -> None:
+    def note_known(self, scans: Sequence[Scan], found: Sequence[int]) -> None:
         if self._far:
             self.note((), scans, found)
 
@@ -173,8 +178,8 @@ class Course:
     def _is_much(self) -> bool:
         return self._cells > MAX_CELLS or len(self._reads) > self._most
 
-    def end(self, bytes_read: int) -> None:
-        self._foresight.end(self, {} if self._is_much or bytes_read > MAX_BYTES else self._reads)
+    def end(self, bytes_read: int, waves: int) -> None:
+        self._foresight.end(self, {} if self._is_much or bytes_read > MAX_BYTES else self._reads, waves)
 
 
 def _hashable(value: object) -> object:

@@ -98,10 +98,6 @@ class Known:
         found = [self._brought.get(scan) for scan in scans]
         return None if None in found else found  # type: ignore[return-value]
 
-    def came_along(self, scans: Sequence[Scan]) -> list[Scan]:
-        """Those of `scans` that `brought` would know by themselves."""
-        return [scan for scan in scans if scan in self._brought] if self._brought else []
-
     def learn_cells(self, cells: Mapping[bytes, Cell | None]) -> None:
         """`cells` (None: nothing) are at their keys, and expected."""
         self._take_in()

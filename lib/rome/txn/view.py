@@ -79,12 +79,12 @@ class Course(Protocol):
         """The transaction needed these of the store, or of what was read ahead; `found` is how many cells each scan."""
         ...
 
-    def note_brought(self, scans: Sequence[Scan], found: Sequence[int]) -> None:
-        """The transaction needed these, and they had come along with what it had read before."""
+    def note_known(self, scans: Sequence[Scan], found: Sequence[int]) -> None:
+        """The transaction needed these, and they were known: most likely they had come along with what it had read."""
         ...
 
-    def end(self, bytes_read: int) -> None:
-        """The transaction is over; all that it has read was so large."""
+    def end(self, bytes_read: int, waves: int) -> None:
+        """The transaction is over; all that it has read was so large, and took so many waves."""
         ...
 
 
@@ -158,7 +158,7 @@ class View:
             return WaveResult(reading.cells, reading.scans, reading.rows)
         if not (gets or vacant) and (brought := self._known.brought(scans)) is not None:
             if self._course is not None:
-                self._course.note_brought(scans, [len(each.cells) for each in brought])
+                self._course.note_known(scans, [len(each.cells) for each in brought])
             return WaveResult([], [each.cells for each in brought], [each.rows for each in brought])
         if not scans and (known := self._known_cells(gets, vacant)) is not None:
             return WaveResult(known, [], [])
@@ -183,8 +183,8 @@ class View:
             sizes = dict(zip(wave.scans, map(len, answer.scans), strict=True))
             if any(noted):
                 self._course.note(*noted, [sizes[scan] for scan in noted[1]])
-            came = self._known.came_along(wave.scans)
-            self._course.note_brought(came, [sizes[scan] for scan in came])
+            answered = [scan for scan, entries in zip(wave.scans, found, strict=True) if entries is not None]
+            self._course.note_known(answered, [sizes[scan] for scan in answered])
         return answer
 
     def _known_cells(self, gets: Sequence[bytes], vacant: Sequence[bytes]) -> list[Cell | None] | None:
@@ -213,7 +213,7 @@ class View:
         """The transaction is over. May be called again."""
         if self._course is not None:
             course, self._course = self._course, None
-            course.end(self._bytes_read)
+            course.end(self._bytes_read, self.waves)
 
     def _look_up(self, wave: Wave) -> tuple[dict[bytes, Cell | Unknown | None], list[list[Cell] | None]]:
         """What is known of the cells that `wave` needs, those that its scans name too, and of its scans."""
