@@ -48,13 +48,15 @@ def size_of(reading: Reading) -> tuple[int, int]:
 class Known:
     """Cells and ranges as they are in the store, own writes left aside."""
 
-    __slots__ = ("_brought", "_bytes", "_cells", "_ranges", "_size", "_starts", "_waiting")
+    __slots__ = ("_brought", "_bytes", "_cells", "_lengths", "_ranges", "_size", "_starts", "_waiting")
 
     def __init__(self) -> None:
         self._cells: dict[bytes, Cell | None] = {}
-        # Readings whose ranges are known but whose cells are not in _cells yet: most are never asked for one by one.
-        self._waiting: list[tuple[Sequence[bytes], Reading]] = []
-        self._brought: dict[Scan, Followed] = {}  # what the last reading that followed anything brought along
+        # Readings that are not in the rest of this yet: most are never asked for again.
+        self._waiting: list[tuple[Sequence[bytes], Sequence[Scan], Reading]] = []
+        # What the last reading that followed anything brought along, by where it starts; how long these starts are.
+        self._brought: dict[bytes, Followed] = {}
+        self._lengths: frozenset[int] = frozenset()
         self._size = 0  # how many cells and ranges were taken in
         # No range lies within another: those that start later stop later, too.
         self._starts: list[bytes] = []
@@ -81,22 +83,39 @@ class Known:
         if self._size > MAX_CELLS or self._bytes > MAX_BYTES:
             self.clear()
             return
-        self._waiting.append((gets, reading))
-        for scan, cells in zip(scans, reading.scans, strict=True):
-            self._add_range(scan, cells)
+        self._waiting.append((gets, scans, reading))
 
     def bring(self, followed: Sequence[Sequence[Sequence[Followed]]], size: int) -> None:
         """Keep at hand what the scans of a reading of `size` bytes followed: most likely it is asked for next."""
         belonging = [each for follows in followed for every in follows for each in every]
         if size <= MAX_BYTES and len(belonging) + sum([len(each.cells) for each in belonging]) <= MAX_CELLS:
-            self._brought = {each.scan: each for each in belonging}
+            self._brought = {each.scan.start: each for each in belonging}
+            self._lengths = frozenset(map(len, self._brought))
 
     def brought(self, scans: Sequence[Scan]) -> list[Followed] | None:
-        """What `scans` would find, if each was followed in these very words by the last reading that did so."""
+        """What `scans` would find, if each lies within one that the last reading followed that followed any."""
         if not self._brought:
             return None
-        found = [self._brought.get(scan) for scan in scans]
-        return None if None in found else found  # type: ignore[return-value]
+        found = []
+        for scan in scans:
+            whole = self._brought.get(scan.start)
+            each = whole if whole is not None and whole.scan == scan else self._brought_within(scan)
+            if each is None:
+                return None
+            found.append(each)
+        return found
+
+    def _brought_within(self, scan: Scan) -> Followed | None:
+        start, stop, limit, reverse, dereference, _ = scan
+        if reverse or limit is not None:
+            return None
+        for length in self._lengths:
+            whole = self._brought.get(start[:length])
+            if whole is not None and stop <= whole.scan.stop and dereference is whole.scan.dereference:
+                places = [place for place, (key, _, _) in enumerate(whole.cells) if start <= key < stop]
+                rows = None if whole.rows is None else [whole.rows[place] for place in places]
+                return Followed(scan, [whole.cells[place] for place in places], rows)
+        return None
 
     def learn_cells(self, cells: Mapping[bytes, Cell | None]) -> None:
         """`cells` (None: nothing) are at their keys, and expected."""
@@ -107,14 +126,16 @@ class Known:
     def learn_empty(self, start: bytes, stop: bytes) -> None:
         """There is nothing in start <= key < stop, as follows from something that is expected."""
         if self._size < MAX_CELLS:
+            self._take_in()
             self._size += 1
             self._add_range(Scan(start, stop), [])
 
     def _take_in(self) -> None:
         known = self._cells
-        for gets, reading in self._waiting:
+        for gets, scans, reading in self._waiting:
             known.update(zip(gets, reading.cells, strict=True))
-            for cells, rows in zip(reading.scans, reading.rows, strict=True):
+            for scan, cells, rows in zip(scans, reading.scans, reading.rows, strict=True):
+                self._add_range(scan, cells)
                 known.update(zip([cell.key for cell in cells], cells, strict=True))
                 if rows is not None:
                     known.update(zip([cell.value for cell in cells], rows, strict=True))
@@ -168,6 +189,8 @@ class Known:
         start, stop, limit = scan.start, scan.stop, scan.limit
         if start >= stop or limit == 0:
             return []
+        if self._waiting:
+            self._take_in()
         if scan.reverse:
             return self._last(start, stop, limit)
         place = bisect_right(self._starts, start) - 1

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Final, NamedTuple, Protocol
 
 from rome.driver import api
-from rome.driver.api import Cell, Driver, Expectation, ExpectCell, ExpectRange, Reading, Scan
+from rome.driver.api import Cell, Driver, Expectation, ExpectCell, ExpectRange, Followed, Reading, Scan
 from rome.errors import DataError
 from rome.txn.distance import Distance
 from rome.txn.known import MAX_CELLS, UNKNOWN, Known, Unknown, size_of
@@ -117,7 +117,7 @@ class View:
     """
 
     __slots__ = (
-        "_ahead", "_ahead_at", "_bytes_read", "_course", "_distance", "_driver", "_expect", "_expected",
+        "_ahead", "_ahead_at", "_aside", "_bytes_read", "_course", "_distance", "_driver", "_expect", "_expected",
         "_from_ahead", "_guarded", "_handle", "_keys", "_known", "_learned", "_moves", "_read_ahead", "_seen",
         "_statement", "_valid_at", "guard", "waves",
     )  # fmt: skip
@@ -141,6 +141,7 @@ class View:
         self._keys = 0
         self._bytes_read = 0
         self._ahead: Known | None = None  # what was read ahead
+        self._aside: dict[Scan, Followed] = {}  # scans of it that are there whole
         self._ahead_at = 0  # the commit counter of the state that it was read in
         self._read_ahead = 0
         self._from_ahead = 0
@@ -160,6 +161,8 @@ class View:
             if self._course is not None:
                 self._course.note_known(scans, [len(each.cells) for each in brought])
             return WaveResult([], [each.cells for each in brought], [each.rows for each in brought])
+        if not (gets or vacant) and (taken := self._take_over_whole(scans)) is not None:
+            return WaveResult([], taken.scans, taken.rows)
         if not scans and (known := self._known_cells(gets, vacant)) is not None:
             return WaveResult(known, [], [])
         cells, found = self._look_up(wave)
@@ -226,6 +229,19 @@ class View:
                 cells |= known.cells([entry.value for entry in entries])
         return cells, found
 
+    def _take_over_whole(self, scans: Sequence[Scan]) -> Reading | None:
+        """As `_take_over`, all of `scans`, if these are the very words in which they were read ahead."""
+        if not self._aside or self._ahead_at != self._valid_at:
+            return None
+        found = [each for each in map(self._aside.get, scans) if each is not None]
+        if len(found) < len(scans):
+            return None
+        reading = Reading(self._valid_at, None, [], [each.cells for each in found], [each.rows for each in found], [])
+        self._take((), scans, reading)
+        if self._course is not None:
+            self._course.note((), scans, list(map(len, reading.scans)))
+        return reading
+
     def _take_over(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> bool:
         """Remember like anything that is read what of this was read ahead, if that holds; whether it is anything."""
         ahead = self._ahead
@@ -252,11 +268,14 @@ class View:
                 rows.append(behind)  # type: ignore[arg-type]
         if not keys and not taken:
             return False
-        reading = Reading(self._valid_at, None, cells, found, rows, [])
-        self._from_ahead += len(keys) + len(taken)
-        self._seen.append(_Seen(tuple(keys), tuple(taken), reading, size_of(reading)[1]))  # counted when it came
-        self._fold_if_much(taken, reading)
+        self._take(keys, taken, Reading(self._valid_at, None, cells, found, rows, []))
         return True
+
+    def _take(self, gets: Sequence[bytes], scans: Sequence[Scan], reading: Reading) -> None:
+        """What was read ahead is read: remembered, though it was counted when it came."""
+        self._from_ahead += len(gets) + len(scans)
+        self._seen.append(_Seen(tuple(gets), tuple(scans), reading, size_of(reading)[1]))
+        self._fold_if_much(scans, reading)
 
     def _ask(self, gets: Sequence[bytes], scans: Sequence[Scan], ahead: Ahead | None = None) -> Reading:
         """One round trip; remembered."""
@@ -319,9 +338,15 @@ class View:
         scans, further = _spelled_out(tuple(more.scans), further)
         if self._ahead is None or self._ahead_at != further.version:
             self._ahead, self._ahead_at = Known(), further.version
+            self._aside.clear()
         size = len(more.gets) + sum(len(cells) + 1 for cells in further.scans) + sum(len(r or ()) for r in further.rows)
         if len(self._ahead) + size > MAX_CELLS:
             self._ahead.clear()  # it was used, or it will hardly be
+            self._aside.clear()
+        for scan, cells, rows in zip(scans, further.scans, further.rows, strict=True):
+            if scan.limit is None or len(cells) < scan.limit:
+                whole = scan._replace(limit=None)
+                self._aside[whole] = Followed(whole, cells, rows)
         self._ahead.learn(more.gets, scans, further, self._count(further))
         self._read_ahead += len(more.gets) + len(scans)
 
@@ -435,6 +460,7 @@ class View:
         self._fold()
         self._known.clear()
         self._ahead = None
+        self._aside.clear()
         self._forget(self._expect[mark.expected :])
         del self._expect[mark.expected :]
         self._guarded = mark.guarded
@@ -473,6 +499,7 @@ class View:
         self._fold()
         self._known.clear()
         self._ahead = None
+        self._aside.clear()
         if keep:
             if not self._guarded and self.guard is not None:
                 self._expect_cell(*self.guard)  # it wrote without a read, but was planned on the guard's version
