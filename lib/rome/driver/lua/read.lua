@@ -27,8 +27,9 @@ if changed then
 end
 
 local function append(list, more)
+    local last = #list
     for at = 1, #more do
-        list[#list + 1] = more[at]
+        list[last + at] = more[at]
     end
 end
 
@@ -72,16 +73,17 @@ end
 -- The stored values of `keys`, those that they name where `dereferences` says so of a range, and these names. The first
 -- range has the first of `counts` of the keys, and so on.
 local function looked_up(counts, keys, dereferences)
-    local values, names, at = stored_at(keys, 1, #keys), {}, 0
+    local values, names, at, name = stored_at(keys, 1, #keys), {}, 0, 0
     for range = 1, #counts do
         if dereferences[range] then
             for each = at + 1, at + counts[range] do
-                names[#names + 1] = string.sub(values[each] or '', 9)
+                name = name + 1
+                names[name] = string.sub(values[each] or '', 9)
             end
         end
         at = at + counts[range]
     end
-    return values, stored_at(names, 1, #names), names
+    return values, stored_at(names, 1, name), names
 end
 
 local function after(prefix)
@@ -139,7 +141,7 @@ for scan = 1, scans do
     key = key + counts[scan]
     name = name + (dereferences[scan] and counts[scan] or 0)
 end
-local belonging, found, named = {}, {}, {}
+local belonging, found, named, rows_followed = {}, {}, {}, 0
 for _, follow in ipairs(follows) do
     local scan, at = follow[1], follow[2]
     local cut, prefix, dereference = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2] == '1'
@@ -154,8 +156,9 @@ for _, follow in ipairs(follows) do
         end
         if holds(stored[row], at + 5, last_text) then
             local start = prefix .. string.sub(row_keys[row], cut + 1)
-            belonging[#belonging + 1] = add_keys(found, '[' .. start, '(' .. after(start), -1, false)
-            named[#belonging] = dereference
+            rows_followed = rows_followed + 1
+            belonging[rows_followed] = add_keys(found, '[' .. start, '(' .. after(start), -1, false)
+            named[rows_followed] = dereference
             most = most - 1
         end
     end

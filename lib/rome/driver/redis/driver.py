@@ -6,6 +6,7 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import accumulate, islice, pairwise
 from typing import Any, NamedTuple, TypeVar
 
 import redis
@@ -161,18 +162,16 @@ class RedisDriver:
 
     def _ranges(self, scans: Sequence[Scan], reply: Reply = ((), (), (), ())) -> list[Followed]:
         """What each of `scans` found, from the cells of all of them one after another."""
-        counts, names, values, behind = reply
+        counts, names, values, stored = reply
         entries = self._whole(_cells(names, values))
-        found: list[Followed] = []
-        first = row = 0
-        for scan, count in zip(scans, counts, strict=True):
-            cells, rows = entries[first : first + count], None
-            first += count
-            if scan.dereference:
-                rows = _cells([entry.value for entry in cells], behind[row : row + count])
-                row += count
-            found.append(Followed(scan, cells, rows))
-        return found
+        places = list(accumulate(counts, initial=0))
+        pairs = list(zip(scans, pairwise(places), strict=True))
+        named = [entry.value for scan, (first, last) in pairs if scan.dereference for entry in entries[first:last]]
+        rows = iter(_cells(named, stored))
+        return [
+            Followed(scan, entries[first:last], list(islice(rows, last - first)) if scan.dereference else None)
+            for scan, (first, last) in pairs
+        ]
 
     def commit(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes = b"") -> int:
         if not writes:
