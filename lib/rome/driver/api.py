@@ -33,7 +33,7 @@ No one asks a driver for its name: what differs is declared in `Traits`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import NamedTuple, Protocol
@@ -66,7 +66,8 @@ class Follow(NamedTuple):
 
     A row's key is the scanned value with the scan's `dereference`, whether there is a row behind it or not, else the
     scanned key. `prefix` begins with no byte 255. With `dereference` each value that is found is a key as well. With
-    `holding` only rows count whose value, which is there, has one of these byte strings in it.
+    `holding` only rows count whose value, which is there, has one of these byte strings in it. With `sifting` the
+    scan's later follows may leave out a row for which nothing was found that has one of these in it.
     """
 
     cut: int
@@ -74,10 +75,16 @@ class Follow(NamedTuple):
     dereference: bool
     rows: int
     holding: tuple[bytes, ...] = ()
+    sifting: tuple[bytes, ...] = ()
 
     def counts(self, row: Cell | None) -> bool:
         """Whether a row counts."""
         return not self.holding or (row is not None and any(each in row.value for each in self.holding))
+
+    def keeps(self, found: Followed) -> bool:
+        """Whether a row for which this was found is left to later follows."""
+        rows = found.cells if found.rows is None else found.rows
+        return any(text in row.value for row in rows if row is not None for text in self.sifting)
 
     def scan(self, key: bytes) -> Scan:
         """The scan that finds what belongs to the row at `key`."""
@@ -103,15 +110,41 @@ class Scan(NamedTuple):
     def followed(self, cells: Sequence[Cell], rows: Sequence[Cell | None] | None) -> list[list[Scan]]:
         """For each follow, the scan that it stands for at each row that it follows of the `cells` that were found.
 
-        `rows` are those behind the values of the cells, with `dereference`.
+        `rows` are those behind the values of the cells, with `dereference`. No row is sifted out.
         """
-        keys = [cell.value if self.dereference else cell.key for cell in cells]
+        counting = self._counting(cells, rows)
+        return [[follow.scan(key) for _, key in counting[follow.holding][: follow.rows]] for follow in self.follow]
+
+    def sifted(
+        self,
+        cells: Sequence[Cell],
+        rows: Sequence[Cell | None] | None,
+        find: Callable[[Sequence[Scan]], list[Followed]],
+    ) -> list[list[Followed]]:
+        """For each follow, what was found for each row that no earlier one has sifted out: `find` is asked in turn."""
+        counting = self._counting(cells, rows)
+        kept = [True] * len(cells)
+        found: list[list[Followed]] = []
+        for follow in self.follow:
+            rows_left = [each for each in counting[follow.holding] if kept[each[0]]][: follow.rows]
+            found.append(find([follow.scan(key) for _, key in rows_left]))
+            if follow.sifting:
+                kept = [False] * len(cells)
+                for (place, _), each in zip(rows_left, found[-1], strict=True):
+                    kept[place] = follow.keeps(each)
+        return found
+
+    def _counting(
+        self, cells: Sequence[Cell], rows: Sequence[Cell | None] | None
+    ) -> dict[tuple[bytes, ...], list[tuple[int, bytes]]]:
+        """The rows that count, their places and keys, by what they must hold."""
+        keys = list(enumerate([cell.value if self.dereference else cell.key for cell in cells]))
         behind: Sequence[Cell | None] = cells if rows is None else rows
-        counting: dict[tuple[bytes, ...], list[bytes]] = {(): keys}  # by what they hold
+        counting: dict[tuple[bytes, ...], list[tuple[int, bytes]]] = {(): keys}
         for follow in self.follow:
             if follow.holding not in counting:
                 counting[follow.holding] = list(compress(keys, map(follow.counts, behind)))
-        return [[follow.scan(key) for key in counting[follow.holding][: follow.rows]] for follow in self.follow]
+        return counting
 
 
 class ExpectCell(NamedTuple):
@@ -165,7 +198,8 @@ class Reading(NamedTuple):
     cells     one per get, in order; None where there is no cell
     scans     one list of cells per scan, in order
     rows      one list per scan: None without `dereference`, else the cell (or None) behind each scanned value
-    followed  one list per scan, of one list per follow: what was found for each row that it follows, in their order
+    followed  one list per scan, of one list per follow: what was found for each row that it follows, in their order;
+              rows that an earlier follow may sift out are there or not
     """
 
     version: int

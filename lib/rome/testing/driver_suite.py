@@ -237,6 +237,21 @@ class DriverSuite(DriverLifeSuite):
                     assert [each.scan for each in found] == scan.followed(reading.scans[0], reading.rows[0])[0]
                     assert len(unconditional) == min(most, 7 + dereference)
 
+    def test_rows_that_a_follow_does_not_sift_out_are_left_to_the_later_ones(self, driver: Driver) -> None:
+        values = [b"one", b"a two", b"none", b"", b"two"]
+        numbered = [(place, value) for place, value in enumerate(values)]
+        driver.commit((), [(b"r/%d" % place, b"") for place, _ in numbered])
+        driver.commit((), [(b"c/%d/x" % place, b"v/%d" % place) for place, _ in numbered])
+        driver.commit((), [(kind + b"%d" % place, value) for kind in (b"d/", b"v/") for place, value in numbered])
+        plain = Follow(2, b"d/", False, 9)
+        for prefix, dereference in ((b"c/", True), (b"d/", False)):
+            for sifting, places in (((b"one",), (0, 2)), ((b"two", b"none"), (1, 2, 4)), ((b"nowhere",), ())):
+                follow = (plain, Follow(2, prefix, dereference, 9, (), sifting), Follow(2, b"c/", False, 9))
+                [[before, sieve, later]] = driver.read((), [Scan(b"r/", b"r0", follow=follow)]).followed
+                assert len(before) == len(sieve) == len(values)
+                kept = [b"c/%d/x" % place for place in places]
+                assert [cell.key for each in later for cell in each.cells if cell.key in kept] == kept
+
     def test_many_rows_and_a_row_with_much_are_followed(self, driver: Driver) -> None:
         rows = [b"r/%03d" % number for number in range(300)]
         many = [b"c/007/%04d" % number for number in range(2500)]

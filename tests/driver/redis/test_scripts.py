@@ -99,14 +99,32 @@ class TestRead:
         version = store.put(i1="r1", i2="r2", i3="r3", r1="one", r2="two", r3="one too", t1a="i1", t1b="none", t3="i3")
         stored = {each: stamp(version) + each.encode() for each in ("r1", "r2", "r3", "one", "two", "one too")}
         rows = [stored["one"], stored["two"], stored["one too"]]
-        tags = (1, "t", 1, 5, 1, "one")  # of at most 5 rows that hold "one" what begins with t and the row's number
-        answer = store.read(*NO_EXPECTATIONS, 0, 1, "[i", "(j", -1, 1, 2, *tags, 1, "t", 0, 1, 0)
+        tags = (1, "t", 1, 5, 1, "one", 0)  # of at most 5 rows that hold "one" what begins with t and the row's number
+        answer = store.read(*NO_EXPECTATIONS, 0, 1, "[i", "(j", -1, 1, 2, *tags, 1, "t", 0, 1, 0, 0)
         assert answer[2] == [[3], [b"i1", b"i2", b"i3"], [stored["r1"], stored["r2"], stored["r3"]], rows]
         values = [stamp(version) + each for each in (b"i1", b"none", b"i3")]
         counts, keys, found, behind = answer[3]
         assert (counts, keys) == ([2, 1, 2], [b"t1a", b"t1b", b"t3", b"t1a", b"t1b"])
         assert found == values + values[:2]
         assert behind == [stored["r1"], None, stored["r3"]]
+
+    @pytest.mark.parametrize(
+        ("most", "sifting", "sieved", "left"),
+        [
+            (5, ("r3",), [2, 0, 1], [1]), (5, ("r1", "r3"), [2, 0, 1], [2, 1]), (1, ("r1", "r3"), [2], [2]),
+            (1, ("r3",), [2], []), (5, ("nowhere",), [2, 0, 1], []),
+        ],
+    )  # fmt: skip
+    def test_a_row_for_which_no_text_is_found_is_left_out_of_later_follows(
+        self, store: Store, most: int, sifting: tuple[str, ...], sieved: list[int], left: list[int]
+    ) -> None:
+        store.put(i1="r1", i2="r2", i3="r3", r1="one", r2="two", r3="three", t1a="i1", t1b="none", t3="i3")
+        sieve = (1, "t", 1, most, 0, len(sifting), *sifting)
+        answer = store.read(*NO_EXPECTATIONS, 0, 1, "[i", "(j", -1, 1, 2, *sieve, 1, "t", 0, 9, 0, 0)
+        counts, keys, *_ = answer[3]
+        assert counts == sieved + left
+        belonging = {2: [b"t1a", b"t1b"], 1: [b"t3"], 0: []}
+        assert keys == [key for count in counts for key in belonging[count]]
 
     @pytest.mark.parametrize("count", [999, 1000, 1001, 2000, 2001, 3500])
     def test_scans_and_gets_of_more_than_one_call_takes(self, store: Store, count: int) -> None:

@@ -13,6 +13,8 @@
 --                  1 to fetch the cells that the values found name, else 0
 --                  how many rows are followed at most
 --                  how many texts follow, and they: a row counts if its value has one of them in it (0: each row does)
+--                  how many texts follow, and they: a row for which nothing is found that has one of them in it is
+--                      left out of the later follows of the scan (0: none is)
 -- result   a number if an expectation does not hold (see expect.lua), else
 --          {commit counter, {stored value or nil of each get}}, then, if there are any, what the scans found, and what
 --          the follows found: {counts, keys, stored values, rows} of all of them, one after another: `counts` says how
@@ -124,8 +126,9 @@ for scan = 1, scans do
     local follow = tonumber(ARGV[at + 4])
     at = at + 5
     for _ = 1, follow do
-        follows[#follows + 1] = {scan, at}
-        at = at + 5 + tonumber(ARGV[at + 4])
+        local sifting = at + 5 + tonumber(ARGV[at + 4])
+        follows[#follows + 1] = {scan, at, sifting}
+        at = sifting + 1 + tonumber(ARGV[sifting])
     end
 end
 local values, rows, names = looked_up(counts, keys, dereferences)
@@ -141,28 +144,46 @@ for scan = 1, scans do
     key = key + counts[scan]
     name = name + (dereferences[scan] and counts[scan] or 0)
 end
-local belonging, found, named, rows_followed = {}, {}, {}, 0
+local belonging, found, their_values, their_rows = {}, {}, {}, {}
+local kept = {} -- of each scan the rows that a follow has left to later ones, by their places; nil: all of them
 for _, follow in ipairs(follows) do
-    local scan, at = follow[1], follow[2]
+    local scan, at, sifting = follow[1], follow[2], follow[3]
     local cut, prefix, dereference = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2] == '1'
-    local most, last_text = tonumber(ARGV[at + 3]), at + 4 + tonumber(ARGV[at + 4])
+    local most = tonumber(ARGV[at + 3])
     local row_keys, stored, first = keys, values, first_key[scan]
     if dereferences[scan] then
         row_keys, stored, first = names, rows, first_name[scan]
     end
+    local places, sizes, entries, named, followed = {}, {}, {}, {}, 0
     for row = first + 1, first + counts[scan] do
-        if most == 0 then
+        if followed == most then
             break
         end
-        if holds(stored[row], at + 5, last_text) then
+        if (not kept[scan] or kept[scan][row]) and holds(stored[row], at + 5, sifting - 1) then
             local start = prefix .. string.sub(row_keys[row], cut + 1)
-            rows_followed = rows_followed + 1
-            belonging[rows_followed] = add_keys(found, '[' .. start, '(' .. after(start), -1, false)
-            named[rows_followed] = dereference
-            most = most - 1
+            followed = followed + 1
+            places[followed] = row
+            sizes[followed] = add_keys(entries, '[' .. start, '(' .. after(start), -1, false)
+            named[followed] = dereference
         end
     end
+    local own_values, own_rows = looked_up(sizes, entries, named)
+    if tonumber(ARGV[sifting]) > 0 then
+        kept[scan] = {}
+        local own, cell = dereference and own_rows or own_values, 0
+        for each = 1, followed do
+            for _ = 1, sizes[each] do
+                cell = cell + 1
+                if holds(own[cell], sifting + 1, sifting + tonumber(ARGV[sifting])) then
+                    kept[scan][places[each]] = true
+                end
+            end
+        end
+    end
+    append(belonging, sizes)
+    append(found, entries)
+    append(their_values, own_values)
+    append(their_rows, own_rows)
 end
-local their_values, their_rows = looked_up(belonging, found, named)
 answer[4] = {belonging, found, their_values, their_rows}
 return answer

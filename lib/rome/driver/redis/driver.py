@@ -6,7 +6,7 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import accumulate, islice, pairwise
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import redis
@@ -139,39 +139,44 @@ class RedisDriver:
             for follow in scan.follow:
                 arguments += (
                     b"%d" % follow.cut, follow.prefix, b"1" if follow.dereference else b"0", b"%d" % follow.rows,
-                    b"%d" % len(follow.holding), *follow.holding,
+                    b"%d" % len(follow.holding), *follow.holding, b"%d" % len(follow.sifting), *follow.sifting,
                 )  # fmt: skip
         keys = (self._cells, self._order, self._commits, self._locks, self._sessions)
         reply = self._repeat(lambda connection: _run(connection, _READ, keys, arguments))
         if type(reply) is int:
             raise _refusal(reply)
         version, values, *ranges = reply
-        found = self._ranges(scans, *ranges[:1])
-        followed = [
-            scan.followed(each.cells, each.rows) if scan.follow else [] for scan, each in zip(scans, found, strict=True)
-        ]
-        behind = iter(self._ranges([each for follows in followed for rows in follows for each in rows], *ranges[1:]))
+        found = self._finder(*ranges[:1])(scans)
+        belonging = self._finder(*ranges[1:])
         return Reading(
             version,
             None,
             _cells(gets, values),
             [each.cells for each in found],
             [each.rows for each in found],
-            [[[next(behind) for _ in rows] for rows in follows] for follows in followed],
+            [
+                scan.sifted(each.cells, each.rows, belonging) if scan.follow else []
+                for scan, each in zip(scans, found, strict=True)
+            ],
         )
 
-    def _ranges(self, scans: Sequence[Scan], reply: Reply = ((), (), (), ())) -> list[Followed]:
-        """What each of `scans` found, from the cells of all of them one after another."""
-        counts, names, values, stored = reply
-        entries = self._whole(_cells(names, values))
-        places = list(accumulate(counts, initial=0))
-        pairs = list(zip(scans, pairwise(places), strict=True))
-        named = [entry.value for scan, (first, last) in pairs if scan.dereference for entry in entries[first:last]]
-        rows = iter(_cells(named, stored))
-        return [
-            Followed(scan, entries[first:last], list(islice(rows, last - first)) if scan.dereference else None)
-            for scan, (first, last) in pairs
-        ]
+    def _finder(self, reply: Reply = ((), (), (), ())) -> Callable[[Sequence[Scan]], list[Followed]]:
+        """What tells of the next scans what they found, from the cells of all of them one after another."""
+        all_counts, names, values, all_stored = reply
+        counts, entries, stored = iter(all_counts), iter(self._whole(_cells(names, values))), iter(all_stored)
+
+        def find(scans: Sequence[Scan]) -> list[Followed]:
+            cells = [list(islice(entries, count)) for count in islice(counts, len(scans))]
+            named = [
+                entry.value for scan, own in zip(scans, cells, strict=True) if scan.dereference for entry in own
+            ]
+            rows = iter(_cells(named, list(islice(stored, len(named)))))
+            return [
+                Followed(scan, own, list(islice(rows, len(own))) if scan.dereference else None)
+                for scan, own in zip(scans, cells, strict=True)
+            ]
+
+        return find
 
     def commit(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes = b"") -> int:
         if not writes:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from rome.driver.api import Follow
 from rome.sql import plan
 from rome.sql.bound import Array, ColumnRef, Compare, Expr, InArray, InList, Or, columns_of, conjuncts
-from rome.sql.execute.operator import Belonging, Sieves
+from rome.sql.execute.operator import Belonging, Sieves, Texts
 from rome.sql.expr import Bindings, scalar
 from rome.table.keys import Keys
 from rome.table.rowcode import encode_value
@@ -33,7 +33,7 @@ class Following:
         self._cut = len(keys.row_prefix(table))
         self._always: list[Belonging] = []
         self._from_afar: list[tuple[Belonging, Sieves]] = []
-        self._texts = list(_texts(node))
+        self._texts = list(texts_of(node, node.residual))
 
     def ask(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None) -> bool:
         """As `Operator.bring` says."""
@@ -62,36 +62,62 @@ class Following:
 
     def all_of(self, rows: int, bindings: Bindings, far: bool) -> tuple[Follow, ...]:
         """To follow the first `rows` rows; `far`: into what is wanted for some of them, too."""
-        brought = self._always + self._sifted() if far else self._always
-        return self._follows(brought, rows, self.holding(bindings) if brought else ())
+        return self._follows(rows, bindings, self._sifted(bindings) if far else [])
 
     def few_of(self, rows: int, bindings: Bindings) -> tuple[Follow, ...]:
         """To follow a few rows into everything, from afar."""
-        return self._follows([*self._always, *self._sifted()], rows, self.holding(bindings))
+        return self._follows(rows, bindings, self._sifted(bindings))
 
-    def _sifted(self) -> list[Belonging]:
-        opened = [belonging for belonging, sieves in self._from_afar if all(sieve.is_open for sieve in sieves)]
-        return list(dict.fromkeys(opened))
+    def _sifted(self, bindings: Bindings) -> list[tuple[Belonging, Texts]]:
+        """What is wanted from afar, each with the texts that sift rows for what comes after it.
 
-    def _follows(self, brought: Sequence[Belonging], rows: int, holding: tuple[bytes, ...]) -> tuple[Follow, ...]:
-        return tuple(Follow(self._cut, each.prefix, each.dereference, rows, holding) for each in brought)
+        A sieve that can tell from what belongs to a row which rows pass is asked once it has been read.
+        """
+        opened = [(each, sieves) for each, sieves in self._from_afar if all(sieve.is_open for sieve in sieves)]
+        asked = dict.fromkeys(each for each, _ in opened if each not in self._always)
+        known = (*asked, *self._always)
+        telling = next((sieve for _, sieves in opened for sieve in sieves if sieve.through in known), None)
+        texts = telling.texts(bindings) if telling is not None else ()
+        if telling is None or telling.through is None or not texts:
+            return [(each, ()) for each in asked]
+        through = telling.through
+        at_any_rate = {each for each, sieves in opened if telling not in sieves}
+        before = [(each, ()) for each in asked if each in at_any_rate and each != through]
+        after = [(each, ()) for each in asked if each not in at_any_rate and each != through]
+        return [*before, (through, texts), *after]
 
-    def holding(self, bindings: Bindings) -> tuple[bytes, ...]:
+    def _follows(self, rows: int, bindings: Bindings, sifted: Sequence[tuple[Belonging, Texts]]) -> tuple[Follow, ...]:
+        brought: dict[Belonging, Texts] = dict(sifted)
+        always = [(each, ()) for each in self._always if each not in brought]
+        holding = self.holding(bindings) if always or brought else ()
+        return tuple(
+            [
+                Follow(self._cut, each.prefix, each.dereference, rows, holding, texts)
+                for each, texts in (*always, *brought.items())
+            ]
+        )
+
+    def holding(self, bindings: Bindings) -> Texts:
         """The texts one of which is in each row that passes, as they stand there; () when that is not known."""
-        best: tuple[bytes, ...] = ()
-        for texts in self._texts:
-            found = texts(bindings)
-            telling = 0 < len(found) <= MOST_TEXTS and min(map(len, found)) >= MIN_TEXT_BYTES
-            if telling and (not best or len(found) < len(best)):
-                best = found
-        return best
+        return best_texts(self._texts, bindings)
 
 
-def _texts(node: plan.Scan) -> Iterator[Callable[[Bindings], tuple[bytes, ...]]]:
-    """For each column that a residual condition holds equal to texts, what gives them."""
+def best_texts(known: Sequence[Callable[[Bindings], Texts]], bindings: Bindings) -> Texts:
+    """The fewest of what is `known` that tell anything; () without any."""
+    best: Texts = ()
+    for texts in known:
+        found = texts(bindings)
+        telling = 0 < len(found) <= MOST_TEXTS and min(map(len, found)) >= MIN_TEXT_BYTES
+        if telling and (not best or len(found) < len(best)):
+            best = found
+    return best
+
+
+def texts_of(node: plan.Scan, condition: Expr | None) -> Iterator[Callable[[Bindings], Texts]]:
+    """For each column of `node` that a part of `condition` holds equal to texts, what gives them."""
     kinds = {column.column: own.type.kind for column, own in zip(node.output, node.table.columns, strict=False)}
-    for condition in conjuncts(node.residual):
-        column, values = _equality(condition)
+    for part in conjuncts(condition):
+        column, values = _equality(part)
         if column is not None and kinds.get(column) in _TEXTS and not any(map(columns_of, values)):
             yield _encoded([scalar(value, {}) for value in values])
 
@@ -115,8 +141,8 @@ def _equality(condition: Expr) -> tuple[int | None, Sequence[Expr]]:
     return None, ()
 
 
-def _encoded(scalars: Sequence[Callable[..., object]]) -> Callable[[Bindings], tuple[bytes, ...]]:
-    def texts(bindings: Bindings) -> tuple[bytes, ...]:
+def _encoded(scalars: Sequence[Callable[..., object]]) -> Callable[[Bindings], Texts]:
+    def texts(bindings: Bindings) -> Texts:
         values: list[object] = []
         for each in scalars:
             value = each((), bindings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import partial
 from itertools import takewhile
 from operator import itemgetter
 
@@ -11,6 +12,7 @@ from rome.driver.api import Cell, Scan
 from rome.sql import plan
 from rome.sql.access import narrowing
 from rome.sql.bound import ColumnRef, Compare, Expr, columns_of, conjunction, conjuncts
+from rome.sql.execute.following import best_texts, texts_of
 from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieve, Sieves, layout_of
 from rome.sql.execute.ranges import KeyRanges
 from rome.sql.expr import Bindings, predicate, projection
@@ -35,7 +37,7 @@ class LookupJoin(Operator):
         self.children = (base,)
         self.lookups = [Lookup(node, layout_of(base.output), keys) for node in nodes]
         self._base = base
-        self._sieve = Sieve()
+        self._sieve = sieve_of(self.lookups)
         self._outer = all(node.kind == "LEFT" for node in nodes)
         self._small = SmallTable(self.lookups[0].scan, keys) if may_be_small(nodes) else None
         for lookup in self.lookups:
@@ -175,6 +177,14 @@ class Lookup:
             self.brought = always and whole and base.bring(columns, belonging)
             self.brought_from_afar = not self.brought and base.bring(columns, belonging, ())
 
+    def sieve(self) -> Sieve | None:
+        """Of an INNER lookup: what tells which rows pass from what is looked up, where that must have a text in it."""
+        if self.node.kind != "INNER" or self._belonging is None:
+            return None
+        scan = self.scan
+        known = [*texts_of(scan, scan.residual)] or [*texts_of(scan, scan.condition)]
+        return Sieve(self._belonging[1], partial(best_texts, known)) if known else None
+
     def find(self, bindings: Bindings, base: list[Row]) -> Step[dict[object, list[Row]]]:
         """The table's rows for each distinct key of the base rows; equal keys are read once."""
         ranges = self._ranges
@@ -216,6 +226,11 @@ class Lookup:
             elif padding is not None:
                 joined.append(row + padding)
         return joined
+
+
+def sieve_of(lookups: Sequence[Lookup]) -> Sieve:
+    """What leaves rows out that some of `lookups` find nothing for."""
+    return next(filter(None, [lookup.sieve() for lookup in lookups]), Sieve())
 
 
 def _belonging(scan: plan.Scan, keys: Keys) -> tuple[tuple[int, ...], Belonging, bool] | None:

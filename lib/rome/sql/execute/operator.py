@@ -24,6 +24,9 @@ T = TypeVar("T")
 _NO_WORKING_TABLE: Mapping[int, list[Row]] = MappingProxyType({})
 
 
+Texts = tuple[bytes, ...]  # as they stand in a row
+
+
 class Belonging(NamedTuple):
     """Where a table's rows, or entries of its index, lie whose first columns are another row's primary key: under
     `prefix` and that key. With `dereference` they are entries."""
@@ -33,11 +36,18 @@ class Belonging(NamedTuple):
 
 
 class Sieve:
-    """Something that leaves rows out of an answer: how many passed of late. Threads may count wrong."""
+    """Something that leaves rows out of an answer: how many passed of late. Threads may count wrong.
 
-    __slots__ = ("_passed", "_seen")
+    Where `through` is known, only rows pass to which something belongs there that has one of `texts` in it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_passed", "_seen", "texts", "through")
+
+    def __init__(
+        self, through: Belonging | None = None, texts: Callable[[Bindings], Texts] = lambda bindings: ()
+    ) -> None:
+        self.through = through
+        self.texts = texts
         self._seen = 0
         self._passed = 0
 

@@ -17,8 +17,8 @@ from rome.driver.api import Cell, Follow, Scan
 from rome.sql import plan
 from rome.sql.execute.combine import bring_on_sides
 from rome.sql.execute.following import Following
-from rome.sql.execute.joins import Lookup, SmallTable, driven, may_be_small
-from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieve, Sieves, layout_of
+from rome.sql.execute.joins import Lookup, SmallTable, driven, may_be_small, sieve_of
+from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieves, layout_of
 from rome.sql.execute.ranges import KeyRanges
 from rome.sql.execute.scan import MAX_FOLLOWED_ROWS
 from rome.sql.execute.simple import handed_on, order_of
@@ -403,7 +403,7 @@ class LookupStream(Stream):
         self.small = SmallTable(self.lookups[0].scan, keys) if may_be_small(nodes) else None
         for lookup in self.lookups:
             lookup.ask(base, always=False)
-        self.sieve = Sieve()
+        self.sieve = sieve_of(self.lookups)
 
     def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
         return sieves is not None and self.base.bring(columns, belonging, (*sieves, self.sieve))
