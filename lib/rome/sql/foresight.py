@@ -170,7 +170,7 @@ class Course:
             for scan, cells in zip(scans, found, strict=True):
                 self._reads[scan._replace(follow=()) if scan.follow else scan] = cells
 
-    def note_known(self, scans: Sequence[Scan], found: Sequence[int]) -> None:
+    def note_brought(self, scans: Sequence[Scan], found: Sequence[int]) -> None:
         if self._far:
             self.note((), scans, found)
 

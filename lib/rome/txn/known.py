@@ -98,15 +98,21 @@ class Known:
             return None
         found = []
         for scan in scans:
-            whole = self._brought.get(scan.start)
-            each = whole if whole is not None and whole.scan == scan else self._brought_within(scan)
+            each = self._came_along(scan)
             if each is None:
                 return None
             found.append(each)
         return found
 
-    def _brought_within(self, scan: Scan) -> Followed | None:
+    def came_along(self, scans: Sequence[Scan]) -> list[Scan]:
+        """Those of `scans` that `brought` would know by themselves."""
+        return [scan for scan in scans if self._came_along(scan) is not None] if self._brought else []
+
+    def _came_along(self, scan: Scan) -> Followed | None:
         start, stop, limit, reverse, dereference, _ = scan
+        whole = self._brought.get(start)
+        if whole is not None and whole.scan == scan:
+            return whole
         if reverse or limit is not None:
             return None
         for length in self._lengths:

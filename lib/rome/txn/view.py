@@ -79,8 +79,8 @@ class Course(Protocol):
         """The transaction needed these of the store, or of what was read ahead; `found` is how many cells each scan."""
         ...
 
-    def note_known(self, scans: Sequence[Scan], found: Sequence[int]) -> None:
-        """The transaction needed these, and they were known: most likely they had come along with what it had read."""
+    def note_brought(self, scans: Sequence[Scan], found: Sequence[int]) -> None:
+        """The transaction needed these, and they had come along with what it had read before."""
         ...
 
     def end(self, bytes_read: int, waves: int) -> None:
@@ -159,7 +159,7 @@ class View:
             return WaveResult(reading.cells, reading.scans, reading.rows)
         if not (gets or vacant) and (brought := self._known.brought(scans)) is not None:
             if self._course is not None:
-                self._course.note_known(scans, [len(each.cells) for each in brought])
+                self._course.note_brought(scans, [len(each.cells) for each in brought])
             return WaveResult([], [each.cells for each in brought], [each.rows for each in brought])
         if not (gets or vacant) and (taken := self._take_over_whole(scans)) is not None:
             return WaveResult([], taken.scans, taken.rows)
@@ -186,8 +186,8 @@ class View:
             sizes = dict(zip(wave.scans, map(len, answer.scans), strict=True))
             if any(noted):
                 self._course.note(*noted, [sizes[scan] for scan in noted[1]])
-            answered = [scan for scan, entries in zip(wave.scans, found, strict=True) if entries is not None]
-            self._course.note_known(answered, [sizes[scan] for scan in answered])
+            came = self._known.came_along(wave.scans)
+            self._course.note_brought(came, [sizes[scan] for scan in came])
         return answer
 
     def _known_cells(self, gets: Sequence[bytes], vacant: Sequence[bytes]) -> list[Cell | None] | None:
