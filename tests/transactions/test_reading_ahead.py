@@ -196,7 +196,8 @@ def test_what_is_read_ahead_stays_within_bounds(tmp_path: Path, connect: Connect
         [_, _, (body,)] = say(one, sql, {"parent": parent})
         assert len(body) == 60_000
         view = one._opened()._transaction._view  # type: ignore[union-attr]
-        held.append(0 if view._ahead is None else view._ahead._bytes)
+        held.append(0 if view._aside is None else view._aside._known._bytes)
+        assert view._aside is None or bool(view._aside._whole) <= bool(view._aside._known)
         came.append(one._opened()._transaction.stats.bytes_read)  # type: ignore[union-attr]
     assert max(held) <= 16 << 20
     assert max(after - before for before, after in pairwise(came)) <= 5 << 20, "in one round trip"

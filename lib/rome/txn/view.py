@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Final, NamedTuple, Protocol
 
 from rome.driver import api
-from rome.driver.api import Cell, Driver, Expectation, ExpectCell, ExpectRange, Followed, Reading, Scan
+from rome.driver.api import Cell, Driver, Expectation, ExpectCell, ExpectRange, Reading, Scan
 from rome.errors import DataError
+from rome.txn.aside import Aside
 from rome.txn.distance import Distance
 from rome.txn.known import MAX_CELLS, UNKNOWN, Known, Unknown, size_of
 from rome.txn.wave import Wave, WaveResult
@@ -117,7 +118,7 @@ class View:
     """
 
     __slots__ = (
-        "_ahead", "_ahead_at", "_aside", "_bytes_read", "_course", "_distance", "_driver", "_expect", "_expected",
+        "_aside", "_bytes_read", "_course", "_distance", "_driver", "_expect", "_expected",
         "_from_ahead", "_guarded", "_handle", "_keys", "_known", "_learned", "_moves", "_read_ahead", "_seen",
         "_statement", "_valid_at", "guard", "waves",
     )  # fmt: skip
@@ -140,9 +141,7 @@ class View:
         self._valid_at = 0  # a commit counter at which every expectation is known to hold; 0: none is known
         self._keys = 0
         self._bytes_read = 0
-        self._ahead: Known | None = None  # what was read ahead
-        self._aside: dict[Scan, Followed] = {}  # scans of it that are there whole
-        self._ahead_at = 0  # the commit counter of the state that it was read in
+        self._aside: Aside | None = None  # what was read ahead
         self._read_ahead = 0
         self._from_ahead = 0
         self._course: Course | None = None
@@ -230,46 +229,20 @@ class View:
         return cells, found
 
     def _take_over_whole(self, scans: Sequence[Scan]) -> Reading | None:
-        """As `_take_over`, all of `scans`, if these are the very words in which they were read ahead."""
-        if not self._aside or self._ahead_at != self._valid_at:
-            return None
-        found = [each for each in map(self._aside.get, scans) if each is not None]
-        if len(found) < len(scans):
-            return None
-        reading = Reading(self._valid_at, None, [], [each.cells for each in found], [each.rows for each in found], [])
-        self._take((), scans, reading)
-        if self._course is not None:
-            self._course.note((), scans, list(map(len, reading.scans)))
+        """What `scans` find, remembered like anything that is read, if all of it was read ahead in these very words."""
+        reading = None if self._aside is None else self._aside.all_of(scans, self._valid_at)
+        if reading is not None:
+            self._take((), scans, reading)
+            if self._course is not None:
+                self._course.note((), scans, list(map(len, reading.scans)))
         return reading
 
     def _take_over(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> bool:
         """Remember like anything that is read what of this was read ahead, if that holds; whether it is anything."""
-        ahead = self._ahead
-        if ahead is None or self._ahead_at != self._valid_at:
-            return False
-        keys: list[bytes] = []
-        cells: list[Cell | None] = []
-        for key in gets:
-            cell = ahead.cell(key)
-            if cell is not UNKNOWN:
-                keys.append(key)
-                cells.append(cell)
-        taken: list[Scan] = []
-        found: list[list[Cell]] = []
-        rows: list[list[Cell | None] | None] = []
-        for scan in scans:
-            entries = ahead.scan(scan)
-            if entries is None:
-                continue
-            behind = [ahead.cell(entry.value) for entry in entries] if scan.dereference else None
-            if behind is None or UNKNOWN not in behind:
-                taken.append(scan)
-                found.append(entries)
-                rows.append(behind)  # type: ignore[arg-type]
-        if not keys and not taken:
-            return False
-        self._take(keys, taken, Reading(self._valid_at, None, cells, found, rows, []))
-        return True
+        taken = None if self._aside is None else self._aside.some_of(gets, scans, self._valid_at)
+        if taken is not None:
+            self._take(*taken)
+        return taken is not None
 
     def _take(self, gets: Sequence[bytes], scans: Sequence[Scan], reading: Reading) -> None:
         """What was read ahead is read: remembered, though it was counted when it came."""
@@ -336,18 +309,9 @@ class View:
 
     def _put_aside(self, more: Wave, further: Reading) -> None:
         scans, further = _spelled_out(tuple(more.scans), further)
-        if self._ahead is None or self._ahead_at != further.version:
-            self._ahead, self._ahead_at = Known(), further.version
-            self._aside.clear()
-        size = len(more.gets) + sum(len(cells) + 1 for cells in further.scans) + sum(len(r or ()) for r in further.rows)
-        if len(self._ahead) + size > MAX_CELLS:
-            self._ahead.clear()  # it was used, or it will hardly be
-            self._aside.clear()
-        for scan, cells, rows in zip(scans, further.scans, further.rows, strict=True):
-            if scan.limit is None or len(cells) < scan.limit:
-                whole = scan._replace(limit=None)
-                self._aside[whole] = Followed(whole, cells, rows)
-        self._ahead.learn(more.gets, scans, further, self._count(further))
+        if self._aside is None:
+            self._aside = Aside()
+        self._aside.put(more.gets, scans, further, self._count(further))
         self._read_ahead += len(more.gets) + len(scans)
 
     def _read_newest(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> Reading:
@@ -459,8 +423,7 @@ class View:
         """
         self._fold()
         self._known.clear()
-        self._ahead = None
-        self._aside.clear()
+        self._aside = None
         self._forget(self._expect[mark.expected :])
         del self._expect[mark.expected :]
         self._guarded = mark.guarded
@@ -498,8 +461,7 @@ class View:
         """Let the next read open a fresh view; what the last statement read stays expected only if `keep`."""
         self._fold()
         self._known.clear()
-        self._ahead = None
-        self._aside.clear()
+        self._aside = None
         if keep:
             if not self._guarded and self.guard is not None:
                 self._expect_cell(*self.guard)  # it wrote without a read, but was planned on the guard's version
