@@ -34,6 +34,7 @@ OptionValue = str | int | float | bool
 
 _PREFIX = "rome+"
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{0,64}")
+_SEVERAL_HOSTS = re.compile(r"[^:/?#]*://([^/?#]*,[^/?#]*)")
 _MOST = 65536
 _DEFAULT_PORTS = {"redis": 6379, "rediss": 6379, "etcd": 2379, "etcds": 2379}  # the schemes of stores on a server
 _CLUSTERS = ("etcd", "etcds")  # those of them that take several hosts
@@ -207,7 +208,7 @@ def parse(text: str) -> StoreURL:
     """The store that the URL `text` means; InterfaceError says in one line what to mend."""
     scheme = _scheme(text)
     try:
-        parts = urlsplit(text)
+        parts = _split(text)
     except ValueError as error:
         raise InterfaceError(f"the {_PREFIX}{scheme} URL cannot be read: {error}") from None
     if not text[len(_PREFIX) + len(scheme) :].startswith("://"):
@@ -234,6 +235,15 @@ def parse(text: str) -> StoreURL:
     if not path:
         raise InterfaceError("rome+lmdb needs a directory: rome+lmdb:////var/lib/rome, for example")
     return StoreURL(scheme, os.path.abspath(path), namespace, options)
+
+
+def _split(text: str) -> SplitResult:
+    """The parts of a URL. Several hosts are kept from `urlsplit`, which judges an address in brackets as if it were the
+    only host there (Python 3.11.12, 3.12.9, 3.13.2 and later)."""
+    found = _SEVERAL_HOSTS.match(text)
+    if found is None:
+        return urlsplit(text)
+    return urlsplit(text[: found.start(1)] + text[found.end(1) :])._replace(netloc=found[1])
 
 
 def _on_server(scheme: str, parts: SplitResult) -> StoreURL:
