@@ -78,7 +78,7 @@ STEADY = {
 
 # The same from afar, where what a page needs is foreseen or brought along: the average of calls that each ask for
 # another value. The first ones after another tenant's, by the same statement, may take a wave more; so do one in three
-# of those below.
+# of the two filters below. Two of the changes read twice.
 WAVES_FROM_AFAR = 1.25
 MOST_WAVES_FROM_AFAR = {
     "property filter, middling tenant": 1.5, "tag filter, middling tenant": 1.5, "image_create, 3 properties": 2,

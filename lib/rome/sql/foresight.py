@@ -119,7 +119,9 @@ class Foresight:
 class Course:
     """What one transaction reads after its first wave, and what is foreseen of it; for one thread at a time."""
 
-    __slots__ = ("_cells", "_far", "_foreseen", "_foresight", "_most", "_reads", "exact", "is_certain", "marks", "sql")
+    __slots__ = (
+        "_cells", "_foreseen", "_foresight", "_most", "_reads", "exact", "is_certain", "marks", "notes_brought", "sql",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -134,7 +136,7 @@ class Course:
     ) -> None:
         """`most` is how many gets and scans are remembered, all or none.
 
-        From afar (`far`) what comes along with other reads is remembered, too: where what is foreseen is `certain`
+        From afar (`far`) what comes along with other reads is remembered, too: where what is foreseen is `certain`,
         nothing else need come along.
         """
         self.is_certain = certain
@@ -144,7 +146,7 @@ class Course:
         self._foresight = foresight
         self._foreseen = foreseen
         self._most = most
-        self._far = far
+        self.notes_brought = far
         self._reads: dict[Read, int] = {}
         self._cells = 0
 
@@ -169,10 +171,6 @@ class Course:
             self._reads.update(dict.fromkeys(gets, 1))
             for scan, cells in zip(scans, found, strict=True):
                 self._reads[scan._replace(follow=()) if scan.follow else scan] = cells
-
-    def note_brought(self, scans: Sequence[Scan], found: Sequence[int]) -> None:
-        if self._far:
-            self.note((), scans, found)
 
     @property
     def _is_much(self) -> bool:

@@ -76,12 +76,13 @@ class Course(Protocol):
         """Whether what will be read is as good as known."""
         ...
 
-    def note(self, gets: Sequence[bytes], scans: Sequence[Scan], found: Sequence[int]) -> None:
-        """The transaction needed these of the store, or of what was read ahead; `found` is how many cells each scan."""
+    @property
+    def notes_brought(self) -> bool:
+        """Whether what came along with earlier reads is to be noted when it is needed."""
         ...
 
-    def note_brought(self, scans: Sequence[Scan], found: Sequence[int]) -> None:
-        """The transaction needed these, and they had come along with what it had read before."""
+    def note(self, gets: Sequence[bytes], scans: Sequence[Scan], found: Sequence[int]) -> None:
+        """The transaction needed these of the store, or of what was read ahead; `found` is how many cells each scan."""
         ...
 
     def end(self, bytes_read: int, waves: int) -> None:
@@ -157,8 +158,8 @@ class View:
             reading = self._ask((*gets, *vacant), scans, ahead)
             return WaveResult(reading.cells, reading.scans, reading.rows)
         if not (gets or vacant) and (brought := self._known.brought(scans)) is not None:
-            if self._course is not None:
-                self._course.note_brought(scans, [len(each.cells) for each in brought])
+            if self._course is not None and self._course.notes_brought:
+                self._course.note((), scans, [len(each.cells) for each in brought])
             return WaveResult([], [each.cells for each in brought], [each.rows for each in brought])
         if not (gets or vacant) and (taken := self._take_over_whole(scans)) is not None:
             return WaveResult([], taken.scans, taken.rows)
@@ -182,11 +183,11 @@ class View:
             cells |= absent
         answer = _answer(wave, cells, found, reading)  # type: ignore[arg-type]
         if self._course is not None:
-            sizes = dict(zip(wave.scans, map(len, answer.scans), strict=True))
-            if any(noted):
-                self._course.note(*noted, [sizes[scan] for scan in noted[1]])
-            came = self._known.came_along(wave.scans)
-            self._course.note_brought(came, [sizes[scan] for scan in came])
+            came = self._known.came_along(wave.scans) if self._course.notes_brought else []
+            if came or any(noted):
+                sizes = dict(zip(wave.scans, map(len, answer.scans), strict=True))
+                for gets, scans in (noted, ((), came)):
+                    self._course.note(gets, scans, [sizes[scan] for scan in scans])
         return answer
 
     def _known_cells(self, gets: Sequence[bytes], vacant: Sequence[bytes]) -> list[Cell | None] | None:

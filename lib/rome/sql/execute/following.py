@@ -64,10 +64,6 @@ class Following:
         """To follow the first `rows` rows; `far`: into what is wanted for some of them, too."""
         return self._follows(rows, bindings, self._sifted(bindings) if far else [])
 
-    def few_of(self, rows: int, bindings: Bindings) -> tuple[Follow, ...]:
-        """To follow a few rows into everything, from afar."""
-        return self._follows(rows, bindings, self._sifted(bindings))
-
     def _sifted(self, bindings: Bindings) -> list[tuple[Belonging, Texts]]:
         """What is wanted from afar, each with the texts that sift rows for what comes after it.
 

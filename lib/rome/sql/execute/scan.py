@@ -41,7 +41,7 @@ class ScanRows(Operator):
             rows = need if self._filter is None else need + need // 4 + 2
             return following.all_of(rows, bindings, far)
         if far and (following.from_afar or self._filter is not None):
-            return following.few_of(min(few, MAX_FOLLOWED_ROWS), bindings)
+            return following.all_of(min(few, MAX_FOLLOWED_ROWS), bindings, True)
         return () if self._filter is not None else following.all_of(MAX_FOLLOWED_ROWS, bindings, False)
 
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
