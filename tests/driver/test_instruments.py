@@ -27,14 +27,14 @@ def test_a_recorder_counts_round_trips_keys_and_bytes() -> None:
     recorder.commit(expect, [(b"i1", b"r1"), (b"r1", b"row"), (b"x", None)])
     recorder.read([b"r1", b"none"], [Scan(b"i", b"j", None, False, True, (Follow(1, b"r", False, 9),))])
     recorder.increment(b"c", 1)
-    recorder.count([(b"a", b"z")])
+    recorder.read(counts=[(b"a", b"z")])
     recorder.clear(b"x")
     recorder.release(None)
     assert recorder.calls == [
         Call("commit", 6, 0, 2 + 1 + 1 + 2 + 2 + 1 + 5, 0),
         Call("read", 5, 4, 2 + 4 + 1 + 1 + 1, 4 + 5 + 5 + 5),
         Call("increment", 1, 0, 1, 0),
-        Call("count", 2, 0, 2, 0),
+        Call("read", 2, 0, 2, 0),
         Call("clear", 1, 0, 1, 0),
     ]
     assert (recorder.round_trips, recorder.cells) == (5, 4)
@@ -70,14 +70,14 @@ class Liar:
             return lambda expect, writes, mark=b"": honest(expect, writes[:1], mark)
         if name == "increment" and self.lie == "counter":
             return lambda key, by, at_least=0: honest(key, by, at_least) + 1
-        if name == "count" and self.lie == "count":
-            return lambda ranges: [0 for _ in ranges]
         return honest
 
     def distort(self, reading: Reading) -> Reading:
         match self.lie:
             case "order":
                 return reading._replace(scans=[cells[::-1] for cells in reading.scans])
+            case "count":
+                return reading._replace(counts=[0 for _ in reading.counts])
             case "value":
                 return reading._replace(cells=[cell and cell._replace(value=b"?") for cell in reading.cells])
             case "absence":
@@ -106,7 +106,7 @@ def tour(driver: Driver) -> None:
         driver.commit([ExpectCell(b"r1", version)], [(b"r1", b"three")])
     driver.read([b"r1"])
     driver.increment(b"c", 1)
-    driver.count([(b"i", b"j")])
+    driver.read((), (), (), None, [(b"i", b"j")])
 
 
 def test_a_mirror_of_two_honest_stores_answers_as_one() -> None:
@@ -139,7 +139,7 @@ def test_a_message_dropped_before_the_store_is_unavailable_and_writes_nothing() 
         lambda: faulty.commit((), [(b"a", b"1")], b"mark"),
         lambda: faulty.read([b"a"]),
         lambda: faulty.increment(b"c", 1),
-        lambda: faulty.count([(b"a", b"b")]),
+        lambda: faulty.read(counts=[(b"a", b"b")]),
         lambda: faulty.outcome(b"mark"),
     ):
         with pytest.raises(Unavailable):

@@ -15,7 +15,7 @@ import pytest
 
 from rome import database
 from rome.config import StoreURL
-from rome.driver.api import Driver, Expectation, ExpectCell, ExpectRange, Reading, Scan, View, Write
+from rome.driver.api import Driver, Expectation, ExpectCell, ExpectCount, ExpectRange, Range, Reading, Scan, View, Write
 from rome.driver.open import open_store
 from rome.txn import retry
 from rome.txn.transaction import Transaction
@@ -36,8 +36,9 @@ class Honest:
         scans: Sequence[Scan] = (),
         expect: Sequence[Expectation] = (),
         view: View | None = None,
+        counts: Sequence[Range] = (),
     ) -> Reading:
-        return self.store.read(gets, scans, expect, view)
+        return self.store.read(gets, scans, expect, view, counts)
 
     def commit(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes = b"") -> int:
         return self.store.commit(expect, writes, mark)
@@ -46,18 +47,23 @@ class Honest:
 class RangesNotExpected(Honest):
     """Phantoms: an insert into a range that was read is no conflict."""
 
-    def read(self, gets: Any = (), scans: Any = (), expect: Any = (), view: Any = None) -> Reading:
-        return self.store.read(gets, scans, [each for each in expect if not isinstance(each, ExpectRange)], view)
+    def read(self, gets: Any = (), scans: Any = (), expect: Any = (), view: Any = None, counts: Any = ()) -> Reading:
+        return self.store.read(gets, scans, self._cells(expect), view, counts)
 
     def commit(self, expect: Any, writes: Any, mark: bytes = b"") -> int:
-        return self.store.commit([each for each in expect if not isinstance(each, ExpectRange)], writes, mark)
+        return self.store.commit(self._cells(expect), writes, mark)
+
+    @staticmethod
+    def _cells(expect: Any) -> list[Any]:
+        return [each for each in expect if not isinstance(each, (ExpectRange, ExpectCount))]
 
 
 class CellsNotExpected(Honest):
     """A cell that was read and has changed is no conflict."""
 
-    def read(self, gets: Any = (), scans: Any = (), expect: Any = (), view: Any = None) -> Reading:
-        return self.store.read(gets, scans, [each for each in expect if not isinstance(each, ExpectCell)], view)
+    def read(self, gets: Any = (), scans: Any = (), expect: Any = (), view: Any = None, counts: Any = ()) -> Reading:
+        cells = [each for each in expect if not isinstance(each, ExpectCell)]
+        return self.store.read(gets, scans, cells, view, counts)
 
     def commit(self, expect: Any, writes: Any, mark: bytes = b"") -> int:
         return self.store.commit([each for each in expect if not isinstance(each, ExpectCell)], writes, mark)
@@ -66,8 +72,8 @@ class CellsNotExpected(Honest):
 class ReadsOfSeveralStates(Honest):
     """Every read sees the newest state, whatever was read before; commits are checked."""
 
-    def read(self, gets: Any = (), scans: Any = (), expect: Any = (), view: Any = None) -> Reading:
-        reading = self.store.read(gets, scans)
+    def read(self, gets: Any = (), scans: Any = (), expect: Any = (), view: Any = None, counts: Any = ()) -> Reading:
+        reading = self.store.read(gets, scans, counts=counts)
         self.store.release(reading.view)
         return reading._replace(view=None)
 
@@ -100,12 +106,12 @@ class StaleCache(Honest):
         self._kept: dict[object, tuple[Reading, int]] = {}
         self._lock = threading.Lock()
 
-    def read(self, gets: Any = (), scans: Any = (), expect: Any = (), view: Any = None) -> Reading:
-        asked = tuple(gets), tuple(scans)
+    def read(self, gets: Any = (), scans: Any = (), expect: Any = (), view: Any = None, counts: Any = ()) -> Reading:
+        asked = tuple(gets), tuple(scans), tuple(counts)
         with self._lock:
             reading, left = self._kept.pop(asked, (None, 4))
             if reading is None:
-                reading = self.store.read(gets, scans)
+                reading = self.store.read(gets, scans, counts=counts)
                 self.store.release(reading.view)
                 reading = reading._replace(view=None)
             if left > 1:

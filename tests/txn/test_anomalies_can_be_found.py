@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rome.config import parse
-from rome.driver.api import Driver, Expectation, Reading, Scan, View, Write
+from rome.driver.api import Driver, Expectation, Range, Reading, Scan, View, Write
 from rome.driver.open import open_store
 from rome.testing.anomalies import ANOMALIES
 from rome.txn.transaction import Transaction
@@ -44,8 +44,9 @@ class ReadsTheNewest(Wrapped):
         scans: Sequence[Scan] = (),
         expect: Sequence[Expectation] = (),
         view: View | None = None,
+        counts: Sequence[Range] = (),
     ) -> Reading:
-        return self.driver.read(gets, scans)
+        return self.driver.read(gets, scans, counts=counts)
 
 
 class WritesAtOnce(Transaction):

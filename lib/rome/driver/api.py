@@ -12,8 +12,7 @@ What a driver promises
     fork        a driver opened before a fork works in the child (it opens its own resources there)
 
 What it does not promise
-    fairness between concurrent commits; the order of two commits that do not touch each other's cells;
-    that `count` is exact.
+    fairness between concurrent commits; the order of two commits that do not touch each other's cells.
 
 Locks
 A store also keeps locks, apart from its cells: no read, scan or count sees them, and `clear` leaves them alone. A lock
@@ -165,6 +164,22 @@ class ExpectRange(NamedTuple):
     version: int
     keys: tuple[bytes, ...]
 
+    @property
+    def cells(self) -> int:
+        return len(self.keys)
+
+
+class ExpectCount(NamedTuple):
+    """start <= key < stop still holds exactly `cells` cells, none of them written after `version`.
+
+    What ExpectRange says of a range whose keys were counted only.
+    """
+
+    start: bytes
+    stop: bytes
+    version: int
+    cells: int
+
 
 class ExpectLock(NamedTuple):
     """`session` still has the lock `name` under `token`, and its time has not run out by the store's clock.
@@ -177,7 +192,8 @@ class ExpectLock(NamedTuple):
     token: int
 
 
-Expectation = ExpectCell | ExpectRange | ExpectLock
+Expectation = ExpectCell | ExpectRange | ExpectCount | ExpectLock
+Range = tuple[bytes, bytes]  # start <= key < stop
 Write = tuple[bytes, bytes | None]  # a key and its new value, or None to delete it
 View = object  # opaque: a driver's handle on one state of its store
 
@@ -200,6 +216,7 @@ class Reading(NamedTuple):
     rows      one list per scan: None without `dereference`, else the cell (or None) behind each scanned value
     followed  one list per scan, of one list per follow: what was found for each row that it follows, in their order;
               rows that an earlier follow may sift out are there or not
+    counts    how many cells each counted range holds, in order
     """
 
     version: int
@@ -208,6 +225,7 @@ class Reading(NamedTuple):
     scans: list[list[Cell]]
     rows: list[list[Cell | None] | None]
     followed: list[list[list[Followed]]]
+    counts: Sequence[int] = ()
 
 
 class Patience(enum.Enum):
@@ -283,6 +301,7 @@ class Driver(Protocol):
         scans: Sequence[Scan] = (),
         expect: Sequence[Expectation] = (),
         view: View | None = None,
+        counts: Sequence[Range] = (),
     ) -> Reading:
         """One round trip, one state of the store: the newest, or that of `view`.
 
@@ -303,9 +322,6 @@ class Driver(Protocol):
 
         Only stores whose traits say `remote` can lose a reply; others raise NotSupportedError.
         """
-
-    def count(self, ranges: Sequence[tuple[bytes, bytes]]) -> list[int]:
-        """About how many cells lie in each start <= key < stop, in one round trip, newest state."""
 
     def increment(self, key: bytes, by: int, at_least: int = 0) -> int:
         """Atomically set the counter at `key` to max(counter, at_least) + by and return it; it starts at 0.

@@ -29,6 +29,7 @@ from rome.driver.api import (
     Holding,
     Locking,
     Patience,
+    Range,
     Reading,
     Scan,
     Scope,
@@ -141,6 +142,10 @@ class MemoryStore:
         found = self.scan(scan)
         return Followed(scan, found, self.behind(scan, found))
 
+    def count(self, start: bytes, stop: bytes) -> int:
+        number: int = self.cells.bisect_left(stop) - self.cells.bisect_left(start)
+        return max(0, number)
+
     def check(self, expect: Sequence[Expectation]) -> None:
         """Raise LeaseLost or Conflict unless every expectation holds; first come those of locks."""
         for expectation in expect:
@@ -155,8 +160,8 @@ class MemoryStore:
                 if (0 if cell is None else cell.version) != expectation.version:
                     raise Conflict("a row that this transaction read has changed: run it again")
             elif expectation.version != self.version:  # if it is, nothing was committed since the range was read
-                cells = self.scan(Scan(expectation.start, expectation.stop, len(expectation.keys) + 1))
-                if len(cells) != len(expectation.keys) or any(cell.version > expectation.version for cell in cells):
+                cells = self.scan(Scan(expectation.start, expectation.stop, expectation.cells + 1))
+                if len(cells) != expectation.cells or any(cell.version > expectation.version for cell in cells):
                     raise Conflict("a range that this transaction read has changed: run it again")
 
 
@@ -193,6 +198,7 @@ class MemoryDriver:
         scans: Sequence[Scan] = (),
         expect: Sequence[Expectation] = (),
         view: View | None = None,
+        counts: Sequence[Range] = (),
     ) -> Reading:
         store = self._opened()
         check_keys(TRAITS, gets)
@@ -207,7 +213,7 @@ class MemoryDriver:
                 else []
                 for scan, found, behind in zip(scans, scanned, rows, strict=True)
             ]
-            return Reading(store.version, None, cells, scanned, rows, followed)
+            return Reading(store.version, None, cells, scanned, rows, followed, [store.count(*each) for each in counts])
 
     def commit(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes = b"") -> int:
         store = self._opened()
@@ -228,12 +234,6 @@ class MemoryDriver:
     def outcome(self, mark: bytes) -> int | None:
         self._opened()
         raise NotSupportedError("a memory store loses no reply, so it keeps no marks")
-
-    def count(self, ranges: Sequence[tuple[bytes, bytes]]) -> list[int]:
-        store = self._opened()
-        with _LOCK:
-            bisect = store.cells.bisect_left
-            return [max(0, bisect(stop) - bisect(start)) for start, stop in ranges]
 
     def increment(self, key: bytes, by: int, at_least: int = 0) -> int:
         store = self._opened()

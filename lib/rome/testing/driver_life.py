@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from rome.driver.api import Cell, Driver, ExpectCell, ExpectRange, Follow, Reading, Scan, Scope
+from rome.driver.api import Cell, Driver, ExpectCell, ExpectRange, Follow, Range, Reading, Scan, Scope
 from rome.errors import Conflict, InterfaceError, NotSupportedError
 
 OpenDriver = Callable[[], Driver]
@@ -33,6 +33,13 @@ def scanned(driver: Driver, scan: Scan) -> list[Cell]:
     reading = driver.read((), [scan])
     driver.release(reading.view)
     return reading.scans[0]
+
+
+def counted(driver: Driver, *ranges: Range) -> list[int]:
+    """How many cells each of `ranges` holds in the newest state."""
+    reading = driver.read(counts=ranges)
+    driver.release(reading.view)
+    return list(reading.counts)
 
 
 def version_of(driver: Driver) -> int:
@@ -345,7 +352,7 @@ class DriverLifeSuite:
             lambda: driver.commit((), [(b"a", b"")]),
             lambda: driver.commit((), ()),
             lambda: driver.outcome(b"mark" * 4),
-            lambda: driver.count([EVERYTHING]),
+            lambda: driver.read(counts=[EVERYTHING]),
             lambda: driver.increment(b"c", 1),
             lambda: driver.clear(b""),
         ]

@@ -29,6 +29,7 @@ from rome.driver.api import (
     Holding,
     Locking,
     Patience,
+    Range,
     Reading,
     Scan,
     Scope,
@@ -138,13 +139,15 @@ class Recorder:
         scans: Sequence[Scan] = (),
         expect: Sequence[Expectation] = (),
         view: View | None = None,
+        counts: Sequence[Range] = (),
     ) -> Reading:
         bounds = [bound for scan in scans for bound in (scan.start, scan.stop)]
         bounds += [follow.prefix for scan in scans for follow in scan.follow]
+        bounds += [bound for counted in counts for bound in counted]
         return self._record(
             "read",
             [*gets, *bounds, *_expected_keys(expect)],
-            lambda: self.inner.read(gets, scans, expect, view),
+            lambda: self.inner.read(gets, scans, expect, view, counts),
             _cells_of,
             at_view=view is not None,
         )
@@ -159,9 +162,6 @@ class Recorder:
 
     def outcome(self, mark: bytes) -> int | None:
         return self._record("outcome", [mark], lambda: self.inner.outcome(mark))
-
-    def count(self, ranges: Sequence[tuple[bytes, bytes]]) -> list[int]:
-        return self._record("count", [bound for pair in ranges for bound in pair], lambda: self.inner.count(ranges))
 
     def increment(self, key: bytes, by: int, at_least: int = 0) -> int:
         return self._record("increment", [key], lambda: self.inner.increment(key, by, at_least))
@@ -289,6 +289,8 @@ class Mirror:
             raise Disagreement(f"the versions {one} and {other} belong to two commits")
 
     def _compare(self, one: Reading, other: Reading) -> None:
+        if list(one.counts) != list(other.counts):
+            raise Disagreement(f"counted first: {one.counts}; second: {other.counts}")
         for cells, twins in zip(_lists_of(one), _lists_of(other), strict=True):
             mine, theirs = ([cell and cell[:2] for cell in each or ()] for each in (cells, twins))
             if mine != theirs or (cells is None) != (twins is None):
@@ -303,15 +305,16 @@ class Mirror:
         scans: Sequence[Scan] = (),
         expect: Sequence[Expectation] = (),
         view: View | None = None,
+        counts: Sequence[Range] = (),
     ) -> Reading:
         if self._alone():
-            return self.first.read(gets, scans, expect, None)
+            return self.first.read(gets, scans, expect, None, counts)
         check_keys(self.traits, gets)
         first_view, second_view = (view.first, view.second) if isinstance(view, MirrorView) else (None, None)
         with self._turn:
             one, other = self._both(
-                lambda: self.first.read(gets, scans, expect, first_view),
-                lambda: self.second.read(gets, scans, self._for_second(expect), second_view),
+                lambda: self.first.read(gets, scans, expect, first_view, counts),
+                lambda: self.second.read(gets, scans, self._for_second(expect), second_view, counts),
             )
             self._compare(one, other)
             self._states.setdefault(one.version, other.version)
@@ -343,15 +346,6 @@ class Mirror:
             one, other = self._both(lambda: self.first.outcome(mark), lambda: self.second.outcome(mark))
             if (one is None) != (other is None):
                 raise Disagreement(f"a commit was applied in one store only: {one} and {other}")
-            return one
-
-    def count(self, ranges: Sequence[tuple[bytes, bytes]]) -> list[int]:
-        if self._alone():
-            return self.first.count(ranges)
-        with self._turn:
-            one, other = self._both(lambda: self.first.count(ranges), lambda: self.second.count(ranges))
-            if [number == 0 for number in one] != [number == 0 for number in other]:
-                raise Disagreement(f"one store counts nothing where the other counts something: {one} and {other}")
             return one
 
     def increment(self, key: bytes, by: int, at_least: int = 0) -> int:
@@ -593,9 +587,10 @@ class Faulty:
         scans: Sequence[Scan] = (),
         expect: Sequence[Expectation] = (),
         view: View | None = None,
+        counts: Sequence[Range] = (),
     ) -> Reading:
         return self._pass(
-            lambda: self.inner.read(gets, scans, expect, view),
+            lambda: self.inner.read(gets, scans, expect, view, counts),
             Unavailable("the reply to a read was lost (injected)"),
             lambda reading: self.inner.release(reading.view) if view is None else None,
         )
@@ -629,9 +624,6 @@ class Faulty:
         self.inner.release(self.inner.read().view)  # a closed driver refuses
         with self._turn:
             return self._marks.setdefault(mark, None)
-
-    def count(self, ranges: Sequence[tuple[bytes, bytes]]) -> list[int]:
-        return self._pass(lambda: self.inner.count(ranges), Unavailable("the reply to a count was lost (injected)"))
 
     def increment(self, key: bytes, by: int, at_least: int = 0) -> int:
         return self._pass(

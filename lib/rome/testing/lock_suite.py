@@ -22,7 +22,7 @@ from rome.driver.api import (
     Standing,
 )
 from rome.errors import Conflict, DataError, Deadlock, InterfaceError, LeaseLost
-from rome.testing.driver_life import EVERYTHING, OpenDriver, in_child, scanned, value_at, version_of
+from rome.testing.driver_life import EVERYTHING, OpenDriver, counted, in_child, scanned, value_at, version_of
 from rome.testing.lease_suite import LONG_MS, LeaseSuite, held_by, pause, short_ms, until
 
 WAIT, NOWAIT, SKIP = Patience.WAIT, Patience.NOWAIT, Patience.SKIP
@@ -331,7 +331,7 @@ class LockSuite(LeaseSuite):
         driver.unlock(B)
         assert version_of(driver) == before, "a lock moved the commit counter"
         assert (value_at(driver, b"x"), scanned(driver, Scan(*EVERYTHING))) == (None, [])
-        assert driver.count([EVERYTHING]) == [0]
+        assert counted(driver, EVERYTHING) == [0]
         driver.commit([ExpectCell(b"x", 0), ExpectRange(*EVERYTHING, before, ())], [(b"x", b"1")])
         assert held_by(driver, A) == [b"x"]
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from rome.driver.api import Expectation, ExpectCell, ExpectRange
+from rome.driver.api import Expectation, ExpectCell, ExpectCount, ExpectRange
 
 HOT_S: Final = 1.0  # so long after its transactions had to queue somewhere, a process's next ones queue there at once
 MAX_NAMES: Final = 8  # that one transaction queues for: who meets others in more places gets by without
@@ -19,7 +19,7 @@ MAX_PLACES: Final = 1024  # of a transaction that is looked at; and that a proce
 AGAIN_S: Final = 15.0  # within which an application runs again what was refused; oslo.db waits 10 s at most
 
 Places = dict[bytes, tuple[object, ...]]
-"""What was read, by the name of its lease: a cell's version, a range's end and keys."""
+"""What was read, by the name of its lease: a cell's version, a range's end and its keys, or how many."""
 
 
 def places(expectations: Iterable[Expectation]) -> Places:
@@ -31,6 +31,8 @@ def places(expectations: Iterable[Expectation]) -> Places:
                 found[key] = (version,)
             case ExpectRange(start=start, stop=stop, keys=keys):
                 found[start] = (stop, keys)
+            case ExpectCount(start=start, stop=stop, cells=cells):
+                found[start] = (stop, cells)
         if len(found) > MAX_PLACES:
             return {}
     return found

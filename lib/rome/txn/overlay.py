@@ -64,8 +64,8 @@ class Overlay:
     def read(self, view: View, wave: Wave, ahead: Ahead | None = None) -> WaveResult:
         """Read through `view` in one round trip (none if the overlay answers all), own writes laid over the answer."""
         own = self.cells
-        gets, scans, vacant = wave
-        if not scans:
+        gets, scans, vacant, counts = wave
+        if not scans and not counts:
             return self._read_cells(view, wave, ahead)
         asked = [key for key in gets if key not in own]
         touched = [self._between(scan) for scan in scans]
@@ -78,10 +78,13 @@ class Overlay:
             if value not in own
         }
         unwritten = [key for key in vacant if key not in own]
-        reading = view.read(Wave((*asked, *entries_only_here), widened, unwritten), ahead)
+        written = [self._between(Scan(start, stop)) for start, stop in counts]
+        hidden = dict.fromkeys(key for keys in written for key in keys)  # what the store has there does not count
+        reading = view.read(Wave((*asked, *entries_only_here, *hidden), widened, unwritten, counts), ahead)
         stored = iter(reading.cells)
         cells = [self._own_cell(key) if key in own else next(stored) for key in gets]
         rows_here = {key: next(stored) for key in entries_only_here}
+        stored_there = {key for key in hidden if next(stored) is not None}
         cells += [self._own_cell(key) if key in own else next(stored) for key in vacant]
         found_scans: list[list[Cell]] = []
         found_rows: list[list[Cell | None] | None] = []
@@ -95,7 +98,11 @@ class Overlay:
                 ]
             found_scans.append(found)
             found_rows.append(rows)
-        return WaveResult(cells, found_scans, found_rows)
+        counted = tuple(
+            number + sum((own[key] is not None) - (key in stored_there) for key in keys)
+            for number, keys in zip(reading.counts, written, strict=True)
+        )
+        return WaveResult(cells, found_scans, found_rows, counted)
 
     def _read_cells(self, view: View, wave: Wave, ahead: Ahead | None) -> WaveResult:
         """`read` without scans."""

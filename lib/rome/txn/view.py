@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Final, NamedTuple, Protocol
 
 from rome.driver import api
-from rome.driver.api import Cell, Driver, Expectation, ExpectCell, ExpectRange, Reading, Scan
+from rome.driver.api import Cell, Driver, Expectation, ExpectCell, ExpectCount, ExpectRange, Range, Reading, Scan
 from rome.errors import DataError
 from rome.txn.aside import Aside
 from rome.txn.distance import Distance
@@ -104,6 +104,7 @@ class _Seen(NamedTuple):
     scans: Sequence[Scan]
     reading: Reading
     bytes: int
+    counts: Sequence[Range] = ()
 
 
 class View:
@@ -153,17 +154,17 @@ class View:
         `ahead` says what to read in the same round trip, if one is made, for waves to come. Raises Conflict when what
         was read before no longer holds, GuardChanged.
         """
-        gets, scans, vacant = wave
+        gets, scans, vacant, counts = wave
         if not self._guarded or not self.waves:
-            reading = self._ask((*gets, *vacant), scans, ahead)
-            return WaveResult(reading.cells, reading.scans, reading.rows)
-        if not (gets or vacant) and (brought := self._known.brought(scans)) is not None:
+            reading = self._ask((*gets, *vacant), scans, ahead, counts)
+            return WaveResult(reading.cells, reading.scans, reading.rows, tuple(reading.counts))
+        if not (gets or vacant or counts) and (brought := self._known.brought(scans)) is not None:
             if self._course is not None and self._course.notes_brought:
                 self._course.note((), scans, [len(each.cells) for each in brought])
             return WaveResult([], [each.cells for each in brought], [each.rows for each in brought])
-        if not (gets or vacant) and (taken := self._take_over_whole(scans)) is not None:
+        if not (gets or vacant or counts) and (taken := self._take_over_whole(scans)) is not None:
             return WaveResult([], taken.scans, taken.rows)
-        if not scans and (known := self._known_cells(gets, vacant)) is not None:
+        if not (scans or counts) and (known := self._known_cells(gets, vacant)) is not None:
             return WaveResult(known, [], [])
         cells, found = self._look_up(wave)
         needed, unknown = _missing(wave, cells, found)
@@ -172,16 +173,19 @@ class View:
             cells, found = self._look_up(wave)
             needed, unknown = _missing(wave, cells, found)
         asked = [key for key, cell in cells.items() if cell is UNKNOWN]
+        counted = {each: len(there) for each in counts if (there := self._known.scan(Scan(*each))) is not None}
+        uncounted = [each for each in counts if each not in counted]
         reading = _NOTHING
-        if needed or unknown:
-            reading = self._ask(asked, unknown, ahead)
+        if needed or unknown or uncounted:
+            reading = self._ask(asked, unknown, ahead, uncounted)
+            counted.update(zip(uncounted, reading.counts, strict=True))
             cells.update(zip(asked, reading.cells, strict=True))
         else:
             absent = dict.fromkeys(asked)
             self._expect_cells(asked, list(absent.values()))
             self._known.learn_cells(absent)
             cells |= absent
-        answer = _answer(wave, cells, found, reading)  # type: ignore[arg-type]
+        answer = _answer(wave, cells, found, reading, counted)  # type: ignore[arg-type]
         if self._course is not None:
             came = self._known.came_along(wave.scans) if self._course.notes_brought else []
             if came or any(noted):
@@ -251,16 +255,18 @@ class View:
         self._seen.append(_Seen(tuple(gets), tuple(scans), reading, size_of(reading)[1]))
         self._fold_if_much(scans, reading)
 
-    def _ask(self, gets: Sequence[bytes], scans: Sequence[Scan], ahead: Ahead | None = None) -> Reading:
+    def _ask(
+        self, gets: Sequence[bytes], scans: Sequence[Scan], ahead: Ahead | None = None, counts: Sequence[Range] = ()
+    ) -> Reading:
         """One round trip; remembered."""
         if ahead is not None:
             more = self._unread(ahead(self._room()))
             if any(more):
                 try:
-                    return self._ask_more(gets, scans, more)
+                    return self._ask_more(gets, scans, counts, more)
                 except DataError:
                     pass  # what no one has asked for may be what no store takes
-        return self._ask_more(gets, scans, _NO_MORE)
+        return self._ask_more(gets, scans, counts, _NO_MORE)
 
     def _room(self) -> int:
         """How many cells may be read ahead, if they are as large as those that came before."""
@@ -272,20 +278,22 @@ class View:
         gets = [key for key in dict.fromkeys(wave.gets) if known.cell(key) is UNKNOWN]
         return Wave(gets, [scan for scan in dict.fromkeys(wave.scans) if known.scan(scan) is None])
 
-    def _ask_more(self, gets: Sequence[bytes], scans: Sequence[Scan], more: Wave) -> Reading:
+    def _ask_more(
+        self, gets: Sequence[bytes], scans: Sequence[Scan], counts: Sequence[Range], more: Wave
+    ) -> Reading:
         """One round trip for what is asked for, which is remembered, and for `more`, which is put aside."""
         guard = None if self._guarded or self._handle is not None else self.guard
         own_gets = gets if guard is None else (*gets, guard[0])
         all_gets, all_scans = (*own_gets, *more.gets), (*scans, *more.scans)
         if self._handle is None:
-            read = self._read_newest(all_gets, all_scans)
+            read = self._read_newest(all_gets, all_scans, counts)
         else:
-            read = self._read_store(all_gets, all_scans, (), self._handle)
+            read = self._read_store(all_gets, all_scans, counts, (), self._handle)
         asked, put = len(own_gets), len(scans)
         reading = read
         if any(more):
-            reading = Reading(
-                read.version, read.view, read.cells[:asked], read.scans[:put], read.rows[:put], read.followed[:put]
+            reading = read._replace(
+                cells=read.cells[:asked], scans=read.scans[:put], rows=read.rows[:put], followed=read.followed[:put]
             )
         if guard is not None:
             self._check_guard(guard, reading)
@@ -294,7 +302,7 @@ class View:
                 read.version, None, read.cells[asked:], read.scans[put:], read.rows[put:], read.followed[put:]
             )
             self._put_aside(more, further)
-        self._remember(own_gets, scans, reading)
+        self._remember(own_gets, scans, reading, counts)
         return reading if guard is None else reading._replace(cells=reading.cells[:-1])
 
     def _check_guard(self, guard: Guard, reading: Reading) -> None:
@@ -315,20 +323,20 @@ class View:
         self._aside.put(more.gets, scans, further, self._count(further))
         self._read_ahead += len(more.gets) + len(scans)
 
-    def _read_newest(self, gets: Sequence[bytes], scans: Sequence[Scan]) -> Reading:
+    def _read_newest(self, gets: Sequence[bytes], scans: Sequence[Scan], counts: Sequence[Range]) -> Reading:
         """Read a state of the store in which every expectation holds."""
         if self._expects_more_than(CARRY) and self._moves < RESTLESS:
             # Most likely nothing was committed since the last read, and then there is nothing to check.
-            reading = self._read_store(gets, scans)
+            reading = self._read_store(gets, scans, counts)
             if reading.version != self._valid_at:
                 self.waves += 1
                 if reading.view is not None:
                     self._driver.release(reading.view)
                 self._fold()
-                reading = self._read_store(gets, scans, tuple(self._expect))
+                reading = self._read_store(gets, scans, counts, tuple(self._expect))
         else:
             self._fold()
-            reading = self._read_store(gets, scans, tuple(self._expect))
+            reading = self._read_store(gets, scans, counts, tuple(self._expect))
         self._handle = reading.view
         self._moves = 0 if reading.version == self._valid_at else self._moves + 1
         self._valid_at = reading.version
@@ -337,27 +345,31 @@ class View:
     def _expects_more_than(self, number: int) -> bool:
         """Whether more is expected; readings that are not folded yet count as if nothing had been read twice."""
         expected = len(self._expect)
-        for gets, scans, reading, _ in self._seen:
-            expected += len(gets) + len(scans) + sum([len(rows) for rows in reading.rows if rows])
+        for gets, scans, reading, _, counts in self._seen:
+            behind = sum([len(rows) for rows in reading.rows if rows])
+            expected += len(gets) + len(scans) + len(counts) + behind
         return expected > number
 
     def _read_store(
         self,
         gets: Sequence[bytes],
         scans: Sequence[Scan],
+        counts: Sequence[Range],
         expect: Sequence[Expectation] = (),
         handle: api.View | None = None,
     ) -> Reading:
         distance = self._distance
         if distance is None:
-            return self._driver.read(gets, scans, expect, handle)
+            return self._driver.read(gets, scans, expect, handle, counts)
         started = distance.timer()
-        reading = self._driver.read(gets, scans, expect, handle)
+        reading = self._driver.read(gets, scans, expect, handle, counts)
         belonging = [len(each.cells) for follows in reading.followed for every in follows for each in every]
         distance.note(started, sum(map(len, reading.scans)) + sum(belonging))
         return reading
 
-    def _remember(self, gets: Sequence[bytes], scans: Sequence[Scan], reading: Reading) -> None:
+    def _remember(
+        self, gets: Sequence[bytes], scans: Sequence[Scan], reading: Reading, counts: Sequence[Range] = ()
+    ) -> None:
         self.waves += 1
         scans = tuple(scans)  # the step may use its lists again
         if any([scan.follow for scan in scans]):
@@ -367,7 +379,7 @@ class View:
             self._known.bring(followed, size)
         else:
             size = self._count(reading)
-        self._seen.append(_Seen(tuple(gets), scans, reading, size))
+        self._seen.append(_Seen(tuple(gets), scans, reading, size, tuple(counts)))
         self._fold_if_much(scans, reading)
 
     def _fold_if_much(self, scans: Sequence[Scan], reading: Reading) -> None:
@@ -377,7 +389,7 @@ class View:
 
     def _learn(self) -> None:
         for seen in self._seen[self._learned :]:
-            self._known.learn(*seen)
+            self._known.learn(seen.gets, seen.scans, seen.reading, seen.bytes)
         self._learned = len(self._seen)
 
     def is_absent(self, key: bytes) -> bool:
@@ -449,13 +461,16 @@ class View:
                     for key in keys & set(found):
                         self._expected.add((key, key + b"\0"))
                         self._expect.append(ExpectRange(key, key + b"\0", version, (key,)))
+                case ExpectCount(start=first, stop=last):
+                    self._expected.add((first, last))
+                    self._expect.append(expectation)
 
     def _forget(self, expectations: Sequence[Expectation]) -> None:
         for expectation in expectations:
             match expectation:
                 case ExpectCell(key=key):
                     self._expected.discard(key)
-                case ExpectRange(start=start, stop=stop):
+                case ExpectRange(start=start, stop=stop) | ExpectCount(start=start, stop=stop):
                     self._expected.discard((start, stop))
 
     def begin_statement(self, keep: bool) -> None:
@@ -512,8 +527,12 @@ class View:
     def _fold(self) -> None:
         """Turn readings into expectations, and let go of their values."""
         seen, self._seen, self._learned = self._seen, [], 0
-        for gets, scans, reading, _ in seen:
+        for gets, scans, reading, _, counts in seen:
             self._expect_cells(gets, reading.cells)
+            for (start, stop), number in zip(counts, reading.counts, strict=True):
+                if (start, stop) not in self._expected:
+                    self._expected.add((start, stop))
+                    self._expect.append(ExpectCount(start, stop, reading.version, number))
             for scan, cells, rows in zip(scans, reading.scans, reading.rows, strict=True):
                 self._expect_range(scan, cells, reading.version)
                 if rows is not None:
@@ -569,9 +588,15 @@ def _missing(
 
 
 def _answer(
-    wave: Wave, cells: dict[bytes, Cell | None], found: list[list[Cell] | None], reading: Reading
+    wave: Wave,
+    cells: dict[bytes, Cell | None],
+    found: list[list[Cell] | None],
+    reading: Reading,
+    counted: Mapping[Range, int],
 ) -> WaveResult:
-    """The answer to `wave` from `cells` by key, and from the scans that were `found` or else, in order, `reading`'s."""
+    """The answer to `wave` from `cells` by key, `counted` by range, and from the scans that were `found` or else, in
+    order, `reading`'s.
+    """
     read = iter(zip(reading.scans, reading.rows, strict=True))
     scans: list[list[Cell]] = []
     rows: list[list[Cell | None] | None] = []
@@ -583,4 +608,5 @@ def _answer(
             behind = [cells[entry.value] for entry in entries]
         scans.append(entries)
         rows.append(behind)
-    return WaveResult([cells[key] for key in (*wave.gets, *wave.vacant)], scans, rows)
+    keys = (*wave.gets, *wave.vacant)
+    return WaveResult([cells[key] for key in keys], scans, rows, tuple([counted[each] for each in wave.counts]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from rome.driver.api import Cell, Follow, Scan
+from rome.driver.api import Cell, Follow, Range, Scan
 
 T = TypeVar("T")
 
@@ -29,6 +29,7 @@ class Wave(NamedTuple):
     gets: Sequence[bytes] = ()
     scans: Sequence[Scan] = ()
     vacant: Sequence[bytes] = ()
+    counts: Sequence[Range] = ()
 
 
 class WaveResult(NamedTuple):
@@ -40,6 +41,7 @@ class WaveResult(NamedTuple):
     cells: Sequence[Cell | None]
     scans: Sequence[list[Cell]]
     rows: Sequence[list[Cell | None] | None]
+    counts: Sequence[int] = ()
 
 
 Step = Generator[Wave, WaveResult, T]
@@ -48,7 +50,7 @@ Step = Generator[Wave, WaveResult, T]
 def together(steps: Iterable[Step[Any]]) -> Step[list[Any]]:
     """Run `steps` side by side, their waves merged; the list of their values, in order.
 
-    Equal gets and equal scans that meet in one wave are asked for once; a scan follows what any of its equals does.
+    Equal gets, scans and counts that meet in one wave are asked for once; a scan follows what any of its equals does.
     """
     steps = list(steps)
     if len(steps) == 1:
@@ -83,6 +85,7 @@ def _merged(waves: list[Wave]) -> Step[list[WaveResult]]:
     scan_at: dict[Scan, int] = {}
     follow: dict[Scan, dict[Follow, None]] = {}
     places: list[list[int]] = []  # of each wave's scans
+    count_at: dict[Range, int] = {}
     for wave in waves:
         for key in wave.gets:
             get_at.setdefault(key, len(get_at))
@@ -93,17 +96,20 @@ def _merged(waves: list[Wave]) -> Step[list[WaveResult]]:
             if scan.follow:
                 follow.setdefault(plain, {}).update(dict.fromkeys(scan.follow))
         places.append(own)
+        for counted in wave.counts:
+            count_at.setdefault(counted, len(count_at))
     gets = tuple(get_at)
     for wave in waves:
         for key in wave.vacant:
             get_at.setdefault(key, len(get_at))
     scans = tuple([scan._replace(follow=tuple(follow[scan])) if scan in follow else scan for scan in scan_at])
-    answer = yield Wave(gets, scans, tuple(get_at)[len(gets) :])
+    answer = yield Wave(gets, scans, tuple(get_at)[len(gets) :], tuple(count_at))
     return [
         WaveResult(
             [answer.cells[get_at[key]] for key in (*wave.gets, *wave.vacant)],
             [answer.scans[at] for at in own],
             [answer.rows[at] for at in own],
+            tuple([answer.counts[count_at[counted]] for counted in wave.counts]),
         )
         for wave, own in zip(waves, places, strict=True)
     ]

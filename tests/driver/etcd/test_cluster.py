@@ -149,7 +149,7 @@ def test_without_a_majority_every_call_is_unavailable_and_nothing_is_written(clu
     members = cluster.members[1:]
     for member in members:
         member.kill()
-    calls = [lambda: driver.read([b"a"]), lambda: driver.count([(b"", b"z")]), lambda: driver.increment(b"c", 1)]
+    calls = [lambda: driver.read([b"a"]), lambda: driver.read(counts=[(b"", b"z")]), lambda: driver.increment(b"c", 1)]
     for call in calls:
         with pytest.raises(Unavailable, match="majority|leader|members|reached"):
             call()

@@ -16,7 +16,7 @@ from rome.config import parse
 from rome.driver.api import Driver, ExpectCell, Patience
 from rome.driver.open import open_store
 from rome.errors import Conflict, InterfaceError, OperationalError, OutcomeUnknown, Unavailable
-from rome.testing.driver_life import in_threads, value_at
+from rome.testing.driver_life import counted, in_threads, value_at
 from rome.txn.commit import OneRoundTrip
 from tests.servers.certificates import make_certificates
 from tests.servers.etcd import EtcdServer
@@ -73,7 +73,7 @@ class TestLostReplies:
                 setattr(proxy, lose, 1)
                 assert driver.read([b"first"], view=view).cells[0]
                 setattr(proxy, lose, 1)
-                assert driver.count([(b"", b"z")]) == [1]
+                assert counted(driver, (b"", b"z")) == [1]
                 setattr(proxy, lose, 1)
                 assert driver.increment(b"c", 1) > 0
                 setattr(proxy, lose, 1)

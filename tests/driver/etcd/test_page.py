@@ -18,7 +18,7 @@ from rome.driver.etcd.marks import FENCE_KEPT_S, MARK_KEPT_S
 from rome.driver.etcd.messages import RangeRequest, RequestOp, TxnRequest
 from rome.driver.open import open_store
 from rome.errors import OperationalError
-from rome.testing.driver_life import value_at
+from rome.testing.driver_life import counted, value_at
 from tests.servers.etcd import EtcdServer
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
@@ -103,7 +103,7 @@ def test_the_rights_that_the_page_lists_are_enough_and_another_store_is_out_of_t
         assert driver.outcome(mark) and driver.outcome(b"none" * 4) is None
         driver.commit((), [(b"%05d" % number, b"") for number in range(9000)], b"large")
         assert driver.increment(b"c", 1, 5) == 6
-        assert driver.count([(b"a", b"z")]) == [2]
+        assert counted(driver, (b"a", b"z")) == [2]
         token = driver.lock(session, [b"x", b"y"], 60_000, Patience.WAIT).standings[0].token
         driver.commit([ExpectLock(b"x", session, token)], [(b"a", b"2")])
         assert driver.renew(session, 60_000) and driver.renew(session, 30_000)

@@ -12,7 +12,7 @@ import redis
 from rome.config import parse
 from rome.driver.api import Driver, ExpectLock, Patience
 from rome.driver.open import open_store
-from rome.testing.driver_life import value_at
+from rome.testing.driver_life import counted, value_at
 from tests.servers.redis import RedisServer
 
 VALKEY = {
@@ -39,7 +39,7 @@ def use_everything(driver: Driver) -> None:
     assert driver.outcome(b"mark" * 4)
     assert driver.outcome(b"none" * 4) is None
     assert driver.increment(b"c", 1, 5) == 6
-    assert driver.count([(b"a", b"z")]) == [1]
+    assert counted(driver, (b"a", b"z")) == [1]
     assert value_at(driver, b"b") == b"1"
     one, other = b"1" * 16, b"2" * 16
     token = driver.lock(one, [b"x"], 60_000, Patience.WAIT, b"me").standings[0].token

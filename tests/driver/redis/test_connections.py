@@ -15,7 +15,7 @@ from rome.config import parse
 from rome.driver.open import open_store
 from rome.driver.redis import RedisDriver
 from rome.errors import Error, InterfaceError, OperationalError, OutcomeUnknown, Unavailable
-from rome.testing.driver_life import in_child, in_threads, value_at
+from rome.testing.driver_life import counted, in_child, in_threads, value_at
 from tests.servers.certificates import make_certificates
 from tests.servers.proxy import Proxy
 from tests.servers.redis import DURABLE, RedisServer, Sentinel
@@ -354,7 +354,7 @@ def test_reads_survive_a_connection_that_breaks_and_say_so_when_too_many_do(serv
         proxy.lose_replies = 1
         assert value_at(driver, b"a") == b"1"
         proxy.lose_requests = 1
-        assert driver.count([(b"a", b"b")]) == [1]
+        assert counted(driver, (b"a", b"b")) == [1]
         proxy.lose_replies = 100
         with pytest.raises(Unavailable, match=r"\[08006\].*cannot be reached, or closed the connection"):
             driver.read([b"a"])

@@ -61,7 +61,7 @@ def stamp(version: int) -> bytes:
 def test_every_script_has_a_head_that_says_what_it_takes_and_answers() -> None:
     folder = files("rome.driver") / "lua"
     names = {path.name for path in folder.iterdir() if path.name.endswith(".lua")}
-    assert names == {"claim.lua", "clear.lua", "commit.lua", "count.lua", "expect.lua", "increment.lua",
+    assert names == {"claim.lua", "clear.lua", "commit.lua", "expect.lua", "increment.lua",
                      "lock.lua", "locks.lua", "outcome.lua", "read.lua", "renew.lua", "sessions.lua",
                      "unlock.lua"}  # fmt: skip
     for name in names - {"expect.lua", "sessions.lua"}:
@@ -140,6 +140,16 @@ class TestRead:
         assert [value[8:] for value in gets] == [value[8:] for value in rows] == keys
         assert counts == [count, count, count - 1, min(count, 1000)]
         assert found == [value[8:] for value in values] == keys + keys[::-1] + keys[:-1] + keys[::-1][:1000]
+
+    def test_counts_are_of_each_range_and_come_last(self, store: Store) -> None:
+        version = store.put(a="", b="", c="")
+        ranges = ("[a", "(c", "[b", "(z", "[x", "(y", "[c", "(a")
+        assert store.read(*NO_EXPECTATIONS, 0, 0, *ranges) == [version, [], [2, 2, 0, 0]]
+        assert store.read(*NO_EXPECTATIONS, 0, 0) == [version, []]
+        followed = ("[a", "(b", -1, 0, 1, 1, "b", 0, 9, 0, 0)
+        plain = store.read(*NO_EXPECTATIONS, 0, 1, *followed)
+        assert store.read(*NO_EXPECTATIONS, 0, 1, *followed, "[a", "(z") == [*plain, [3]]
+        assert store.read(*NO_EXPECTATIONS, 0, 1, "[a", "(b", -1, 0, 0, "[a", "(z")[3] == [3]
 
     def test_an_expected_cell_must_have_its_version_and_an_absent_one_be_absent(self, store: Store) -> None:
         version = store.put(a="1")
@@ -225,12 +235,6 @@ class TestOutcome:
         assert self.ask(store) == 0
         assert not store.client.exists(store.cells)
         assert 60_000 < store.client.pttl(store.mark) <= 90_000
-
-
-def test_counts_are_of_each_range(store: Store) -> None:
-    store.put(a="", b="", c="")
-    assert store.run("count", (store.order,), "[a", "(c", "[b", "(z", "[x", "(y", "[c", "(a") == [2, 2, 0, 0]
-    assert store.run("count", (store.order,)) == []
 
 
 class TestIncrement:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from rome.config import StoreURL
-from rome.driver.api import Expectation, Holding, Locking, Patience, Reading, Scan, Scope, Traits, View, Write
+from rome.driver.api import Expectation, Holding, Locking, Patience, Range, Reading, Scan, Scope, Traits, View, Write
 from rome.driver.etcd import layout
 from rome.driver.etcd.channel import Broken
 from rome.driver.etcd.client import Client
@@ -108,19 +108,21 @@ class EtcdDriver:
         scans: Sequence[Scan] = (),
         expect: Sequence[Expectation] = (),
         view: View | None = None,
+        counts: Sequence[Range] = (),
     ) -> Reading:
         check_keys(TRAITS, gets)
         if isinstance(view, EtcdView):
             self._client.check_open()
             if view.released:
                 raise InterfaceError("this view was released: read again for another")
-            return Reading(view.version, view, *self._reader.at(view.revision, gets, scans))
-        return self._read_newest(gets, scans, expect)
+            return Reading(view.version, view, *self._reader.at(view.revision, gets, scans, counts))
+        return self._read_newest(gets, scans, counts, self._reader.spelled_out(expect))
 
     def _read_newest(
         self,
         gets: Sequence[bytes],
         scans: Sequence[Scan],
+        counts: Sequence[Range],
         expect: Sequence[Expectation],
         must: Sequence[Message] = (),
     ) -> Reading:
@@ -130,7 +132,7 @@ class EtcdDriver:
         """
         look = self._keys.look()
         compare = [*must, *self._keys.comparisons(expect)]
-        operations = self._reader.operations(gets, scans)
+        operations = self._reader.operations(gets, scans, counts)
         first = operations[: MAX_OPERATIONS - 1]
         request = transaction(compare, [look, *first], [look])
         if request is None:  # more than one takes
@@ -141,15 +143,16 @@ class EtcdDriver:
         revision = int(answer.header.revision)
         gate, version = self._keys.seen(found[0])
         if gate is not None and decided_at(gate) and not must:
-            return self._read_before(gate, version, gets, scans, expect)
+            return self._read_before(gate, version, gets, scans, counts, expect)
         if not answer.succeeded:
             raise Conflict(ROW_CHANGED)
         if expect and not compare:
             self._reader.check(expect, revision)
         if len(first) < len(operations):
-            rest = self._reader.operations(gets, scans, revision)[len(first) :]
+            rest = self._reader.operations(gets, scans, counts, revision)[len(first) :]
             found += self._reader.ranges(rest)
-        return Reading(version, EtcdView(revision, version), *self._reader.gather(gets, scans, found[1:], revision))
+        gathered = self._reader.gather(gets, scans, counts, found[1:], revision)
+        return Reading(version, EtcdView(revision, version), *gathered)
 
     def _read_before(
         self,
@@ -157,13 +160,14 @@ class EtcdDriver:
         version: int,
         gets: Sequence[bytes],
         scans: Sequence[Scan],
+        counts: Sequence[Range],
         expect: Sequence[Expectation],
     ) -> Reading:
         """The state before the large commit that is being applied under `gate`."""
         decided = decided_at(gate)
         try:
             self._reader.check(expect, decided)
-            found = self._reader.at(decided, gets, scans)
+            found = self._reader.at(decided, gets, scans, counts)
         except Conflict:
             with suppress(OperationalError):  # should that state be compacted away, no one could read until it is done
                 self._gate.complete(gate)
@@ -175,6 +179,11 @@ class EtcdDriver:
         if not writes:
             return self._expect_only(expect)
         check_writes(TRAITS, writes)
+        try:
+            expect = self._reader.spelled_out(expect)
+        except Conflict:
+            self._locks.check(expect)
+            raise
         keys = self._keys
         failure = [keys.look(), *([layout.get(self._marks.key(mark))] if mark else [])]
         compared = keys.comparisons(expect)
@@ -231,7 +240,8 @@ class EtcdDriver:
     def _expect_only(self, expect: Sequence[Expectation]) -> int:
         """The commit counter of a state in which everything is as expected."""
         try:
-            return self._read_newest((), (), expect, self._locks.comparisons(expect)).version
+            expect = self._reader.spelled_out(expect)
+            return self._read_newest((), (), (), expect, self._locks.comparisons(expect)).version
         except Conflict:
             self._locks.check(expect)
             raise
@@ -268,10 +278,6 @@ class EtcdDriver:
         if gates and decided_at(gates[0]) and mark_of(gates[0]) == mark:
             return self._gate.see_through(decided_at(gates[0]), mark)
         return int(marks[0].mod_revision)
-
-    def count(self, ranges: Sequence[tuple[bytes, bytes]]) -> list[int]:
-        self._client.check_open()
-        return self._reader.count(ranges)
 
     def increment(self, key: bytes, by: int, at_least: int = 0) -> int:
         check_keys(TRAITS, (key,))

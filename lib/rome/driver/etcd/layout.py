@@ -74,6 +74,18 @@ class Layout:
             )
         )
 
+    def count(self, start: bytes, stop: bytes, revision: int = 0) -> Message:
+        """The operation that counts the cells of start <= key < stop, which is not empty."""
+        return RequestOp(
+            request_range=RangeRequest(
+                key=self.cells + start,
+                range_end=self.cells + stop,
+                revision=revision,
+                serializable=revision > 0,
+                count_only=True,
+            )
+        )
+
     def write(self, key: bytes, value: bytes | None) -> Message:
         """The operation that writes the cell at `key`, or deletes it."""
         if value is None:

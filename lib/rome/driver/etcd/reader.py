@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from rome.driver.api import Cell, Expectation, ExpectCell, ExpectRange, Followed, Scan
+from rome.driver.api import Cell, Expectation, ExpectCell, ExpectCount, ExpectRange, Followed, Range, Scan
 from rome.driver.etcd.client import TXN, Client
 from rome.driver.etcd.failures import Behind
 from rome.driver.etcd.layout import MAX_OPERATIONS, MAX_TXN_BYTES, Layout
@@ -16,12 +16,13 @@ AT_ONCE: Final = 64  # transactions on the way at a time
 
 
 class Found(NamedTuple):
-    """The parts of a `Reading` that are cells."""
+    """The parts of a `Reading` that were asked for."""
 
     cells: list[Cell | None]
     scans: list[list[Cell]]
     rows: list[list[Cell | None] | None]
     followed: list[list[list[Followed]]]
+    counts: list[int]
 
 
 def _sees_rows_first(scan: Scan) -> bool:
@@ -36,18 +37,30 @@ class Reader:
         self._client = client
         self._keys = keys
 
-    def operations(self, gets: Sequence[bytes], scans: Sequence[Scan], revision: int = 0) -> list[Message]:
-        """What `gets` and those of `scans` that can hold anything ask for."""
-        return [self._keys.get(key, revision) for key in gets] + [
-            self._keys.scan(scan, revision) for scan in scans if _holds_any(scan)
+    def operations(
+        self, gets: Sequence[bytes], scans: Sequence[Scan], counts: Sequence[Range], revision: int = 0
+    ) -> list[Message]:
+        """What `gets` and those of `scans` and `counts` that can hold anything ask for."""
+        return [
+            *[self._keys.get(key, revision) for key in gets],
+            *[self._keys.scan(scan, revision) for scan in scans if _holds_any(scan)],
+            *[self._keys.count(start, stop, revision) for start, stop in counts if start < stop],
         ]
 
-    def at(self, revision: int, gets: Sequence[bytes], scans: Sequence[Scan]) -> Found:
+    def at(self, revision: int, gets: Sequence[bytes], scans: Sequence[Scan], counts: Sequence[Range] = ()) -> Found:
         """The state at `revision`."""
-        return self.gather(gets, scans, self.ranges(self.operations(gets, scans, revision)), revision)
+        found = self.ranges(self.operations(gets, scans, counts, revision))
+        return self.gather(gets, scans, counts, found, revision)
 
-    def gather(self, gets: Sequence[bytes], scans: Sequence[Scan], ranges: list[Message], revision: int) -> Found:
-        """What the answers `ranges` to the operations of `gets` and `scans` mean.
+    def gather(
+        self,
+        gets: Sequence[bytes],
+        scans: Sequence[Scan],
+        counts: Sequence[Range],
+        ranges: list[Message],
+        revision: int,
+    ) -> Found:
+        """What the answers `ranges` to the operations of `gets`, `scans` and `counts` mean.
 
         Rows, and what belongs to them, are fetched at `revision`, side by side.
         """
@@ -63,6 +76,7 @@ class Reader:
             else []
             for scan in scans
         ]
+        counted = [int(next(answers).count) if start < stop else 0 for start, stop in counts]
         known = dict(zip(gets, cells, strict=True))
         wanted = dict.fromkeys(
             entry.value for scan, entries in zip(scans, found, strict=True) if scan.dereference for entry in entries
@@ -88,7 +102,7 @@ class Reader:
             ]
             self._gathered(revision, [], belonging, told)
         followed = [[[told[each] for each in every] for every in follows] for follows in belonging]
-        return Found(cells, found, rows, followed)
+        return Found(cells, found, rows, followed, counted)
 
     def _gathered(
         self, revision: int, gets: Sequence[bytes], belonging: Sequence[list[list[Scan]]], told: dict[Scan, Followed]
@@ -122,7 +136,7 @@ class Reader:
     def check(self, expect: Sequence[Expectation], revision: int) -> None:
         """Raise Conflict unless the cells and ranges of `expect` are at `revision` as expected."""
         cells = [each for each in expect if isinstance(each, ExpectCell)]
-        spans = [each for each in expect if isinstance(each, ExpectRange) and each.start < each.stop]
+        spans = [each for each in expect if isinstance(each, (ExpectRange, ExpectCount)) and each.start < each.stop]
         root = self._keys.cells
         requests = [RangeRequest(key=root + each.key, revision=revision, keys_only=True) for each in cells]
         requests += (
@@ -140,22 +154,34 @@ class Reader:
             if (answer.kvs[0].mod_revision if answer.kvs else 0) != cell.version:
                 raise Conflict(ROW_CHANGED)
         for span, answer in zip(spans, answers[len(cells) :], strict=True):
-            if answer.kvs or answer.count != len(span.keys):
-                raise Conflict("a range that this transaction read has changed: run it again")
+            if answer.kvs or answer.count != span.cells:
+                raise Conflict(RANGE_CHANGED)
 
-    def count(self, ranges: Sequence[tuple[bytes, bytes]]) -> list[int]:
-        """How many cells each range holds."""
+    def spelled_out(self, expect: Sequence[Expectation]) -> Sequence[Expectation]:
+        """`expect` with the keys of ranges that were only counted, which costs a round trip if there are any.
+
+        A transaction can compare that every key of a range is old, and that a key is still there, but no number.
+        Keys that are there now, as many as were counted, are the same ones while none of them is younger; that they
+        are not is compared with the rest. Raises Conflict when they are more or fewer.
+        """
+        counted = [each for each in expect if isinstance(each, ExpectCount)]
+        if not counted:
+            return expect
+        spans = [each for each in counted if each.start < each.stop]
         root = self._keys.cells
-        asked = [
-            RequestOp(request_range=RangeRequest(key=root + start, range_end=root + stop, count_only=True))
-            for start, stop in ranges
-            if start < stop
-        ]
-        counts = iter(self.ranges(asked))
-        return [int(next(counts).count) if start < stop else 0 for start, stop in ranges]
+        asked = [RangeRequest(key=root + each.start, range_end=root + each.stop, keys_only=True) for each in spans]
+        found = self.ranges([RequestOp(request_range=request) for request in asked])
+        spelled: list[Expectation] = [each for each in expect if not isinstance(each, ExpectCount)]
+        for each, answer in zip(spans, found, strict=True):
+            keys = tuple([kv.key[len(root) :] for kv in answer.kvs])
+            if len(keys) != each.cells:
+                raise Conflict(RANGE_CHANGED)
+            spelled.append(ExpectRange(each.start, each.stop, each.version, keys))
+        return spelled
 
 
 ROW_CHANGED: Final = "a row that this transaction read has changed: run it again"
+RANGE_CHANGED: Final = "a range that this transaction read has changed: run it again"
 
 
 def _holds_any(scan: Scan) -> bool:

@@ -18,7 +18,6 @@ survive a fork; reading one says so.
 from __future__ import annotations
 
 from rome.config import StoreURL
-from rome.driver.lmdb.cells import COUNTED_EXACTLY
 from rome.driver.lmdb.driver import TRAITS, LmdbDriver
 from rome.driver.lmdb.environment import Settings
 from rome.driver.lmdb.failures import ERRNO_FAILURES, FAILURES, failure
@@ -26,7 +25,6 @@ from rome.driver.lmdb.layout import FORMAT
 from rome.driver.lmdb.place import NETWORK_FILE_SYSTEMS, file_system_of
 
 __all__ = [
-    "COUNTED_EXACTLY",
     "ERRNO_FAILURES",
     "FAILURES",
     "FORMAT",

@@ -64,7 +64,9 @@ TRAITS = Traits(
 _SIGNED = struct.Struct(">q")
 
 
-def _answer(view: View, gets: Sequence[bytes], scans: Sequence[Scan], expect: Sequence[Expectation]) -> Reading:
+def _answer(
+    view: View, gets: Sequence[bytes], scans: Sequence[Scan], expect: Sequence[Expectation], ranges: Sequence[api.Range]
+) -> Reading:
     txn = view.live()
     if expect:
         check_expectations(txn, view.version, expect)
@@ -80,8 +82,9 @@ def _answer(view: View, gets: Sequence[bytes], scans: Sequence[Scan], expect: Se
         followed.append(
             [[_followed(txn, each) for each in every] for every in scan.followed(found, behind)] if scan.follow else []
         )
+    counts = [count_cells(txn, start, stop) for start, stop in ranges]
     # Past the constructor, which takes longer than LMDB does to find a row.
-    return tuple.__new__(Reading, (view.version, view, cells, scanned, rows, followed))
+    return tuple.__new__(Reading, (view.version, view, cells, scanned, rows, followed, counts))
 
 
 def _followed(txn: Txn, scan: Scan) -> Followed:
@@ -144,6 +147,7 @@ class LmdbDriver:
         scans: Sequence[Scan] = (),
         expect: Sequence[Expectation] = (),
         view: api.View | None = None,
+        counts: Sequence[api.Range] = (),
     ) -> Reading:
         for key in gets:
             if len(key) > DIRECT_BYTES:  # most calls have none, and this is the hottest path of all
@@ -159,7 +163,7 @@ class LmdbDriver:
                 if not isinstance(view, View):
                     raise InterfaceError("this view is not of an LMDB store")
             with view.lock:
-                return _answer(view, gets, scans, expect)
+                return _answer(view, gets, scans, expect, counts)
         except lmdb.Error as error:
             self.release(fresh)
             raise self._failure(error) from error.with_traceback(None)
@@ -216,9 +220,6 @@ class LmdbDriver:
             raise self._failure(error) from error.with_traceback(None)
         finally:
             self.release(view)
-
-    def count(self, ranges: Sequence[tuple[bytes, bytes]]) -> list[int]:
-        return self._look(lambda txn: [count_cells(txn, start, stop) for start, stop in ranges])
 
     def increment(self, key: bytes, by: int, at_least: int = 0) -> int:
         check_keys(TRAITS, (key,))

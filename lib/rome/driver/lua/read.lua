@@ -15,12 +15,14 @@
 --                  how many texts follow, and they: a row counts if its value has one of them in it (0: each row does)
 --                  how many texts follow, and they: a row for which nothing is found that has one of them in it is
 --                      left out of the later follows of the scan (0: none is)
+--          of each range to count '[' .. start, '(' .. stop
 -- result   a number if an expectation does not hold (see expect.lua), else
 --          {commit counter, {stored value or nil of each get}}, then, if there are any, what the scans found, and what
 --          the follows found: {counts, keys, stored values, rows} of all of them, one after another: `counts` says how
 --          many keys the first scan found, the second, …, and how many belong to the first row that the first follow
 --          follows, the second, …; `rows` are the stored values (or nil) that the values found name, where they were
---          asked for. A stored value begins with the cell's version in 8 bytes.
+--          asked for. A stored value begins with the cell's version in 8 bytes. Last, if any range is to be counted,
+--          {the number of cells in each range}
 -- include: expect.lua
 
 local changed, place = expectations_at(1)
@@ -110,10 +112,23 @@ local gets = tonumber(ARGV[place])
 local answer = {counter, stored_at(ARGV, place + 1, place + gets)}
 place = place + gets + 1
 local scans = tonumber(ARGV[place])
-if scans == 0 then
+local at = place + 1
+
+-- The answer, with how many cells lie in each of the ranges that are left of ARGV.
+local function counted()
+    local numbers = {}
+    for range = at, #ARGV, 2 do
+        numbers[#numbers + 1] = redis.call('ZLEXCOUNT', KEYS[2], ARGV[range], ARGV[range + 1])
+    end
+    if #numbers > 0 then
+        answer[#answer + 1] = numbers
+    end
     return answer
 end
-local at = place + 1
+
+if scans == 0 then
+    return counted()
+end
 local counts, keys, dereferences, follows = {}, {}, {}, {}
 for scan = 1, scans do
     local start = ARGV[at]
@@ -134,7 +149,7 @@ end
 local values, rows, names = looked_up(counts, keys, dereferences)
 answer[3] = {counts, keys, values, rows}
 if #follows == 0 then
-    return answer
+    return counted()
 end
 
 -- Of each scan the place before its first key, and before the first row that its values name.
@@ -186,4 +201,4 @@ for _, follow in ipairs(follows) do
     append(their_rows, own_rows)
 end
 answer[4] = {belonging, found, their_values, their_rows}
-return answer
+return counted()

@@ -22,6 +22,7 @@ from rome.driver.api import (
     Holding,
     Locking,
     Patience,
+    Range,
     Reading,
     Scan,
     Scope,
@@ -63,8 +64,8 @@ MARK_KEPT_MS = 5 * 60 * 1000  # for so long `outcome` knows a commit that was ap
 FENCE_KEPT_MS = 24 * 60 * 60 * 1000  # no network delivers a commit that is older than that
 FIRST_WAIT_S = 0.02  # before a second try; doubled each time
 
-_READ, _COMMIT, _OUTCOME, _COUNT, _INCREMENT, _CLEAR, _CLAIM = map(
-    load, ("read", "commit", "outcome", "count", "increment", "clear", "claim")
+_READ, _COMMIT, _OUTCOME, _INCREMENT, _CLEAR, _CLAIM = map(
+    load, ("read", "commit", "outcome", "increment", "clear", "claim")
 )
 _LOCK, _RENEW, _UNLOCK, _LOCKS = map(load, ("lock", "renew", "unlock", "locks"))
 _DELETE = _COMMIT.when_full()  # a commit that only deletes is how one makes room
@@ -124,6 +125,7 @@ class RedisDriver:
         scans: Sequence[Scan] = (),
         expect: Sequence[Expectation] = (),
         view: View | None = None,
+        counts: Sequence[Range] = (),
     ) -> Reading:
         check_keys(TRAITS, gets)
         arguments = _expectations(expect)
@@ -141,11 +143,14 @@ class RedisDriver:
                     b"%d" % follow.cut, follow.prefix, b"1" if follow.dereference else b"0", b"%d" % follow.rows,
                     b"%d" % len(follow.holding), *follow.holding, b"%d" % len(follow.sifting), *follow.sifting,
                 )  # fmt: skip
+        for start, stop in counts:
+            arguments += (b"[" + start, b"(" + stop)
         keys = (self._cells, self._order, self._commits, self._locks, self._sessions)
         reply = self._repeat(lambda connection: _run(connection, _READ, keys, arguments))
         if type(reply) is int:
             raise _refusal(reply)
         version, values, *ranges = reply
+        counted = ranges.pop() if counts else ()
         found = self._finder(*ranges[:1])(scans)
         belonging = self._finder(*ranges[1:])
         return Reading(
@@ -158,6 +163,7 @@ class RedisDriver:
                 scan.sifted(each.cells, each.rows, belonging) if scan.follow else []
                 for scan, each in zip(scans, found, strict=True)
             ],
+            counted,
         )
 
     def _finder(self, reply: Reply = ((), (), (), ())) -> Callable[[Sequence[Scan]], list[Followed]]:
@@ -203,11 +209,6 @@ class RedisDriver:
         if not confirmed:
             raise self._unconfirmed("the commit's fate", mark)
         return version or None
-
-    def count(self, ranges: Sequence[tuple[bytes, bytes]]) -> list[int]:
-        arguments = [bound for start, stop in ranges for bound in (b"[" + start, b"(" + stop)]
-        counts: list[int] = self._repeat(lambda connection: _run(connection, _COUNT, (self._order,), arguments))
-        return counts
 
     def increment(self, key: bytes, by: int, at_least: int = 0) -> int:
         # Sent again when a reply was lost: the number drawn in vain stays unused, which no one is promised otherwise.
@@ -417,7 +418,7 @@ def _expectations(expect: Sequence[Expectation]) -> Arguments:
         elif isinstance(expectation, ExpectLock):
             held.append(locks.held(expectation))
         else:
-            start, stop, count = expectation.start, expectation.stop, len(expectation.keys)
+            start, stop, count = expectation.start, expectation.stop, expectation.cells
             ranges += (b"[" + start, b"(" + stop, b"%d" % expectation.version, b"%d" % count)
     stamps = struct.pack(f">{len(versions)}Q", *versions)
     return [b"%d" % len(held), *held, b"%d" % len(keys), *keys, stamps, b"%d" % (len(ranges) // 4), *ranges]
