@@ -122,6 +122,19 @@ def _has_order(scan: Scan, candidate: Candidate, columns: Sequence[int], ranges:
     return wanted == offered[: len(wanted)] or (wanted[: len(offered)] == offered and bool(offered))
 
 
+def ordered_keys(scan: Scan) -> list[Index | None]:
+    """The keys by which the table of `scan` can be read: the primary key (None), and its indexes."""
+    return [None, *scan.table.indexes]
+
+
+def access_by(scan: Scan, conditions: Sequence[Expr], key: Index | None) -> Scan | None:
+    """`scan` read by ranges of `key` that hold the rows that `conditions` select and no others; None if none do."""
+    candidate = _Terms(scan, conditions, frozenset()).candidate(key)
+    if len(candidate.consumed) < len(conditions) or (key is None and candidate.finds_one_row):
+        return None
+    return replace(scan, access=replace(candidate.access, low=None, high=None), residual=None)
+
+
 def with_access(scan: Scan, candidate: Candidate) -> Scan:
     """`scan` read as `candidate` says."""
     consumed = set(map(id, candidate.consumed))

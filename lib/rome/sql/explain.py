@@ -92,6 +92,10 @@ def _describe(node: plan.Plan) -> str:
     match node:
         case plan.Scan():
             return _scan(node)
+        case plan.Counted():
+            less = f", less {_scan(node.less)[5:]}" if node.less is not None else ""
+            null = ", less NULL" if node.null is not None else ""
+            return "Count keys of " + _scan(node.found)[5:] + less + null
         case plan.Rows():
             return f"Rows {len(node.rows)}"
         case plan.Filter():

@@ -33,6 +33,7 @@ from rome.sql.bound import (
     transform,
     walk,
 )
+from rome.sql.counting import count_keys
 from rome.sql.distribute import distribute_joins
 from rome.sql.order import read_in_order, stream_first_rows
 from rome.sql.plan import (
@@ -461,4 +462,5 @@ RULES: tuple[Callable[[Plan], Plan], ...] = (
     choose_access,
     read_in_order,
     stream_first_rows,
+    count_keys,
 )

@@ -93,6 +93,22 @@ class Scan(Plan):
 
 
 @dataclass(frozen=True, slots=True)
+class Counted(Plan):
+    """How many keys `found` leads to, less those of `less` and `null`: one row, the number in each column of `output`.
+
+    Of these scans only the access paths count, and the rows are not read. `less` finds those that have one of
+    `excluded` (each a value, or an InArray's Slot) in a column, and `null` those that have NULL there, if any can: NOT
+    IN leaves both out.
+    """
+
+    found: Scan
+    output: tuple[ColumnRef, ...]
+    less: Scan | None = None
+    null: Scan | None = None
+    excluded: tuple[Expr, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Rows(Plan):
     """Rows of expressions: VALUES, or the single row of a SELECT without FROM."""
 

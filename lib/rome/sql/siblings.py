@@ -164,7 +164,8 @@ class Repeats:
                 wave = reads({name: value})
             except Error:
                 continue  # the run itself will say so
-            ranges = [_bounded(scan, rows) for scan in wave.scans]
+            counted = [Scan(*each) for each in wave.counts]
+            ranges = [_bounded(scan, rows) for scan in (*wave.scans, *counted)]
             room -= len(wave.gets) + sum([1 + (scan.limit or 0) * (1 + scan.dereference) for scan in ranges])
             if room < 0:
                 break

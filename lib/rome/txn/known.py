@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import enum
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, repeat
 from typing import Final, NamedTuple
 
-from rome.driver.api import Cell, Followed, Reading, Scan
+from rome.driver.api import Cell, Followed, Range, Reading, Scan
 
 # Beyond these everything is forgotten: knowledge saves round trips, and nothing rests on it.
 MAX_CELLS: Final = 8192
@@ -48,7 +48,7 @@ def size_of(reading: Reading) -> tuple[int, int]:
 class Known:
     """Cells and ranges as they are in the store, own writes left aside."""
 
-    __slots__ = ("_brought", "_bytes", "_cells", "_lengths", "_ranges", "_size", "_starts", "_waiting")
+    __slots__ = ("_brought", "_bytes", "_cells", "_counts", "_lengths", "_ranges", "_size", "_starts", "_waiting")
 
     def __init__(self) -> None:
         self._cells: dict[bytes, Cell | None] = {}
@@ -57,6 +57,7 @@ class Known:
         # What the last reading that followed anything brought along, by where it starts; how long these starts are.
         self._brought: dict[bytes, Followed] = {}
         self._lengths: frozenset[int] = frozenset()
+        self._counts: dict[Range, int] = {}
         self._size = 0  # how many cells and ranges were taken in
         # No range lies within another: those that start later stop later, too.
         self._starts: list[bytes] = []
@@ -72,6 +73,7 @@ class Known:
         self._cells.clear()
         self._waiting.clear()
         self._brought.clear()
+        self._counts.clear()
         self._starts.clear()
         self._ranges.clear()
         self._size = self._bytes = 0
@@ -122,6 +124,18 @@ class Known:
                 rows = None if whole.rows is None else [whole.rows[place] for place in places]
                 return Followed(scan, [whole.cells[place] for place in places], rows)
         return None
+
+    def learn_counts(self, counts: Iterable[tuple[Range, int]]) -> None:
+        """So many cells are in these ranges, and expected."""
+        self._counts.update(counts)
+
+    def counted(self, ranges: Sequence[Range]) -> dict[Range, int]:
+        """How many cells are in those of `ranges` of which that is known."""
+        found = {each: self._counts[each] for each in ranges if each in self._counts}
+        for each in ranges:
+            if each not in found and (cells := self.scan(Scan(*each))) is not None:
+                found[each] = len(cells)
+        return found
 
     def learn_cells(self, cells: Mapping[bytes, Cell | None]) -> None:
         """`cells` (None: nothing) are at their keys, and expected."""

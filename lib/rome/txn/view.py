@@ -32,6 +32,7 @@ CARRY: Final = 64
 RESTLESS: Final = 2  # reads in a row before which the store had moved
 AHEAD_CELLS: Final = MAX_CELLS // 2  # the most that is asked for ahead in one round trip, and about how many bytes
 AHEAD_BYTES: Final = 4 << 20
+FEW_COUNTED: Final = 64
 
 
 _NOTHING: Final = Reading(0, None, [], [], [], [])
@@ -168,17 +169,19 @@ class View:
             return WaveResult(known, [], [])
         cells, found = self._look_up(wave)
         needed, unknown = _missing(wave, cells, found)
+        counted = self._known.counted(counts)
+        uncounted = [Scan(*each) for each in counts if each not in counted]
         noted: tuple[Sequence[bytes], Sequence[Scan]] = (needed, unknown)
-        if (needed or unknown) and self._take_over(needed, unknown):
+        if (needed or unknown or uncounted) and self._take_over(needed, [*unknown, *uncounted]):
             cells, found = self._look_up(wave)
             needed, unknown = _missing(wave, cells, found)
+            counted = self._known.counted(counts)
         asked = [key for key, cell in cells.items() if cell is UNKNOWN]
-        counted = {each: len(there) for each in counts if (there := self._known.scan(Scan(*each))) is not None}
-        uncounted = [each for each in counts if each not in counted]
+        to_count = [each for each in counts if each not in counted]
         reading = _NOTHING
-        if needed or unknown or uncounted:
-            reading = self._ask(asked, unknown, ahead, uncounted)
-            counted.update(zip(uncounted, reading.counts, strict=True))
+        if needed or unknown or to_count:
+            reading = self._ask(asked, unknown, ahead, to_count)
+            counted.update(zip(to_count, reading.counts, strict=True))
             cells.update(zip(asked, reading.cells, strict=True))
         else:
             absent = dict.fromkeys(asked)
@@ -188,9 +191,12 @@ class View:
         answer = _answer(wave, cells, found, reading, counted)  # type: ignore[arg-type]
         if self._course is not None:
             came = self._known.came_along(wave.scans) if self._course.notes_brought else []
-            if came or any(noted):
+            # Few entries are read as cheaply as they are counted, and can be read ahead.
+            few = [scan for scan in uncounted if counted[scan.start, scan.stop] <= FEW_COUNTED]
+            if came or few or any(noted):
                 sizes = dict(zip(wave.scans, map(len, answer.scans), strict=True))
-                for gets, scans in (noted, ((), came)):
+                sizes |= {scan: counted[scan.start, scan.stop] for scan in few}
+                for gets, scans in (noted, ((), [*came, *few])):
                     self._course.note(gets, scans, [sizes[scan] for scan in scans])
         return answer
 
@@ -390,6 +396,7 @@ class View:
     def _learn(self) -> None:
         for seen in self._seen[self._learned :]:
             self._known.learn(seen.gets, seen.scans, seen.reading, seen.bytes)
+            self._known.learn_counts(zip(seen.counts, seen.reading.counts, strict=True))
         self._learned = len(self._seen)
 
     def is_absent(self, key: bytes) -> bool:

@@ -21,7 +21,7 @@ from rome.driver.lmdb.layout import (
 )
 from rome.errors import Conflict
 
-_COUNTED_AT_ONCE = 1024
+_COUNTED_FIRST, _COUNTED_AT_ONCE = 16, 1024
 _LONGEST_CELL = len(CELLS) + DIRECT_BYTES
 
 
@@ -102,8 +102,9 @@ def count_cells(txn: Txn, start: bytes, stop: bytes) -> int:
         low, high = CELLS + start, CELLS + stop
         cursor = txn.cursor()
         keys = cursor.iternext(values=False) if cursor.set_range(low) else iter(())
-        counted = 0
-        while some := list(islice(keys, _COUNTED_AT_ONCE)):
+        counted, at_once = 0, _COUNTED_FIRST
+        while some := list(islice(keys, at_once)):
+            at_once = _COUNTED_AT_ONCE
             if some[-1] >= high:
                 del some[bisect_left(some, high) :]
                 keys = iter(())

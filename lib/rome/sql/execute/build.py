@@ -7,6 +7,7 @@ from rome.sql import plan
 from rome.sql.execute.apply import ApplyQuery, LateralJoinRows
 from rome.sql.execute.change import DeleteRows, InsertRows, UpdateRows
 from rome.sql.execute.combine import GroupRows, SetOperationRows
+from rome.sql.execute.counted import CountedKeys
 from rome.sql.execute.first_rows import FirstRows
 from rome.sql.execute.joins import HashJoin, LookupJoin
 from rome.sql.execute.lock import LockRows
@@ -43,6 +44,8 @@ def _build(node: plan.Plan, keys: Keys) -> Operator:
     match node:
         case plan.Scan():
             return ScanRows(node, keys)
+        case plan.Counted():
+            return CountedKeys(node, keys)
         case plan.Rows():
             return Values(node)
         case plan.Filter():
