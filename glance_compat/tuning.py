@@ -55,7 +55,12 @@ INDEXES = (
         ("visibility", "created_at"),
         "the list of a project: public and community images; the filter by visibility",
     ),
-    TuningIndex("rome_images_owner_status", "images", ("owner", "status"), "the counts of a project's images"),
+    TuningIndex(
+        "rome_images_owner_status_created_at",
+        "images",
+        ("owner", "status", "created_at"),
+        "the counts of a project's images, and its list by status",
+    ),
     TuningIndex("rome_images_name_created_at", "images", ("name", "created_at"), "the filter by name"),
     TuningIndex("rome_images_status_created_at", "images", ("status", "created_at"), "the filter by status"),
     TuningIndex(

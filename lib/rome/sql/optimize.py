@@ -44,6 +44,7 @@ from rome.sql.plan import (
     Join,
     LateralJoin,
     Limit,
+    LookupIfFew,
     Plan,
     Project,
     Rows,
@@ -415,6 +416,26 @@ def _lookup(plan: Join, right: Scan) -> Join | None:
     return replace(plan, right=with_access(right, candidate), condition=condition, lookup=True)
 
 
+def look_up_if_few(plan: Plan) -> Plan:
+    """An INNER join of two sides that an index narrows each, nobody knows which more: begin with the one that could
+    give the keys of the other, and look those up if it finds few.
+    """
+    plan = over_inputs(plan, look_up_if_few)
+    if not isinstance(plan, Join) or plan.kind != "INNER" or plan.lookup or not isinstance(plan.left, Scan):
+        return plan
+    turned = replace(plan, left=plan.right, right=plan.left)
+    if not _begins_with_an_index(plan.right):
+        return plan
+    lookup = _lookup(turned, plan.left)
+    return plan if lookup is None else LookupIfFew(lookup, turned)
+
+
+def _begins_with_an_index(plan: Plan) -> bool:
+    while isinstance(plan, (Project, Filter)):
+        plan = plan.child
+    return isinstance(plan, Scan) and plan.access.index is not None and bool(plan.access.equals)
+
+
 # ---- small things --------------------------------------------------------------------------------------------------
 
 
@@ -462,5 +483,6 @@ RULES: tuple[Callable[[Plan], Plan], ...] = (
     choose_access,
     read_in_order,
     stream_first_rows,
+    look_up_if_few,
     count_keys,
 )

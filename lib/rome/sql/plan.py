@@ -291,6 +291,21 @@ class Race(Plan):
 
 
 @dataclass(frozen=True, slots=True)
+class LookupIfFew(Plan):
+    """An INNER join: `lookup` begins with an index and is run if that finds few entries, else `complete` is.
+
+    Both have the same rows, their columns in the same order.
+    """
+
+    lookup: Plan
+    complete: Plan
+
+    @property
+    def output(self) -> tuple[ColumnRef, ...]:  # type: ignore[override]
+        return self.complete.output
+
+
+@dataclass(frozen=True, slots=True)
 class FirstRows(Plan):
     """The first rows in the order of `keys`: of `stream`, until that has read too much, then of `complete`, sorted.
 

@@ -1,4 +1,4 @@
-"""Races: ways to find the same rows in no order, tried beside an ordered one that may stop early.
+"""Races: ways to find the same rows in no order, tried beside another one.
 
 Nobody knows beforehand whether a condition finds three rows or most of a table: the same statement asks for either.
 So both ways are read, each as far as the other, and the one that is done first has won: that costs at most about twice
@@ -18,6 +18,7 @@ from rome.sql.execute.streams import Chunk, Family, Page, Run, SortedBy, Stream,
 from rome.txn.wave import Step, together
 
 FEW_ENTRIES = 64  # what may be read in vain beside something else
+RUNS_UNTIL_ANOTHER_TRY = 100
 
 
 class Way(NamedTuple):
@@ -25,6 +26,29 @@ class Way(NamedTuple):
 
     probe: ScanRows
     rows: Operator
+
+
+class IfFew(Operator):
+    """A way that begins with few entries, else all rows by another one.
+
+    When there were many the way is left alone for a while; threads may count a run twice.
+    """
+
+    def __init__(self, node: plan.LookupIfFew, way: Way, complete: Operator) -> None:
+        self.output = node.output
+        self.children = (way.rows, complete)
+        self._way = way
+        self._complete = complete
+        self._rest = 0
+
+    def run(self, context: Context, need: int | None) -> Step[list[Row]]:
+        if self._rest:
+            self._rest -= 1
+        elif (yield from self._way.probe.few(context, FEW_ENTRIES, True)) is not None:
+            return (yield from self._way.rows.rows(context, need))
+        else:
+            self._rest = RUNS_UNTIL_ANOTHER_TRY
+        return (yield from self._complete.rows(context, need))
 
 
 class RaceStream(Stream):
