@@ -55,11 +55,13 @@ def test_sixteen_threads_increment_one_cell_and_none_is_refused(driver: Driver) 
 
     def work() -> None:
         start.wait()
-        for _ in range(50):
+        for number in range(50):
             leases = RowLeases(driver, keeper, timeout_ms=60_000)
             begin = partial(Transaction, driver, leases=leases)
             journal, transaction = Journal(), begin()
             journal.perform(transaction, increment)
+            if number == 0:
+                start.wait()  # all have read, none has committed: they meet once at least
             try:
                 replay.commit(journal, transaction, begin)
             except Conflict as conflict:
