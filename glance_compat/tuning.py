@@ -38,7 +38,8 @@ class TuningIndex:
         columns = ", ".join(self.columns)
         if dialect not in SHORTENING:
             columns = re.sub(r"\(\d+\)", "", columns)
-        return f"CREATE INDEX {self.name} ON {self.table} ({columns})"
+        online = "CONCURRENTLY " if dialect == "rome" else ""
+        return f"CREATE INDEX {online}{self.name} ON {self.table} ({columns})"
 
     @property
     def drop_sql(self) -> str:
@@ -92,7 +93,10 @@ def missing(engine: Engine) -> list[TuningIndex]:
 
 
 def tune(engine: Engine) -> Iterator[Done]:
-    """Create the missing indexes, one transaction each, while Glance may be running; yields each when it is there."""
+    """Create the missing indexes while Glance may be running; yields each when it is there.
+
+    What an earlier call has begun and not ended is gone on with.
+    """
     for index in missing(engine):
         yield _executed(engine, index, index.create_sql(engine.dialect.name))
 
@@ -105,7 +109,7 @@ def untune(engine: Engine) -> Iterator[Done]:
 
 def _executed(engine: Engine, index: TuningIndex, sql: str) -> Done:
     begun = time.perf_counter()
-    with engine.begin() as connection:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sqlalchemy.text(sql))
     return Done(index, time.perf_counter() - begun)
 

@@ -22,7 +22,7 @@ from rome.errors import (
 )
 from rome.lock import Lease
 from rome.sql import statement
-from rome.sql.control import Act, Control, control
+from rome.sql.control import Act, Control, control, is_several_transactions
 from rome.sql.statement import Result
 from rome.table.schema import Catalog
 from rome.txn.leases import RowLeases
@@ -146,7 +146,24 @@ class Conversation:
         command = control(sql)
         if command is not None:
             return self._obey(command)
+        if is_several_transactions(sql):
+            return self._build_index(sql)
         return self._perform(partial(_execute, self.database, sql, parameters))
+
+    def _build_index(self, sql: str) -> Result:
+        """CREATE INDEX CONCURRENTLY: as many transactions as it takes."""
+        place: bytes | None = None
+        while True:
+            self._check_usable()
+            if self._explicit or self._statements:
+                raise ProgrammingError(
+                    "CREATE INDEX CONCURRENTLY is several transactions and cannot be in one: commit or roll back first",
+                    sqlstate="25001",
+                )
+            self._statements += 1
+            place = self._perform_alone(partial(_build_some, self.database, sql, place))
+            if place is None:
+                return NOTHING
 
     def catalog(self) -> Catalog:
         """The catalogue as the current transaction sees it."""
@@ -427,6 +444,10 @@ def _execute(
     database: Database, sql: str, parameters: Sequence[Mapping[str, object]], transaction: Transaction
 ) -> Result:
     return statement.execute(database.environment, transaction, sql, parameters)
+
+
+def _build_some(database: Database, sql: str, place: bytes | None, transaction: Transaction) -> bytes | None:
+    return statement.build_index(database.environment, transaction, sql, place)
 
 
 def _find(savepoints: list[_NamedSavepoint], name: str) -> int:

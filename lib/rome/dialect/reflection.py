@@ -136,7 +136,7 @@ class Reflection:
         return [
             _index(table, index)
             for index in _by_name(table.indexes)
-            if not index.hidden and not index.constraint
+            if not index.hidden and not index.constraint and not index.building
         ]
 
     @reflection.cache

@@ -58,7 +58,7 @@ def best(scan: Scan, conditions: Iterable[Expr], available: frozenset[int] = fro
     """The best way to read `scan` under `conditions`; values may use the columns `available` of an outer side."""
     terms = _Terms(scan, conditions, available)
     candidates = [terms.candidate(None)]
-    candidates.extend(terms.candidate(index) for index in scan.table.indexes)
+    candidates.extend(terms.candidate(index) for index in scan.table.ready_indexes)
     return max(candidates, key=lambda candidate: candidate.rank)
 
 
@@ -66,7 +66,7 @@ def narrowing(scan: Scan, conditions: Iterable[Expr]) -> list[Candidate]:
     """The ways to read `scan` that its conditions narrow, the best first, one for each first column of a key."""
     terms = _Terms(scan, conditions, frozenset())
     found: dict[int, Candidate] = {}
-    for index in (None, *scan.table.indexes):
+    for index in (None, *scan.table.ready_indexes):
         candidate = terms.candidate(index)
         columns = scan.table.primary_key if index is None else index.columns
         if candidate.narrows and (columns[0] not in found or candidate.rank > found[columns[0]].rank):
@@ -99,7 +99,7 @@ def ordered(scan: Scan, conditions: Iterable[Expr], columns: Sequence[int], rang
     terms = _Terms(scan, conditions, frozenset())
     found = [
         candidate
-        for index in (None, *scan.table.indexes)
+        for index in (None, *scan.table.ready_indexes)
         if (candidate := terms.candidate(index)) is not None and _has_order(scan, candidate, columns, ranges)
     ]
     return max(found, key=lambda candidate: candidate.rank, default=None)
@@ -124,7 +124,7 @@ def _has_order(scan: Scan, candidate: Candidate, columns: Sequence[int], ranges:
 
 def ordered_keys(scan: Scan) -> list[Index | None]:
     """The keys by which the table of `scan` can be read: the primary key (None), and its indexes."""
-    return [None, *scan.table.indexes]
+    return [None, *scan.table.ready_indexes]
 
 
 def access_by(scan: Scan, conditions: Sequence[Expr], key: Index | None) -> Scan | None:

@@ -52,6 +52,7 @@ _FORMS = (
     (Act.LOCK_TIMEOUT, rf"SET\s+(?:SESSION\s+)?{_TIMEOUT}"),
     (Act.LOCAL_LOCK_TIMEOUT, rf"SET\s+LOCAL\s+{_TIMEOUT}"),
 )
+_CONCURRENTLY = re.compile(r"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\b", re.IGNORECASE)
 _PATTERNS = tuple((act, re.compile(rf"\s*(?:{form})\s*;?\s*", re.IGNORECASE)) for act, form in _FORMS)
 _WORDS = re.compile(
     r"\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE|"
@@ -79,6 +80,11 @@ def control(sql: str) -> Control | None:
     if "LOCK_TIMEOUT" in sql.upper():
         message = "write SET [SESSION | LOCAL] lock_timeout = 5000, '5s', '1min' or DEFAULT"
     raise SyntaxError_(Place.at(sql, len(sql) - len(sql.lstrip())).describe(message))
+
+
+def is_several_transactions(sql: str) -> bool:
+    """Whether `sql` is CREATE INDEX CONCURRENTLY."""
+    return _CONCURRENTLY.match(sql) is not None
 
 
 def _milliseconds(found: re.Match[str]) -> int | None:

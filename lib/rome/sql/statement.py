@@ -530,14 +530,30 @@ def _define(env: Environment, tx: Transaction, sql: str, node: syntax.Definition
         _define(env, tx, sql, table_for(sql, current, node))
         insert = syntax.Insert(syntax.TableName(node.name, at=node.at), (), node.query, at=node.at)
         return replace(_run(env, tx, _compile(env, catalog(env, tx), sql, insert, None), [{}]), rowcount=-1)
+    tx.context = tx.run(definition.define(declared(node, env.manners), _work(env, tx, current)))
+    return Result(None, [], -1)
+
+
+def build_index(env: Environment, tx: Transaction, sql: str, place: bytes | None) -> bytes | None:
+    """One transaction of CREATE INDEX CONCURRENTLY: with None the first one, then with what the last one returned,
+    until that is None.
+    """
+    tx.begin_statement()
+    node = parse(sql)
+    if not isinstance(node, syntax.CreateIndex):
+        raise InternalError("no CREATE INDEX")
+    tx.context, place = tx.run(definition.build_index(_work(env, tx, catalog(env, tx)), node, place))
+    return place
+
+
+def _work(env: Environment, tx: Transaction, current: Catalog) -> definition.Work:
     hooks = definition.Hooks(
         constant=lambda table, column: _default_value(env, tx, current, table, column),
         condition=lambda table, sql: _row_condition(env, tx, current, table, sql),
         computed=lambda table, column: _row_value(env, tx, current, table, column),
         view=columns_of,
     )
-    tx.context = tx.run(definition.define(declared(node, env.manners), tx, env.keys, current, hooks))
-    return Result(None, [], -1)
+    return definition.Work(tx, env.keys, current, hooks)
 
 
 def _default_value(env: Environment, tx: Transaction, catalog: Catalog, table: Table, column: Column) -> object:

@@ -544,6 +544,7 @@ class CreateIndex(Node):
     if_not_exists: bool = False
     descending: tuple[str, ...] = ()
     lengths: tuple[int, ...] = ()
+    concurrently: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -381,7 +381,7 @@ def with_hidden_indexes(table: Table) -> Table:
     for key in table.foreign_keys:
         if begins_with(table.primary_key, key.columns):
             continue
-        if any(begins_with(index.whole, key.columns) for index in (*visible, *hidden)):
+        if any(begins_with(index.whole, key.columns) and not index.building for index in (*visible, *hidden)):
             continue
         found = next((index for index in spare if begins_with(index.columns, key.columns)), None)
         if found is None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from rome.driver.api import Cell
+from rome.driver.api import Cell, Scan
 from rome.errors import ProgrammingError, UndefinedObject
 from rome.table import keycode, rebuild
 from rome.table.catalog import check_names, check_reference, next_version, save, with_hidden_indexes
 from rome.table.constraints import check_violation, missing_parent
 from rome.table.keys import Keys
-from rome.table.paths import ParentPath, parent_path, reader, target_key
+from rome.table.paths import ParentPath, index_path, parent_path, reader, target_key
 from rome.table.rowcode import Row
 from rome.table.schema import Catalog, Check, ForeignKey, Index, Table
 from rome.txn.transaction import Transaction
@@ -30,6 +30,38 @@ def create_index(tx: Transaction, keys: Keys, catalog: Catalog, table: Table, in
     index = replace(index, id=table.next_id)
     after = replace(table, indexes=(*table.indexes, index), next_id=table.next_id + 1)
     return (yield from _replace(tx, keys, catalog, table, after))
+
+
+def begin_index(tx: Transaction, keys: Keys, catalog: Catalog, table: Table, index: Index) -> Step[Catalog]:
+    """Create `index` without entries: from now on every change of a row keeps those that there are, and none is read.
+
+    Who planned on an earlier catalogue meets a conflict, so no change is missed. Then come `fill_index`, again and
+    again, and `end_index`: the way of F1's online schema changes (Rae et al., VLDB 2013), with two states.
+    """
+    index = replace(index, id=table.next_id, building=True)
+    after = _prepared(catalog, table, replace(table, indexes=(*table.indexes, index), next_id=table.next_id + 1))
+    version = yield from next_version(tx, keys, catalog)
+    return save(tx, keys, catalog, version, [after])
+
+
+def fill_index(tx: Transaction, keys: Keys, table: Table, index: Index, start: bytes, most: int) -> Step[bytes | None]:
+    """The entries of `most` rows from the key `start` on, or of the first ones if it is b""; where to go on, or None.
+
+    An entry that is there already is written again as it is.
+    """
+    first, stop = keys.row_range(table)
+    answer = yield Wave((), (Scan(max(first, start), stop, most),))
+    cells = answer.scans[0]
+    read, path = reader(keys, table), index_path(keys, table, index)
+    for cell in cells:
+        tx.write(path.key(read(cell))[0], cell.key)
+    return cells[-1].key + b"\x00" if len(cells) == most else None
+
+
+def end_index(tx: Transaction, keys: Keys, catalog: Catalog, table: Table, index: Index) -> Step[Catalog]:
+    """`index` has all entries: it is read from now on."""
+    ready = tuple(replace(each, building=False) if each.id == index.id else each for each in table.indexes)
+    return (yield from _replace(tx, keys, catalog, table, replace(table, indexes=ready)))
 
 
 def drop_index(tx: Transaction, keys: Keys, catalog: Catalog, table: Table, name: str) -> Step[Catalog]:

@@ -157,7 +157,7 @@ def parent_path(keys: Keys, catalog: Catalog, table: Table, key: ForeignKey) -> 
 
 def child_path(keys: Keys, parent: Table, child: Table, key: ForeignKey) -> ChildPath:
     """How the rows of `child` that reference a row of `parent` through `key` are found."""
-    found = [(keys.index_prefix(child, i), i.columns) for i in child.indexes if begins_with(i.whole, key.columns)]
+    found = [(keys.index_prefix(child, i), i.columns) for i in child.ready_indexes if begins_with(i.whole, key.columns)]
     rows = not found
     if begins_with(child.primary_key, key.columns):
         found.append((keys.row_prefix(child), child.primary_key))

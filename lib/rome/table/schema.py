@@ -74,6 +74,7 @@ class Index:
     ROME made it for a foreign key (and so is not reflected). `descending` are those of `columns` that were declared
     DESC: nothing but reflection looks at them, as an index is read either way. `lengths` are how many characters (of
     binary strings, bytes) of each column an entry holds, 0 for all of them; () where it holds all of every column.
+    `building` is True while CREATE INDEX CONCURRENTLY makes its entries: every change keeps it, nothing reads it.
     """
 
     id: int
@@ -85,6 +86,7 @@ class Index:
     descending: tuple[int, ...] = ()
     comment: str | None = None
     lengths: tuple[int, ...] = ()
+    building: bool = False
 
     def length(self, place: int) -> int:
         """How much of the column at `place` an entry holds; 0: all."""
@@ -187,8 +189,17 @@ class Table:
 
     @cached_property
     def is_plain(self) -> bool:
-        """Whether a ROME that knows nothing of identity and computed columns may work on the table."""
-        return not any(column.identity or column.computed for column in self.columns)
+        """Whether a ROME may work on the table that knows nothing of identity and computed columns, of indexes that
+        hold some of their columns' characters, and of those that are being built.
+        """
+        return not any(column.identity or column.computed for column in self.columns) and not any(
+            index.lengths or index.building for index in self.indexes
+        )
+
+    @cached_property
+    def ready_indexes(self) -> tuple[Index, ...]:
+        """Those that can be read: the others have not all of their entries yet."""
+        return tuple(index for index in self.indexes if not index.building)
 
     def names(self, columns: tuple[int, ...]) -> tuple[str, ...]:
         """The names of `columns`, given by id."""

@@ -6,11 +6,12 @@ leave out, and sees that defaults and CHECK conditions mean something before the
 
 from __future__ import annotations
 
-from rome.errors import InternalError
+from rome.errors import InternalError, ProgrammingError
 from rome.sql import syntax
 from rome.sql.definition.alteration import alter_table
 from rome.sql.definition.creation import comment_on, create_table, drop_tables
 from rome.sql.definition.other_objects import (
+    build_index,
     create_index,
     create_sequence,
     create_view,
@@ -19,24 +20,19 @@ from rome.sql.definition.other_objects import (
     drop_views,
 )
 from rome.sql.definition.work import Hooks, Work
-from rome.table.keys import Keys
 from rome.table.schema import Catalog
-from rome.txn.transaction import Transaction
 from rome.txn.wave import Step
 
-__all__ = ["Hooks", "define"]
+__all__ = ["Hooks", "Work", "build_index", "define"]
 
 
-def define(
-    statement: syntax.Definition, tx: Transaction, keys: Keys, catalog: Catalog, hooks: Hooks
-) -> Step[Catalog]:
-    """Run one definition on `catalog`; the new catalogue, or the same when IF [NOT] EXISTS leaves nothing to do.
+def define(statement: syntax.Definition, work: Work) -> Step[Catalog]:
+    """Run one definition on `work.catalog`; the new catalogue, or the same when IF [NOT] EXISTS leaves nothing to do.
 
     Nothing is taken back when it raises: the caller rolls back to a savepoint. Raises UndefinedTable, UndefinedColumn,
     UndefinedObject, DuplicateTable, DuplicateColumn, DuplicateObject, and IntegrityError when rows that are there do
     not keep a new constraint.
     """
-    work = Work(tx, keys, catalog, hooks)
     match statement:
         case syntax.CreateTable():
             return (yield from create_table(work, statement))
@@ -52,6 +48,10 @@ def define(
             return (yield from drop_sequences(work, statement))
         case syntax.DropTable():
             return (yield from drop_tables(work, statement))
+        case syntax.CreateIndex(concurrently=True):
+            raise ProgrammingError(
+                "CREATE INDEX CONCURRENTLY is several transactions: it cannot be in one", sqlstate="25001"
+            )
         case syntax.CreateIndex():
             return (yield from create_index(work, statement))
         case syntax.DropIndex():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rome.errors import NotSupportedError, ProgrammingError, UndefinedObject, UndefinedTable
 from rome.sql import syntax
 from rome.sql.definition.creation import numbering_of
@@ -11,6 +13,9 @@ from rome.table import indexes, objects
 from rome.table.schema import Catalog, Index, Sequence, Table, View
 from rome.txn.wave import Step
 from rome.values import Kind
+
+BUILT_AT_ONCE = 5000
+"""How many rows CREATE INDEX CONCURRENTLY reads in one transaction: a change of one of them lets that begin again."""
 
 
 def create_view(work: Work, node: syntax.CreateView) -> Step[Catalog]:
@@ -64,10 +69,41 @@ def create_index(work: Work, node: syntax.CreateIndex) -> Step[Catalog]:
     table = work.table(node.table)
     if node.if_not_exists and _index_named(table, node.name) is not None:
         return work.catalog
+    return (yield from indexes.create_index(work.tx, work.keys, work.catalog, table, _meant(table, node)))
+
+
+def _meant(table: Table, node: syntax.CreateIndex) -> Index:
     ids, descending = ids_of(table, node.columns), ids_of(table, node.descending)
     _check_lengths(table, node, ids)
-    index = Index(0, node.name, ids, node.unique, descending=descending, lengths=node.lengths)
-    return (yield from indexes.create_index(work.tx, work.keys, work.catalog, table, index))
+    return Index(0, node.name, ids, node.unique, descending=descending, lengths=node.lengths)
+
+
+def build_index(work: Work, node: syntax.CreateIndex, place: bytes | None) -> Step[tuple[Catalog, bytes | None]]:
+    """One transaction of CREATE INDEX CONCURRENTLY: the catalogue, and the place for the next one; None: it is done.
+
+    `place` is None for the first one. What an earlier statement began is gone on with.
+    """
+    if node.unique:
+        raise NotSupportedError("a UNIQUE index is made in one transaction: leave CONCURRENTLY out")
+    table = work.table(node.table)
+    index = _index_named(table, node.name)
+    if place is not None:
+        if index is None:
+            raise UndefinedObject(f'the index "{node.name}" was dropped while it was built')
+        if not index.building:
+            return work.catalog, None  # another statement has ended what both were building
+        place = yield from indexes.fill_index(work.tx, work.keys, table, index, place, BUILT_AT_ONCE)
+        if place is not None:
+            return work.catalog, place
+        return (yield from indexes.end_index(work.tx, work.keys, work.catalog, table, index)), None
+    meant = _meant(table, node)
+    if index is None or not (index.building and replace(index, id=0, building=False) == meant):
+        if index is not None and not index.building and node.if_not_exists:
+            return work.catalog, None
+        if table.temporary:
+            return (yield from indexes.create_index(work.tx, work.keys, work.catalog, table, meant)), None
+        return (yield from indexes.begin_index(work.tx, work.keys, work.catalog, table, meant)), b""
+    return work.catalog, b""
 
 
 def _check_lengths(table: Table, node: syntax.CreateIndex, ids: tuple[int, ...]) -> None:

@@ -28,10 +28,11 @@ class DefinitionParser(QueryParser):
             raise self._refuse(f"CREATE OR REPLACE {self._found()}")
         unique = self._match(TokenType.UNIQUE)
         if self._match(TokenType.INDEX):
+            concurrently = self._match_text_seq("CONCURRENTLY")
             exists = self._parse_exists(not_=True)
-            return self.expression(
-                exp.Create(this=self._read_index(), kind="INDEX", unique=unique or None, exists=exists or None), start
-            )
+            create = exp.Create(this=self._read_index(), kind="INDEX", unique=unique or None, exists=exists or None)
+            create.set("concurrently", concurrently or None)
+            return self.expression(create, start)
         temporary = not unique and self._match(TokenType.TEMPORARY)
         if unique or not self._match(TokenType.TABLE):
             raise self._refuse(f"CREATE {'TEMPORARY ' if temporary else ''}{self._found()}")

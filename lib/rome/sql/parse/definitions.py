@@ -284,7 +284,7 @@ def _text(source: Source, node: exp.Expr) -> str:
 # ---- statements ----------------------------------------------------------------------------------------------------
 
 
-@STATEMENTS.takes(exp.Create, "this", "kind", "unique", "replace", "exists", "properties", "expression")
+@STATEMENTS.takes(exp.Create, "this", "kind", "unique", "replace", "exists", "properties", "expression", "concurrently")
 def _create(source: Source, node: exp.Create) -> syntax.Statement:
     if node.args["kind"] == "INDEX":
         return _create_index(source, node)
@@ -358,7 +358,7 @@ def _create_view(source: Source, node: exp.Create) -> syntax.CreateView:
 
 
 def _create_index(source: Source, node: exp.Create) -> syntax.CreateIndex:
-    only(source, node, "this", "kind", "unique", "exists")
+    only(source, node, "this", "kind", "unique", "exists", "concurrently")
     index = node.this
     only(source, index, "this", "table", "params")
     parameters = index.args["params"]
@@ -374,6 +374,7 @@ def _create_index(source: Source, node: exp.Create) -> syntax.CreateIndex:
         lengths=lengths if any(lengths) else (),
         unique=bool(node.args.get("unique")),
         if_not_exists=bool(node.args.get("exists")),
+        concurrently=bool(node.args.get("concurrently")),
         at=source.start(index.this),
     )
 

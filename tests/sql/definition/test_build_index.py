@@ -1,0 +1,188 @@
+"""CREATE INDEX CONCURRENTLY: an index made while others write, in transactions of a bearable size."""
+
+from __future__ import annotations
+
+import random
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from rome import dbapi, errors
+from rome.config import parse
+from rome.driver.open import open_store
+from rome.sql.definition import other_objects
+from rome.testing.integrity import check
+from tests.servers.stores import a_store, marked
+
+SQL = "CREATE INDEX CONCURRENTLY by_n ON t (n)"
+QUERY = "SELECT count(*), min(id) FROM t WHERE n = 3"
+
+
+@pytest.fixture(autouse=True)
+def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(other_objects, "BUILT_AT_ONCE", 20)
+
+
+def filled(url: str, rows: int = 100) -> dbapi.Connection:
+    connection = dbapi.connect(url)
+    cursor = connection.cursor()
+    cursor.execute("CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, n INTEGER)")
+    cursor.executemany("INSERT INTO t VALUES (:id, :n)", [{"id": at, "n": at % 7} for at in range(rows)])
+    connection.commit()
+    return connection
+
+
+def plan_of(connection: dbapi.Connection) -> str:
+    cursor = connection.cursor()
+    cursor.execute("EXPLAIN " + QUERY)
+    text = "\n".join(line for (line,) in cursor.fetchall())
+    connection.commit()
+    return text
+
+
+@pytest.mark.parametrize("store", marked())
+def test_it_is_made_while_others_write_and_nothing_is_missed(store: str, tmp_path: Path) -> None:
+    with a_store(store, tmp_path) as url:
+        connection = filled(url, 400)
+        done = threading.Event()
+        failures: list[BaseException] = []
+
+        def write(seed: int) -> None:
+            source, own = random.Random(seed), dbapi.connect(url)
+            cursor = own.cursor()
+            at = 1000 * (seed + 1)
+            try:
+                while not done.is_set():
+                    at += 1
+                    cursor.execute("INSERT INTO t VALUES (:id, :n)", {"id": at, "n": at % 7})
+                    cursor.execute("INSERT INTO t VALUES (:id, :n)", {"id": -at, "n": at % 7})
+                    cursor.execute("UPDATE t SET n = n + 1 WHERE id = :id", {"id": source.randrange(400)})
+                    cursor.execute("DELETE FROM t WHERE id = :id", {"id": source.randrange(400)})
+                    try:
+                        own.commit()
+                    except errors.OperationalError:
+                        own.rollback()
+            except BaseException as error:
+                failures.append(error)
+            finally:
+                own.close()
+
+        threads = [threading.Thread(target=write, args=(seed,)) for seed in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            while True:
+                try:
+                    connection.cursor().execute(SQL)
+                    break
+                except errors.OperationalError as error:  # busy: said again, it goes on
+                    assert "[40001]" in str(error)
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+        assert failures == []
+        assert "by index by_n" in plan_of(connection)
+        cursor = connection.cursor()
+        cursor.execute("SELECT n, count(*) FROM t WHERE n + 0 >= 0 GROUP BY n ORDER BY n")
+        by_row = cursor.fetchall()
+        cursor.execute("SELECT DISTINCT n FROM t ORDER BY n")
+        for (n,) in cursor.fetchall():
+            cursor.execute("SELECT count(*) FROM t WHERE n = :n", {"n": n})
+            assert (n, cursor.fetchall()[0][0]) in by_row
+        connection.close()
+        driver = open_store(parse(url))
+        assert check(driver, parse(url).namespace) == []
+        driver.close()
+
+
+def test_until_it_is_done_nothing_reads_it_and_every_change_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = filled("rome+memory:///half")
+    fill, filled_so_far = other_objects.indexes.fill_index, []
+
+    def stops(*given: object) -> object:
+        if len(filled_so_far) == 2:
+            raise errors.Unavailable("the process ends here")
+        filled_so_far.append(given)
+        return (yield from fill(*given))
+
+    monkeypatch.setattr(other_objects.indexes, "fill_index", stops)
+    with pytest.raises(errors.OperationalError):
+        connection.cursor().execute(SQL)
+    monkeypatch.undo()
+    assert "by_n" not in plan_of(connection)
+    engine = sqlalchemy.create_engine("rome+memory:///half")
+    assert sqlalchemy.inspect(engine).get_indexes("t") == []
+    cursor = connection.cursor()
+    cursor.execute("INSERT INTO t VALUES (-5, 3)")
+    cursor.execute("DELETE FROM t WHERE id = 3")
+    cursor.execute("UPDATE t SET n = 3 WHERE id IN (1, 90)")
+    connection.commit()
+    cursor.execute(QUERY)
+    assert cursor.fetchall() == [(16, -5)]
+    connection.commit()
+    with pytest.raises(errors.DatabaseError, match="by_n.*already exists"):
+        cursor.execute("CREATE INDEX CONCURRENTLY by_n ON t (n, id)")
+    connection.rollback()
+    cursor.execute(SQL)
+    assert "by index by_n" in plan_of(connection)
+    cursor.execute(QUERY)
+    assert cursor.fetchall() == [(16, -5)]
+    connection.commit()
+    driver = open_store(parse("rome+memory:///half"))
+    assert check(driver, parse("rome+memory:///half").namespace) == []
+    assert [each["name"] for each in sqlalchemy.inspect(engine).get_indexes("t")] == ["by_n"]
+    with pytest.raises(errors.DatabaseError, match="already exists"):
+        cursor.execute(SQL)
+    connection.rollback()
+    cursor.execute("CREATE INDEX CONCURRENTLY IF NOT EXISTS by_n ON t (n)")
+    engine.dispose()
+    driver.close()
+    connection.close()
+
+
+def test_it_may_be_dropped_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "rome+memory:///dropped"
+    connection, other = filled(url), dbapi.connect(url)
+    fill = other_objects.indexes.fill_index
+
+    def dropped(*given: object) -> object:
+        other.cursor().execute("DROP INDEX IF EXISTS by_n")
+        other.commit()
+        return (yield from fill(*given))
+
+    monkeypatch.setattr(other_objects.indexes, "fill_index", dropped)
+    with pytest.raises(errors.ProgrammingError, match="by_n.*was dropped while it was built"):
+        connection.cursor().execute(SQL)
+    connection.rollback()
+    driver = open_store(parse(url))
+    assert check(driver, parse(url).namespace) == []
+    for each in (driver, connection, other):
+        each.close()
+
+
+def test_it_is_several_transactions_and_so_in_none() -> None:
+    connection = filled("rome+memory://")
+    cursor = connection.cursor()
+    cursor.execute("SELECT 1")
+    with pytest.raises(errors.ProgrammingError, match=r"\[25001\].*commit or roll back first"):
+        cursor.execute(SQL)
+    connection.rollback()
+    cursor.execute("BEGIN")
+    with pytest.raises(errors.ProgrammingError, match=r"\[25001\]"):
+        cursor.execute(SQL)
+    connection.rollback()
+    with pytest.raises(errors.NotSupportedError, match="leave CONCURRENTLY out"):
+        cursor.execute("CREATE UNIQUE INDEX CONCURRENTLY by_n ON t (n)")
+    connection.rollback()
+    with pytest.raises(errors.ProgrammingError, match="does not exist"):
+        cursor.execute("CREATE INDEX CONCURRENTLY by_n ON nothing (n)")
+    connection.rollback()
+    cursor.execute("CREATE TEMPORARY TABLE own (n INTEGER)")
+    connection.commit()
+    cursor.execute("CREATE INDEX CONCURRENTLY by_n ON own (n)")
+    cursor.execute(SQL)
+    assert "by index by_n" in plan_of(connection)
+    connection.close()
