@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from rome.errors import NotSupportedError, ProgrammingError, UndefinedObject, UndefinedTable
+from rome.errors import DatabaseError, NotSupportedError, ProgrammingError, UndefinedObject, UndefinedTable
 from rome.sql import syntax
 from rome.sql.definition.creation import numbering_of
 from rome.sql.definition.work import Work, ids_of, is_taken
@@ -29,16 +30,30 @@ def create_view(work: Work, node: syntax.CreateView) -> Step[Catalog]:
 
 
 def drop_views(work: Work, node: syntax.DropView) -> Step[Catalog]:
-    dropped: dict[str, View] = {}
-    for name in node.names:
-        view = work.catalog.view(name)
-        if view is not None:
-            dropped[name.lower()] = view
-        elif not node.if_exists:
-            if name.lower() in work.catalog.tables:
+    tables = work.catalog.tables
+    if not node.if_exists:
+        for name in node.names:
+            if name.lower() in tables:
                 raise ProgrammingError(f'"{name}" is a table, not a view', sqlstate="42809")
-            hint = did_you_mean(name, [known.name for known in work.catalog.views.values()])
-            raise UndefinedTable(f'view "{name}" does not exist{hint}')
+    seen = {name: view for name, view in work.catalog.views.items() if name not in tables}  # a temporary table hides
+    return (yield from _drop(work, node, "view", seen, UndefinedTable))
+
+
+def _drop(
+    work: Work,
+    node: syntax.DropView | syntax.DropSequence,
+    kind: str,
+    known: Mapping[str, View] | Mapping[str, Sequence],
+    missing: type[DatabaseError],
+) -> Step[Catalog]:
+    dropped: dict[str, View | Sequence] = {}
+    for name in node.names:
+        found = known.get(name.lower())
+        if found is not None:
+            dropped[name.lower()] = found
+        elif not node.if_exists:
+            hint = did_you_mean(name, [each.name for each in known.values()])
+            raise missing(f'{kind} "{name}" does not exist{hint}')
     if not dropped:
         return work.catalog
     return (yield from objects.drop(work.tx, work.keys, work.catalog, dropped.values()))
@@ -52,17 +67,7 @@ def create_sequence(work: Work, node: syntax.CreateSequence) -> Step[Catalog]:
 
 
 def drop_sequences(work: Work, node: syntax.DropSequence) -> Step[Catalog]:
-    dropped: dict[str, Sequence] = {}
-    for name in node.names:
-        sequence = work.catalog.sequences.get(name.lower())
-        if sequence is not None:
-            dropped[name.lower()] = sequence
-        elif not node.if_exists:
-            hint = did_you_mean(name, [known.name for known in work.catalog.sequences.values()])
-            raise UndefinedObject(f'sequence "{name}" does not exist{hint}')
-    if not dropped:
-        return work.catalog
-    return (yield from objects.drop(work.tx, work.keys, work.catalog, dropped.values()))
+    return (yield from _drop(work, node, "sequence", work.catalog.sequences, UndefinedObject))
 
 
 def create_index(work: Work, node: syntax.CreateIndex) -> Step[Catalog]:
