@@ -47,6 +47,8 @@ def _ways(scan: Scan, output: tuple[ColumnRef, ...]) -> Iterator[Counted]:
     for at, condition in enumerate(conditions):
         others = conditions[:at] + conditions[at + 1 :]
         for column, opposite, excluded in _opposites(condition):
+            if column.type.flexible:
+                continue  # <> is an error for what is no number there
             for key in ordered_keys(scan):
                 found = access_by(scan, others, key)
                 less = access_by(scan, [*others, opposite], key)
