@@ -14,6 +14,7 @@ from rome.driver.api import ExpectLock
 from rome.errors import LeaseLost
 from rome.lock import Lease, LockManager
 from tests.transactions.speaker import say
+from tests.transactions.workers import meet
 
 INCREMENTS = 15
 INCREMENTS_NIGHTLY = 100
@@ -42,11 +43,13 @@ def increment_often(url: str, number: int, of: int) -> int:
 
 
 def work_off(url: str, number: int, of: int) -> list[int]:
-    """Take one job after the other until none is left; those that were got."""
+    """Take one job after the other until none is left; those that were got. All have one when the first is done."""
     connection = dbapi.connect(url)
     done = []
     while rows := say(connection, NEXT_JOB):
         ((job,),) = rows
+        if not done:
+            meet()
         say(connection, "UPDATE jobs SET state = 'done', owner = :owner WHERE id = :id", {"owner": number, "id": job})
         connection.commit()
         done.append(job)

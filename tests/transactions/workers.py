@@ -46,8 +46,13 @@ def prepare(barrier: Barrier) -> None:
 
 def together(work: Callable[[str, int, int], T], url: str, number: int, of: int) -> T:
     """`work`, begun when every process is there."""
-    _meeting[0].wait(60)
+    meet()
     return work(url, number, of)
+
+
+def meet() -> None:
+    """Go on when every process is here."""
+    _meeting[0].wait(60)
 
 
 def until_done(connection: dbapi.Connection, work: Callable[[], T]) -> T:
