@@ -52,6 +52,15 @@ def until(
     return answer
 
 
+def given_time(trial: Callable[[int], bool], driver: Driver) -> bool:
+    """Whether `trial`, of a time in milliseconds, says that nothing ran out that was kept in time.
+
+    On a machine that stands still for longer than that (another program syncs a disk), something does run out, on a
+    store that is right too. So there are three trials, each of four times the time; a store that is wrong fails all.
+    """
+    return any(trial(short_ms(driver) * 4**more) for more in range(3))
+
+
 def held_by(driver: Driver, session: bytes) -> list[bytes]:
     """The names of the locks that `session` has."""
     return [holding.name for holding in driver.locks() if holding.session == session]
@@ -231,17 +240,25 @@ class LeaseSuite:
 
     # Renewal and loss
 
-    def test_a_lease_is_renewed_as_long_as_it_is_held(self, locks: LockManager, rivals: LockManager) -> None:
-        lost: list[Lease] = []
-        ttl_ms = short_ms(locks._driver)
-        with locks.hold("x", ttl_ms=ttl_ms, on_lost=lost.append) as lease:
-            for _ in range(5):
-                pause(ttl_ms / 2)
-                assert not lease.lost
-                with pytest.raises(LockNotAvailable):
-                    rivals.hold("x", wait_ms=0)
-            assert 0 < rivals.holders("x")[0].remaining_ms <= ttl_ms
-        assert lost == []
+    def test_a_lease_is_renewed_as_long_as_it_is_held(
+        self, driver: Driver, locks: LockManager, rivals: LockManager
+    ) -> None:
+        def held_all_along(ttl_ms: int) -> bool:
+            told: list[Lease] = []
+            with locks.hold("x", ttl_ms=ttl_ms, on_lost=told.append) as lease:
+                for _ in range(5):
+                    pause(ttl_ms / 2)
+                    try:
+                        rivals.hold("x", wait_ms=0).release()
+                    except LockNotAvailable:
+                        assert all(0 < holder.remaining_ms <= ttl_ms for holder in rivals.holders("x"))
+                    else:
+                        assert lease.lost, "a rival got a lock whose holder does not take it for lost"
+                        return False
+                assert lease.lost or not told
+                return not lease.lost
+
+        assert given_time(held_all_along, driver)
 
     def test_a_lost_lease_is_noticed_told_once_and_refused_by_the_store(
         self, driver: Driver, locks: LockManager, rivals: LockManager

@@ -23,7 +23,7 @@ from rome.driver.api import (
 )
 from rome.errors import Conflict, DataError, Deadlock, InterfaceError, LeaseLost
 from rome.testing.driver_life import EVERYTHING, OpenDriver, counted, in_child, scanned, value_at, version_of
-from rome.testing.lease_suite import LONG_MS, LeaseSuite, held_by, pause, short_ms, until
+from rome.testing.lease_suite import LONG_MS, LeaseSuite, given_time, held_by, pause, short_ms, until
 
 WAIT, NOWAIT, SKIP = Patience.WAIT, Patience.NOWAIT, Patience.SKIP
 A, B, C, D = (bytes([number]) * 16 for number in (1, 2, 3, 4))
@@ -223,27 +223,36 @@ class LockSuite(LeaseSuite):
     # Time
 
     def test_a_session_lives_while_it_is_renewed_and_another_is_unknown(self, driver: Driver) -> None:
-        ttl_ms = short_ms(driver)
-        assert driver.renew(B, ttl_ms) is False
-        token = take(driver, A, b"x", ttl_ms)
-        for _ in range(6):
-            pause(ttl_ms / 4)
-            assert driver.renew(A, ttl_ms) is True
-        assert ask(driver, A, b"x") == [token]
+        assert driver.renew(B, LONG_MS) is False
+
+        def lived(ttl_ms: int) -> bool:
+            token = take(driver, A, b"x", ttl_ms)
+            for _ in range(6):
+                pause(ttl_ms / 4)
+                if not driver.renew(A, ttl_ms):
+                    return False
+            return ask(driver, A, b"x") == [token]
+
+        assert given_time(lived, driver)
         assert ask(driver, B, b"x", patience=NOWAIT) == [0]
 
     def test_a_session_lives_while_it_asks_and_is_gone_with_everything_when_it_does_not(self, driver: Driver) -> None:
-        ttl_ms = short_ms(driver)
         take(driver, A, b"x")
-        mine = take(driver, B, b"y", ttl_ms)
-        for _ in range(6):
-            pause(ttl_ms / 4)
-            assert ask(driver, B, b"x", ttl_ms=ttl_ms) == [0]
+        mine = 0
+
+        def lived(ttl_ms: int) -> bool:
+            nonlocal mine
+            mine = take(driver, B, b"y", ttl_ms)
+            for _ in range(6):
+                pause(ttl_ms / 4)
+                assert ask(driver, B, b"x", ttl_ms=ttl_ms) == [0]
+            return ask(driver, B, b"y", ttl_ms=ttl_ms) == [mine]
+
+        assert given_time(lived, driver)
         ask(driver, C, b"x")
-        assert ask(driver, B, b"y", ttl_ms=ttl_ms) == [mine]
-        token = until(lambda: ask(driver, D, b"y", patience=NOWAIT)[0], ttl_ms)
+        token = until(lambda: ask(driver, D, b"y", patience=NOWAIT)[0], LONG_MS)
         assert token > mine
-        assert driver.renew(B, ttl_ms) is False
+        assert driver.renew(B, LONG_MS) is False
         assert held_by(driver, B) == []
         driver.unlock(A)
         assert ask(driver, C, b"x")[0] > 0, "a session that ran out still stands in a queue"
