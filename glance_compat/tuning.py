@@ -69,7 +69,10 @@ INDEXES = (
     ),
     TuningIndex("rome_image_tags_value", "image_tags", ("value",), "the filter by tag"),
     TuningIndex(
-        "rome_image_members_member", "image_members", ("member",), "the list of a project: images shared with it"
+        "rome_image_members_member_status",
+        "image_members",
+        ("member", "status"),
+        "the list of a project: images shared with it",
     ),
 )
 

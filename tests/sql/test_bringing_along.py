@@ -179,6 +179,7 @@ def test_the_rows_are_the_same_and_the_waves_never_more(
     def run(sql: str, writes: list[str], brought: bool) -> tuple[list[tuple[object, ...]], int]:
         with monkeypatch.context() as patch:
             patch.setattr(Transaction, "is_far", far)
+            patch.setattr(Transaction, "is_remote", True)  # within the process waves are not what is spared
             if not brought:
                 patch.setattr(Following, "asked", False)
                 patch.setattr(Following, "from_afar", False)

@@ -28,6 +28,7 @@ from rome.values import NUMERIC_KINDS, Kind, SqlType
 
 _MIRRORED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _ANY_NUMBER = 1 << 30
+_SAME_IF_EQUAL = {Kind.STRING, Kind.INTEGER, Kind.BOOLEAN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ class _Terms:
         own = {column.column: place for place, column in enumerate(scan.output[: len(scan.table.columns)])}
         self.own: Mapping[int, Column] = {number: scan.table.columns[place] for number, place in own.items()}
         self.equal: dict[int, tuple[tuple[Expr, ...], Expr]] = {}  # column id: alternatives, the condition
+        self.equalities: dict[int, list[tuple[Expr, ...]]] = {}  # column id: the alternatives of every condition
         self.low: dict[int, Bound] = {}
         self.high: dict[int, Bound] = {}
         for condition in conditions:
@@ -209,6 +211,7 @@ class _Terms:
                     ends.setdefault(column, Bound(values[0], True, tuple(values[1:])))
 
     def _equal(self, column: Column, alternatives: tuple[Expr, ...], condition: Expr) -> None:
+        self.equalities.setdefault(column.id, []).append(alternatives)
         known = self.equal.get(column.id)
         if known is None or _values(known) > _values((alternatives, condition)):
             self.equal[column.id] = (alternatives, condition)
@@ -279,7 +282,18 @@ class _Terms:
             if not isinstance(value, IsNull)
             for part in walk(value)
         )
-        return Candidate(Access(index, tuple(equals), low, high), tuple(consumed), rank, used, outer)
+        within = tuple(
+            () if lengths and lengths[at] else self._within(columns[at], values) for at, values in enumerate(equals)
+        )
+        access = Access(index, tuple(equals), low, high, within=within if any(within) else ())
+        return Candidate(access, tuple(consumed), rank, used, outer)
+
+    def _within(self, column: int, chosen: tuple[Expr, ...]) -> tuple[tuple[Expr, ...], ...]:
+        """The alternatives of the other conditions that fix `column`, if values that are equal are the same."""
+        type_ = self.scan.table.columns[self.scan.table.position[column]].type
+        if type_.flexible or type_.kind not in _SAME_IF_EQUAL:
+            return ()
+        return tuple(each for each in self.equalities[column] if each is not chosen)
 
 
 def _values(equality: tuple[tuple[Expr, ...], Expr]) -> int:

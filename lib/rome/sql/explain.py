@@ -155,12 +155,8 @@ def _scan(node: plan.Scan) -> str:
     names = node.table.names(columns)
     index = "primary key" if access.index is None else f"index {access.index.name or ', '.join(names)}"
     terms = []
-    for column, values in zip(names, access.equals, strict=False):
-        one = values[0]
-        if isinstance(one, IsNull):
-            terms.append(f"{column} IS NULL")
-        else:
-            terms.append(f"{column} = {show(one)}" if len(values) == 1 else f"{column} IN ({_listed(values)})")
+    for at, values in enumerate(access.equals):
+        terms += [_equality(names[at], each) for each in (values, *(access.within[at] if access.within else ()))]
     for bound, sign, widest in ((access.low, ">", "least"), (access.high, "<", "greatest")):
         if bound is not None:
             end = show(bound.value) if not bound.others else f"{widest} of {_listed((bound.value, *bound.others))}"
@@ -168,6 +164,13 @@ def _scan(node: plan.Scan) -> str:
     how = f"by {index} ({' AND '.join(terms)})" if terms else f"whole, by {index}"
     text = f"Scan {name} {how}" + (" backwards" if access.reverse else "")
     return text + (f" where {show(node.residual)}" if node.residual is not None else "")
+
+
+def _equality(column: str, values: tuple[Expr, ...]) -> str:
+    one = values[0]
+    if isinstance(one, IsNull):
+        return f"{column} IS NULL"
+    return f"{column} = {show(one)}" if len(values) == 1 else f"{column} IN ({_listed(values)})"
 
 
 def _sort_keys(keys: Iterable[plan.SortKey]) -> str:

@@ -183,11 +183,12 @@ def _stream_union(plan: SetOperation, keys: tuple[SortKey, ...]) -> Plan | None:
 
 
 def _stream_joined(plan: Join, keys: tuple[SortKey, ...]) -> Plan | None:
-    """Inner lookups begun at the table that has the order, beside those begun at tables that their conditions narrow.
+    """INNER joins as lookups begun at the table that has the order, beside those begun where conditions narrow.
 
-    None when it comes to no more than the chain as it is.
+    None when it comes to no more than the chain as it is, or when neither side of a join that is no lookup is narrowed:
+    then it is read whole.
     """
-    chain = tables_of(plan) if plan.lookup and plan.kind == "INNER" else None
+    chain = tables_of(plan) if plan.kind == "INNER" else None
     if chain is None:
         return None
     scans, parts = chain
@@ -208,7 +209,9 @@ def _stream_joined(plan: Join, keys: tuple[SortKey, ...]) -> Plan | None:
     ]
     found = tuple(in_the_shape_of(way, plan) for way in ways if way is not None)
     stream = in_the_shape_of(ordered, plan)
-    return Race(stream, found[:_MOST_NARROW]) if found else stream
+    if found:
+        return Race(stream, found[:_MOST_NARROW])
+    return stream if plan.lookup else None
 
 
 def _stream_scan(plan: Scan, keys: tuple[SortKey, ...]) -> Plan | None:

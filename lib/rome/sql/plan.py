@@ -36,6 +36,9 @@ class Access:
     one tuple of alternatives a column (an InArray's Slot stands for all its members, an IsNull for NULL); `low` and
     `high` bound the next one. Values are constants, slots, columns of enclosing queries or, in the inner side of a
     lookup join, columns of the outer side.
+
+    `within` are, of the same columns, the alternatives of further conditions: only values that are among all of them
+    are read. The residual judges these conditions too.
     """
 
     index: Index | None = None
@@ -43,6 +46,7 @@ class Access:
     low: Bound | None = None
     high: Bound | None = None
     reverse: bool = False
+    within: tuple[tuple[tuple[Expr, ...], ...], ...] = ()
 
     @property
     def whole(self) -> bool:

@@ -35,14 +35,14 @@ def outer_columns(scan: Plan) -> set[int]:
 
 
 def tables_of(plan: Join) -> tuple[list[Scan], list[Expr]] | None:
-    """The scans that a chain of inner lookups joins, each by itself, and all that it joins them by.
+    """The scans that a chain of INNER joins joins, each by itself, and all that it joins them by.
 
     None when it begins with something else, or follows keys that may have one of several values.
     """
     scans: list[Scan] = []
     parts: list[Expr] = []
     node: Plan = plan
-    while isinstance(node, Join) and node.kind == "INNER" and node.lookup and isinstance(node.right, Scan):
+    while isinstance(node, Join) and node.kind == "INNER" and isinstance(node.right, Scan):
         keys = _keys(node.right)
         if keys is None:
             return None

@@ -292,6 +292,11 @@ class Transaction:
         return bool(self._view.waves or self._recalled)
 
     @property
+    def is_remote(self) -> bool:
+        """Whether a read leaves this process."""
+        return self._driver.traits.remote
+
+    @property
     def is_far(self) -> bool:
         """Whether a round trip takes so long that it is worth saving with cells that may be read in vain."""
         return self._distance is not None and self._distance.far

@@ -188,11 +188,8 @@ class Lookup:
     def find(self, bindings: Bindings, base: list[Row]) -> Step[dict[object, list[Row]]]:
         """The table's rows for each distinct key of the base rows; equal keys are read once."""
         ranges = self._ranges
-        reads = {}
-        for row in base:
-            key = self._key(row)
-            if key not in reads:
-                reads[key] = ranges.reads(row, bindings)
+        distinct = {self._key(row): row for row in base}
+        reads = dict(zip(distinct, ranges.reads_of(list(distinct.values()), bindings), strict=True))
         gets = list(dict.fromkeys(get for own, _ in reads.values() for get in own))
         scans = list(dict.fromkeys(scan for _, own in reads.values() for scan in own))
         if not gets and not scans:

@@ -44,7 +44,7 @@ class IfFew(Operator):
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
         if self._rest:
             self._rest -= 1
-        elif (yield from self._way.probe.few(context, FEW_ENTRIES, True)) is not None:
+        elif (yield from self._way.probe.few(context, FEW_ENTRIES, True, True)) is not None:
             return (yield from self._way.rows.rows(context, need))
         else:
             self._rest = RUNS_UNTIL_ANOTHER_TRY
@@ -150,10 +150,11 @@ class _RaceRun:
         return chunk
 
     def _try(self, way: Way, most: int, follow: bool) -> Step[list[Row] | None]:
-        rows = yield from way.probe.few(self._context, most, follow)
+        tx, is_favourite = self._context.tx, way is self._race.favourite
+        rows = yield from way.probe.few(self._context, most, follow, is_favourite or tx.is_remote)
         if rows is None or way.rows is way.probe:
             return rows
-        if self._context.tx.is_far and way is not self._race.favourite:
+        if tx.is_far and not is_favourite:
             self._due = way, most
             return None
         return (yield from way.rows.rows(self._context))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from itertools import chain, product
 from typing import Any
 
 from rome.driver.api import Cell, Scan
 from rome.sql import plan
-from rome.sql.bound import Array, Expr, IsNull
+from rome.sql.bound import Array, ColumnRef, Expr, IsNull, columns_of
 from rome.sql.execute.operator import Row
 from rome.sql.expr import Bindings, scalar
+from rome.table import keycode
 from rome.table.keys import NO_BOUND, Keys, fits, range_of, shortened
 from rome.table.paths import batch_reader
 from rome.table.rowcode import layout_bytes
@@ -35,6 +36,9 @@ class KeyRanges:
             _alternatives(values, kind, layout, access.index.length(at) if access.index else 0)
             for at, (values, kind) in enumerate(zip(access.equals, kinds, strict=False))
         ]
+        for at, further in enumerate(access.within):
+            others = [_alternatives(values, kinds[at], layout, 0) for values in further]
+            self._equals[at] = _common(self._equals[at], others) if others else self._equals[at]
         complete = len(access.equals) == len(columns) > 0
         next_kind = kinds[len(access.equals)] if not complete and kinds else Kind.NULL
         self._low = _Bound(access.low, next_kind, layout, min) if access.low else None
@@ -48,6 +52,33 @@ class KeyRanges:
         """The rows in the cells that the reads of one outer row found."""
         self._layout = layout_bytes(table)
         self.points = self._by_key
+        self._leading = self._leading_column(access, layout)
+        self._leading_kind = kinds[0] if kinds else Kind.NULL
+
+    def _leading_column(self, access: plan.Access, layout: dict[int, int]) -> int | None:
+        """Where the outer row has what the first column of the key must equal, if nothing else hangs on that row."""
+        if self._by_key or access.low or access.high or access.within or not access.equals:
+            return None
+        (first, *more), *rest = access.equals
+        shortened = access.index is not None and access.index.length(0)
+        if more or shortened or not isinstance(first, ColumnRef) or any(columns_of(v) for each in rest for v in each):
+            return None
+        return layout[first.column]
+
+    def reads_of(self, rows: Sequence[Row], bindings: Bindings) -> list[tuple[list[bytes], list[Scan]]]:
+        """`reads` for each of `rows`; what all of them have in common is computed once."""
+        place, kind = self._leading, self._leading_kind
+        if place is None:
+            return [self.reads(row, bindings) for row in rows]
+        ends = [keycode.encode(values) for values in product(*[values((), bindings) for values in self._equals[1:]])]
+        found: list[tuple[list[bytes], list[Scan]]] = []
+        for row in rows:
+            value = _exact(row[place], kind)
+            start = self._prefix if value is None else self._prefix + keycode.encode((value,))
+            bounds = [] if value is None else [start + end for end in ends]
+            scans = [Scan(low, keycode.after(low), None, self._reverse, self._dereference) for low in bounds]
+            found.append(([], scans))
+        return found
 
     def reads(self, row: Row, bindings: Bindings, limit: int | None = None) -> tuple[list[bytes], list[Scan]]:
         """The gets and the scans for one outer row (`()` when there is none)."""
@@ -143,6 +174,19 @@ def _alternatives(values: tuple[Expr, ...], kind: Kind, layout: dict[int, int], 
         return list(dict.fromkeys(value for value in found if value is not None))
 
     return several
+
+
+def _common(first: _Values, others: list[_Values]) -> _Values:
+    """The values of `first` that all of the `others` allow."""
+
+    def common(row: Row, bindings: Bindings) -> list[object]:
+        values = first(row, bindings)
+        for other in others:
+            allowed = set(other(row, bindings))
+            values = [value for value in values if value in allowed]
+        return values
+
+    return common
 
 
 def _exact(value: object, kind: Kind) -> object:
