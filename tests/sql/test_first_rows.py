@@ -220,6 +220,27 @@ def test_filters_that_let_nearly_nothing_pass_cost_little_more_than_without_stre
         assert (waves, keys, rows) == cost(cursor, f"{sql} ", {}), "given up before, so not tried at once again"
 
 
+def test_a_stream_that_has_won_is_raced_again_after_some_runs(cursor: dbapi.Cursor) -> None:
+    """It takes 300 entries at once by then, and an index comes to lead to 80."""
+    cursor.executemany(
+        "INSERT INTO images VALUES (:id, :owner, :visibility, :at, :at)",
+        [
+            {"id": f"k{at}", "owner": "a" if at < 2400 else "b", "visibility": f"v{at % 30}", "at": at}
+            for at in range(12_000)
+        ],
+    )
+    sql = (
+        "SELECT id FROM (SELECT id, at FROM images WHERE owner = 'a' AND visibility = 'v7' UNION "
+        "SELECT id, at FROM images WHERE owner = 'nobody') AS u ORDER BY at DESC, id DESC LIMIT 10"
+    )
+    expected = [(f"k{7 + 30 * place}",) for place in range(79, 69, -1)]
+    streamed = [cost(cursor, sql, {}) for _ in range(5)]
+    cursor.execute("DELETE FROM images WHERE owner = 'b'")
+    after = [cost(cursor, sql, {}) for _ in range(race.STREAMED_RUNS)]
+    assert all(rows == expected for _, _, rows in streamed + after)
+    assert min(keys for _, keys, _ in streamed) > 550 and after[-1][1] < 200, (streamed, after)
+
+
 def test_a_streamed_page_conflicts_with_a_change_of_it_and_not_with_one_behind_it(tmp_path: object) -> None:
     url = f"rome+lmdb:///{tmp_path}/store?sync=none"
     reader, writer = dbapi.connect(url), dbapi.connect(url)

@@ -19,6 +19,7 @@ from rome.txn.wave import Step, together
 
 FEW_ENTRIES = 64  # what may be read in vain beside something else
 RUNS_UNTIL_ANOTHER_TRY = 100
+STREAMED_RUNS = 16  # of a stream that has won, until the others are tried again from the beginning
 
 
 class Way(NamedTuple):
@@ -54,8 +55,8 @@ class IfFew(Operator):
 class RaceStream(Stream):
     """A stream beside other ways to its rows, until one of them is done.
 
-    Who has won the last run begins the next one alone on a near store: `favourite`, or the stream if `streamed`. From
-    afar, where a round trip costs more than what it reads, all begin at once; the favourite is then read as far as it
+    Who has won the last run begins the next one alone on a near store: `favourite`, as far as it was read when it won,
+    `reach`, or the stream if `streamed`, which is raced again after some runs, as far as half of what it took. From afar, where a round trip costs more than what it reads, all begin at once; the favourite is then read as far as it
     was when it won, `reach`, and brings along what belongs to its rows. Threads may change these at once, as nothing
     but what is read hangs on them.
     """
@@ -68,6 +69,8 @@ class RaceStream(Stream):
         self.favourite: Way | None = None
         self.reach = FEW_ENTRIES
         self.streamed = False
+        self.taken = 0  # entries of a range that the stream took when it won
+        self.rest = 0
         self.key = key_maker(order, stream)
         self.sorted = order_of(order, layout_of(stream.output))
         self.descending = order[0].descending
@@ -113,12 +116,16 @@ class _RaceRun:
         ways, most = race.ways, max(FEW_ENTRIES, read)
         favourite = race.favourite
         if favourite is not None and not self._tried:
-            rows = yield from self._try(favourite, most, self._follow)
+            reach = max(most, race.reach)
+            rows = yield from self._try(favourite, reach, self._follow)
             if rows is not None:
-                return self._won(favourite, most, rows)
+                return self._won(favourite, reach, rows)
             race.favourite = None
             ways = tuple(way for way in ways if way is not favourite)
-        if most <= self._tried or (race.streamed and not read):
+        if race.streamed and not read:
+            race.rest, rests = (race.rest - 1, True) if race.rest else (STREAMED_RUNS, False)
+            most = 0 if rests else max(FEW_ENTRIES, race.taken // 2)
+        if most <= self._tried:
             ways = ()
         else:
             self._tried = most
@@ -188,5 +195,5 @@ class _RaceRun:
 
     def settle(self, last: SortedBy | None, shares: dict[Family, int]) -> None:
         if self._run is not None:
-            self._race.favourite, self._race.streamed = None, True
+            self._race.favourite, self._race.streamed, self._race.taken = None, True, self._run.read()
             self._run.settle(last, shares)
