@@ -56,9 +56,9 @@ class RaceStream(Stream):
     """A stream beside other ways to its rows, until one of them is done.
 
     Who has won the last run begins the next one alone on a near store: `favourite`, as far as it was read when it won,
-    `reach`, or the stream if `streamed`, which is raced again after some runs, as far as half of what it took. From afar, where a round trip costs more than what it reads, all begin at once; the favourite is then read as far as it
-    was when it won, `reach`, and brings along what belongs to its rows. Threads may change these at once, as nothing
-    but what is read hangs on them.
+    `reach`, or the stream if `streamed`, which is raced again after some runs, as far as half of what it took. From
+    afar, where a round trip costs more than what it reads, all begin at once, and the favourite brings along what
+    belongs to its rows. Threads may change these at once, as nothing but what is read hangs on them.
     """
 
     def __init__(self, node: plan.Race, order: tuple[plan.SortKey, ...], stream: Stream, ways: Sequence[Way]) -> None:
