@@ -17,6 +17,7 @@ from rome.sql.bound import (
     IsNull,
     NextValue,
     Or,
+    columns_of,
     conjunction,
     conjuncts,
     walk,
@@ -289,11 +290,15 @@ class _Terms:
         return Candidate(access, tuple(consumed), rank, used, outer)
 
     def _within(self, column: int, chosen: tuple[Expr, ...]) -> tuple[tuple[Expr, ...], ...]:
-        """The alternatives of the other conditions that fix `column`, if values that are equal are the same."""
+        """The alternatives of the other conditions that fix `column`, if values that are equal are the same.
+
+        Not those that another table's row gives: the lookups of a chain are made before all of its rows are known.
+        """
         type_ = self.scan.table.columns[self.scan.table.position[column]].type
         if type_.flexible or type_.kind not in _SAME_IF_EQUAL:
             return ()
-        return tuple(each for each in self.equalities[column] if each is not chosen)
+        others = [each for each in self.equalities[column] if each is not chosen]
+        return tuple(each for each in others if isinstance(each[0], IsNull) or not any(map(columns_of, each)))
 
 
 def _values(equality: tuple[tuple[Expr, ...], Expr]) -> int:

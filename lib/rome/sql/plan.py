@@ -37,8 +37,8 @@ class Access:
     `high` bound the next one. Values are constants, slots, columns of enclosing queries or, in the inner side of a
     lookup join, columns of the outer side.
 
-    `within` are, of the same columns, the alternatives of further conditions: only values that are among all of them
-    are read. The residual judges these conditions too.
+    `within` are, of the same columns, the alternatives of further conditions that hang on no other row: only values
+    that are among all of them are read. The residual judges these conditions too.
     """
 
     index: Index | None = None
