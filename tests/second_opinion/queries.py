@@ -189,10 +189,23 @@ class QueryMaker(ExpressionMaker):
         return [*left, *right], text
 
     def _on(self, left: list[Source], right: list[Source], sight: Sight, depth: int) -> str:
-        condition = self._equality(left, right) or "1 = 1"
+        condition = self._fixed_by_two(left, right) or self._equality(left, right) or "1 = 1"
         if self.random.random() < 0.25:
             condition += f" AND ({self.condition(Sight([*left, *right], sight.outer), depth - 2)})"
         return condition
+
+    def _fixed_by_two(self, left: list[Source], right: list[Source]) -> str:
+        """A column of `right` equal to columns of two of `left`; most times "", and where none has its type."""
+        if len(left) < 2 or self.random.random() < 0.8:
+            return ""
+        other = self.random.choice(right)
+        name, type_ = self.random.choice(other.columns)
+        equal = [
+            f"{one.alias}.{self.random.choice(names)} = {other.alias}.{name}"
+            for one in self.random.sample(left, 2)
+            if (names := [candidate for candidate, kind in one.columns if kind == type_ and type_ != BOOLEAN])
+        ]
+        return " AND ".join(equal)
 
     def _equality(self, left: list[Source], right: list[Source]) -> str:
         """A column of one side equal to a column of the other; "" when there is no pair of one type."""

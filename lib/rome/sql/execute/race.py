@@ -45,7 +45,7 @@ class IfFew(Operator):
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
         if self._rest:
             self._rest -= 1
-        elif (yield from self._way.probe.few(context, FEW_ENTRIES, True, True)) is not None:
+        elif (yield from self._way.probe.few(context, FEW_ENTRIES, True)) is not None:
             return (yield from self._way.rows.rows(context, need))
         else:
             self._rest = RUNS_UNTIL_ANOTHER_TRY
@@ -122,10 +122,11 @@ class _RaceRun:
                 return self._won(favourite, reach, rows)
             race.favourite = None
             ways = tuple(way for way in ways if way is not favourite)
+        rests = False
         if race.streamed and not read:
-            race.rest, rests = (race.rest - 1, True) if race.rest else (STREAMED_RUNS, False)
-            most = 0 if rests else max(FEW_ENTRIES, race.taken // 2)
-        if most <= self._tried:
+            most, rests = max(FEW_ENTRIES, race.taken // 2), race.rest > 0
+            race.rest = race.rest - 1 if rests else STREAMED_RUNS
+        if rests or most < 2 * self._tried:  # each try begins at the beginning
             ways = ()
         else:
             self._tried = most
@@ -157,11 +158,10 @@ class _RaceRun:
         return chunk
 
     def _try(self, way: Way, most: int, follow: bool) -> Step[list[Row] | None]:
-        tx, is_favourite = self._context.tx, way is self._race.favourite
-        rows = yield from way.probe.few(self._context, most, follow, is_favourite or tx.is_remote)
+        rows = yield from way.probe.few(self._context, most, follow)
         if rows is None or way.rows is way.probe:
             return rows
-        if tx.is_far and not is_favourite:
+        if self._context.tx.is_far and way is not self._race.favourite:
             self._due = way, most
             return None
         return (yield from way.rows.rows(self._context))
@@ -195,5 +195,7 @@ class _RaceRun:
 
     def settle(self, last: SortedBy | None, shares: dict[Family, int]) -> None:
         if self._run is not None:
-            self._race.favourite, self._race.streamed, self._race.taken = None, True, self._run.read()
+            race = self._race
+            race.rest = race.rest if race.streamed else STREAMED_RUNS
+            race.favourite, race.streamed, race.taken = None, True, self._run.read()
             self._run.settle(last, shares)

@@ -85,21 +85,16 @@ class ScanRows(Operator):
             scan = scan.__class__(start, stop, None, scan.reverse, scan.dereference)
             size *= 2
 
-    def few(self, context: Context, most: int, follow: bool, at_once: bool) -> Step[list[Row] | None]:
+    def few(self, context: Context, most: int, follow: bool) -> Step[list[Row] | None]:
         """The rows, if the access path leads to fewer than `most` entries; None, and no more read, if to others.
 
-        `follow`: bring along. Not `at_once`, an index is read before what its entries lead to: one wave more if there
-        are few, and half as many keys if there are not.
+        `follow`: bring along.
         """
         gets, scans = self._ranges.reads((), context.bindings, most)
         if not gets and not scans:
             return []
         if gets or len(scans) > _FEW_RANGES:
             return None
-        if not at_once and scans[0].dereference:
-            answer = yield Wave((), [scan._replace(dereference=False) for scan in scans])
-            if max(map(len, answer.scans)) >= most:
-                return None
         if follow and (brought := self._follow(context, None, most)):
             scans = [scan._replace(follow=brought) for scan in scans]
         answer = yield Wave((), scans)
