@@ -53,7 +53,7 @@ MOST_WAVES_AND_KEYS = {
     "list 25, admin": (2, 378),
     "page 10, biggest tenant": (3.3, 438),
     "page half way, biggest tenant": (3, 394),
-    "name filter, biggest tenant": (2.2, 72),
+    "name filter, biggest tenant": (2, 72),
     "status filter, biggest tenant": (2.4, 500),
     "size filter, biggest tenant": (2.4, 872),
     "property filter, middling tenant": (6, 1095),

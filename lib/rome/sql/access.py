@@ -152,12 +152,13 @@ class _Terms:
         self.available = available
         own = {column.column: place for place, column in enumerate(scan.output[: len(scan.table.columns)])}
         self.own: Mapping[int, Column] = {number: scan.table.columns[place] for number, place in own.items()}
-        self.equal: dict[int, tuple[tuple[Expr, ...], Expr]] = {}  # column id: alternatives, the condition
-        self.equalities: dict[int, list[tuple[Expr, ...]]] = {}  # column id: the alternatives of every condition
+        # column id: alternatives and the condition, of all conditions that fix it, and of the one that leaves fewest
+        self.equalities: dict[int, list[tuple[tuple[Expr, ...], Expr]]] = {}
         self.low: dict[int, Bound] = {}
         self.high: dict[int, Bound] = {}
         for condition in conditions:
             self._take(condition)
+        self.equal = {column: min(each, key=_values) for column, each in self.equalities.items()}
 
     def _take(self, condition: Expr) -> None:
         if isinstance(condition, Compare):
@@ -212,10 +213,7 @@ class _Terms:
                     ends.setdefault(column, Bound(values[0], True, tuple(values[1:])))
 
     def _equal(self, column: Column, alternatives: tuple[Expr, ...], condition: Expr) -> None:
-        self.equalities.setdefault(column.id, []).append(alternatives)
-        known = self.equal.get(column.id)
-        if known is None or _values(known) > _values((alternatives, condition)):
-            self.equal[column.id] = (alternatives, condition)
+        self.equalities.setdefault(column.id, []).append((alternatives, condition))
 
     def _sides(self, condition: Compare) -> Iterator[tuple[Column, str, Expr]]:
         if condition.op not in _MIRRORED:
@@ -297,7 +295,7 @@ class _Terms:
         type_ = self.scan.table.columns[self.scan.table.position[column]].type
         if type_.flexible or type_.kind not in _SAME_IF_EQUAL:
             return ()
-        others = [each for each in self.equalities[column] if each is not chosen]
+        others = [each for each, _ in self.equalities[column] if each is not chosen]
         return tuple(each for each in others if isinstance(each[0], IsNull) or not any(map(columns_of, each)))
 
 

@@ -185,8 +185,8 @@ def _stream_union(plan: SetOperation, keys: tuple[SortKey, ...]) -> Plan | None:
 def _stream_joined(plan: Join, keys: tuple[SortKey, ...]) -> Plan | None:
     """INNER joins as lookups begun at the table that has the order, beside those begun where conditions narrow.
 
-    None when it comes to no more than the chain as it is, or when neither side of a join that is no lookup is narrowed:
-    then it is read whole.
+    None when it comes to no more than the chain as it is, or when one of the joins is no lookup and no other table is
+    narrowed: then that is read whole.
     """
     chain = tables_of(plan) if plan.kind == "INNER" else None
     if chain is None:
@@ -211,7 +211,11 @@ def _stream_joined(plan: Join, keys: tuple[SortKey, ...]) -> Plan | None:
     stream = in_the_shape_of(ordered, plan)
     if found:
         return Race(stream, found[:_MOST_NARROW])
-    return stream if plan.lookup else None
+    return stream if _are_lookups(plan) else None
+
+
+def _are_lookups(plan: Plan) -> bool:
+    return not isinstance(plan, Join) or (plan.lookup and _are_lookups(plan.left))
 
 
 def _stream_scan(plan: Scan, keys: tuple[SortKey, ...]) -> Plan | None:

@@ -60,8 +60,8 @@ class KeyRanges:
         if self._by_key or access.low or access.high or access.within or not access.equals:
             return None
         (first, *more), *rest = access.equals
-        shortened = access.index is not None and access.index.length(0)
-        if more or shortened or not isinstance(first, ColumnRef) or any(columns_of(v) for each in rest for v in each):
+        cut = access.index is not None and access.index.length(0)
+        if more or cut or not isinstance(first, ColumnRef) or any(columns_of(v) for each in rest for v in each):
             return None
         return layout[first.column]
 
@@ -74,9 +74,8 @@ class KeyRanges:
         found: list[tuple[list[bytes], list[Scan]]] = []
         for row in rows:
             value = _exact(row[place], kind)
-            start = self._prefix if value is None else self._prefix + keycode.encode((value,))
-            bounds = [] if value is None else [start + end for end in ends]
-            scans = [Scan(low, keycode.after(low), None, self._reverse, self._dereference) for low in bounds]
+            starts = [] if value is None else [self._prefix + keycode.encode((value,)) + end for end in ends]
+            scans = [Scan(start, keycode.after(start), None, self._reverse, self._dereference) for start in starts]
             found.append(([], scans))
         return found
 
