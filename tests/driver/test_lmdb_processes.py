@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -41,18 +42,24 @@ def url(tmp_path: Path) -> StoreURL:
     return parse(f"rome+lmdb:///{tmp_path}/store?sync=none")
 
 
-def test_processes_that_make_the_same_store_at_once_find_one(url: StoreURL) -> None:
-    def work() -> None:
-        driver = open_store(url)
-        driver.increment(b"c", 1)
-        driver.commit((), [(b"%d" % os.getpid(), b"")])
-        driver.close()
+def test_processes_that_make_the_same_store_at_once_find_one(tmp_path: Path) -> None:
+    """Again and again: it hangs on a few microseconds who is seen making the directory, and the format cell."""
+    for trial in range(60):
+        url = parse(f"rome+lmdb:///{tmp_path}/{trial}?sync=full")
+        together = FORK.Barrier(PROCESSES)
 
-    in_processes([work] * PROCESSES)
-    driver = open_store(url)
-    assert driver.increment(b"c", 0) == PROCESSES
-    assert len(scanned(driver, Scan(b"", b"z"))) == PROCESSES
-    driver.close()
+        def work(url: StoreURL = url, together: Barrier = together) -> None:
+            together.wait()
+            driver = open_store(url)
+            driver.increment(b"c", 1)
+            driver.commit((), [(b"%d" % os.getpid(), b"")])
+            driver.close()
+
+        in_processes([work] * PROCESSES)
+        driver = open_store(url)
+        assert driver.increment(b"c", 0) == PROCESSES
+        assert len(scanned(driver, Scan(b"", b"z"))) == PROCESSES
+        driver.close()
 
 
 def test_increments_of_many_processes_give_every_number_once(url: StoreURL) -> None:

@@ -17,10 +17,9 @@ _LOOSE_BYTES = 1 << 20
 
 def check_place(path: str, readonly: bool) -> None:
     """InterfaceError if LMDB cannot keep a store in the directory `path`."""
-    made = os.path.isdir(path)
-    place = path if made else os.path.dirname(path)
-    if not made and os.path.lexists(path):
+    if os.path.lexists(path) and not os.path.isdir(path):  # asked in this order: another process may be making it
         raise InterfaceError(f"{path} is a file; an LMDB store is a directory: name another")
+    place = path if os.path.isdir(path) else os.path.dirname(path)
     if not os.path.isdir(place):
         raise InterfaceError(f"there is no directory {place} that this user may enter: make it first")
     if readonly and not os.path.exists(os.path.join(path, "data.mdb")):
@@ -66,12 +65,15 @@ def check_whole(env: lmdb.Environment, path: str) -> None:
 
 def check_format(env: lmdb.Environment, path: str, readonly: bool) -> None:
     """Write the format cell of a new store; InterfaceError if another format or another program wrote the file."""
-    new = env.stat()["entries"] == 0 and not readonly
-    with env.begin(write=new) as txn:
-        if new and txn.stat()["entries"] == 0:  # no other process was making the same store
-            txn.put(FORMAT_KEY, FORMAT.encode())
-            txn.put(COMMITS_KEY, NUMBER.pack(0))
+    with env.begin() as txn:
+        new = txn.stat()["entries"] == 0 and not readonly  # of the environment it would be that of a commit under way
         found = txn.get(FORMAT_KEY)
+    if new:
+        with env.begin(write=True) as txn:
+            if txn.stat()["entries"] == 0:  # no other process was making the same store
+                txn.put(FORMAT_KEY, FORMAT.encode())
+                txn.put(COMMITS_KEY, NUMBER.pack(0))
+            found = txn.get(FORMAT_KEY)
     if found is None:
         raise InterfaceError(f"{path} holds an LMDB file that is no store of ROME: name another directory")
     if found != FORMAT.encode():
