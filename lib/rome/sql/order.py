@@ -35,24 +35,26 @@ _MOST_RANGES = 8  # that are merged, when the first columns of a key may have on
 _MOST_NARROW = 3  # indexes that are tried beside the one that has the order
 
 
-def read_in_order(plan: Plan) -> Plan:
+def read_in_order(plan: Plan, locked: bool = False) -> Plan:
     """LIMIT over ORDER BY over a table, or over its LEFT lookups: read an index in that order instead of sorting.
 
-    Only where no equality narrows the table already: following a selective index and sorting the few rows is then
-    cheaper than meeting them on the way through an ordered one.
+    Not where an equality narrows the table more by another index: following that and sorting the few rows is then
+    cheaper than meeting them on the way through an ordered one. Nor where another index narrows it too and the ordered
+    one leaves rows out: which is better shows when the two race (`stream_first_rows`), which those `locked` do not.
     """
-    plan = over_inputs(plan, read_in_order)
+    locked = locked or isinstance(plan, Lock)
+    plan = over_inputs(plan, lambda child: read_in_order(child, locked))
     if isinstance(plan, Limit) and plan.simple and isinstance(plan.child, Sort):
-        streamed = _in_order(plan.child.child, plan.child.keys)
+        streamed = _in_order(plan.child.child, plan.child.keys, raced=not (locked or plan.spare))
         if streamed is not None:
             return replace(plan, child=streamed)
     return plan
 
 
-def _in_order(plan: Plan, keys: tuple[SortKey, ...]) -> Plan | None:
-    """`plan` reading its rows in the order of `keys`; None when no key of its table has that order."""
+def _in_order(plan: Plan, keys: tuple[SortKey, ...], raced: bool) -> Plan | None:
+    """`plan` reading its rows in the order of `keys`; None when no key of its table has that order, or is the way."""
     if isinstance(plan, Join) and plan.kind == "LEFT" and plan.lookup:
-        left = _in_order(plan.left, keys)
+        left = _in_order(plan.left, keys, raced)
         return None if left is None else replace(plan, left=left)
     if not isinstance(plan, Scan):
         return None
@@ -61,7 +63,11 @@ def _in_order(plan: Plan, keys: tuple[SortKey, ...]) -> Plan | None:
         return None
     conditions = conjuncts(plan.condition)
     candidate = ordered(plan, conditions, _ids(plan, keys))
-    return None if candidate is None or best(plan, conditions).rank[:2] > candidate.rank[:2] else scan
+    if candidate is None or best(plan, conditions).rank[:2] > candidate.rank[:2]:
+        return None
+    if raced and scan.residual is not None and _can_be_merged(keys) and isinstance(_stream_scan(plan, keys), Race):
+        return None
+    return scan
 
 
 def _ordered_scan(plan: Scan, keys: tuple[SortKey, ...], ranges: int = 1) -> Scan | None:
@@ -113,16 +119,16 @@ def stream_first_rows(plan: Plan) -> Plan:
     plan = over_inputs(plan, stream_first_rows)
     if isinstance(plan, Limit) and plan.simple and not plan.spare and isinstance(plan.child, Sort):
         sort = plan.child
-        if _has_stored_order(sort.keys) and all(_is_merged_as_stored(key) for key in sort.keys):
+        if _can_be_merged(sort.keys):
             stream = _stream(sort.child, sort.keys)
             if stream is not None and _is_any_scan(stream) and _inner_lookups(stream) <= 1:
                 return replace(plan, child=FirstRows(stream, sort, sort.keys))
     return plan
 
 
-def _is_merged_as_stored(key: SortKey) -> bool:
-    """Whether Python compares the values of `key` as their stored form does: NaN and JSON are left out."""
-    return key.expression.type.kind not in (Kind.FLOAT, Kind.JSON)
+def _can_be_merged(keys: tuple[SortKey, ...]) -> bool:
+    """Whether keys have the order of `keys`, and Python compares values as keys do: not NaN, nor JSON."""
+    return _has_stored_order(keys) and not any(key.expression.type.kind in (Kind.FLOAT, Kind.JSON) for key in keys)
 
 
 def _inner_lookups(stream: Plan) -> int:
