@@ -16,7 +16,8 @@ from tests.servers.proxy import Proxy
 from tests.servers.stores import LOCAL_STORES, STORES, a_store
 
 REMOTE_STORES = tuple(name for name in STORES if name not in LOCAL_STORES)
-IMPATIENT = "connect_timeout_ms=300&read_timeout_ms=300"
+SOON_MS = 1_000  # after which a service takes an answer for lost; a busy disk may keep a server waiting for half of it
+PATIENT_MS = 10_000  # longer than a busy disk keeps a server waiting
 AGAIN = {"redis": "retries=1", "etcd": "retry_ms=300"}  # how a driver is told to ask again, once, and never
 NEVER = {"redis": "retries=0", "etcd": "retry_ms=0"}
 
@@ -46,15 +47,17 @@ class Line:
 
 
 @contextmanager
-def a_line(store: str, directory: Path, again: dict[str, str] = AGAIN) -> Iterator[Line]:
-    """A line to a bank in an empty store of the kind `store`; who uses it waits for nothing for long."""
+def a_line(
+    store: str, directory: Path, again: dict[str, str] = AGAIN, *, timeout_ms: int = SOON_MS
+) -> Iterator[Line]:
+    """A line to a bank in an empty store of the kind `store`; who uses it waits `timeout_ms` for each answer."""
     with a_store(store, directory) as direct, ExitStack() as stack:
         open_bank(direct)
         ports = re.findall(r"127\.0\.0\.1:(\d+)", direct)
         proxies = {port: stack.enter_context(Proxy(int(port))) for port in ports}
         through = re.sub(r"127\.0\.0\.1:(\d+)", lambda found: f"127.0.0.1:{proxies[found[1]].port}", direct)
-        options = f"{'&' if '?' in direct else '?'}{IMPATIENT}&{again[store]}"
-        yield Line(through + options, direct, tuple(proxies.values()))
+        options = f"connect_timeout_ms={timeout_ms}&read_timeout_ms={timeout_ms}&{again[store]}"
+        yield Line(f"{through}{'&' if '?' in direct else '?'}{options}", direct, tuple(proxies.values()))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 
 from rome.errors import Unavailable
 from tests.faults.bank import Kind, Told, audit
-from tests.faults.lines import NEVER, REMOTE_STORES, Line, a_line
+from tests.faults.lines import NEVER, PATIENT_MS, REMOTE_STORES, Line, a_line
 from tests.faults.load import alone
 
 pytestmark = pytest.mark.servers
@@ -17,13 +17,22 @@ pytestmark = pytest.mark.servers
 DIGITS = 16  # by so many bytes one greeting may be shorter than another: Redis's INFO has figures that grow and shrink
 
 
+# What was read ahead would make the replies to one deed longer than those to the next, and no cut would meet the end.
+ONCE = {store: f"{options}&prefetch=0" for store, options in NEVER.items()}
+SILENCE_MS = 2_000  # each reply that stops costs that much; one that was only slow has to come within it
+
+
 @pytest.fixture(params=REMOTE_STORES)
 def line(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Line]:
-    """A line to a bank in a store of each kind that lies beyond a network; nothing is asked twice or ahead.
+    """A line to a bank in a store of each kind that lies beyond a network; nothing is asked twice or ahead."""
+    with a_line(request.param, tmp_path, ONCE, timeout_ms=PATIENT_MS) as line:
+        yield line
 
-    What was read ahead would make the replies to one deed longer than those to the next, and no cut would meet the end.
-    """
-    with a_line(request.param, tmp_path, {name: f"{options}&prefetch=0" for name, options in NEVER.items()}) as line:
+
+@pytest.fixture(params=REMOTE_STORES)
+def hasty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Line]:
+    """The same, but it is given up soon what does not come."""
+    with a_line(request.param, tmp_path, ONCE, timeout_ms=SILENCE_MS) as line:
         yield line
 
 
@@ -59,10 +68,11 @@ def cut_deeds(line: Line, step: int, way: str, kinds: Sequence[Kind] = tuple(Kin
     return told
 
 
-def every(step: int) -> pytest.MarkDecorator:
-    """After every so many bytes; at night after every single one."""
-    nightly = pytest.param(1, id="every byte", marks=pytest.mark.nightly)
-    return pytest.mark.parametrize("step", [pytest.param(step, id=f"every {step} bytes"), nightly])
+def every(step: int, at_night: int = 1) -> pytest.MarkDecorator:
+    """After every so many bytes; at night after every single one, or as many."""
+    steps = [pytest.param(step, id=f"every {step} bytes")]
+    steps.append(pytest.param(at_night, id=f"every {at_night} bytes", marks=pytest.mark.nightly))
+    return pytest.mark.parametrize("step", steps)
 
 
 @every(11)  # fewer than the reply to a commit has, on every store: it is cut too
@@ -73,9 +83,9 @@ def test_a_reply_cut_anywhere_is_an_error_or_is_settled_and_nothing_is_half_writ
     assert told[Told.UNKNOWN] == 0, "the store could be asked, and was not"
 
 
-@every(61)
-def test_a_reply_that_stops_in_the_middle_is_an_error_when_its_time_is_over(line: Line, step: int) -> None:
-    told = cut_deeds(line, step, "stop_replies_after", [Kind.APPEND])
+@every(61, 7)  # each costs SILENCE_MS
+def test_a_reply_that_stops_in_the_middle_is_an_error_when_its_time_is_over(hasty: Line, step: int) -> None:
+    told = cut_deeds(hasty, step, "stop_replies_after", [Kind.APPEND])
     assert told[Told.NOT_DONE] > 0
     assert told[Told.UNKNOWN] == 0
 

@@ -33,7 +33,7 @@ from tests.servers.redis import RedisServer
 
 pytestmark = pytest.mark.servers
 
-IMPATIENT = "connect_timeout_ms=500&read_timeout_ms=500&retry_ms=200"
+IMPATIENT = "connect_timeout_ms=2000&read_timeout_ms=2000&retry_ms=200"
 ROOT = f"root:{PASSWORD}"
 
 

@@ -32,7 +32,7 @@ from tests.servers.redis import DURABLE, FORGETFUL, RedisServer, Sentinel, free_
 
 pytestmark = pytest.mark.servers
 
-IMPATIENT = "connect_timeout_ms=500&read_timeout_ms=500&retries=1"
+IMPATIENT = "connect_timeout_ms=2000&read_timeout_ms=2000&retries=1"
 
 
 def url_of(server: RedisServer, login: str = f":{PASSWORD}@", options: str = "", scheme: str = "redis") -> str:

@@ -133,7 +133,7 @@ class TestServersThatComeAndGo:
 
     def test_a_server_that_stands_still_is_late_and_a_commit_unknown(self, tmp_path: Path) -> None:
         with EtcdServer(tmp_path / "etcd") as server:
-            driver = open_store(parse(server.url("late", read_timeout_ms=300, retry_ms=100)))
+            driver = open_store(parse(server.url("late", read_timeout_ms=1000, retry_ms=100)))
             driver.commit((), [(b"a", b"1")], os.urandom(16))
             server.stop()
             mark = os.urandom(16)

@@ -62,7 +62,7 @@ class TestPool:
         driver.close()
 
     def test_who_waits_too_long_for_a_connection_is_told_to_raise_the_limit(self, server: RedisServer) -> None:
-        driver = opened(server.url("pool", max_connections=1, read_timeout_ms=200))
+        driver = opened(server.url("pool", max_connections=1, read_timeout_ms=1000))
         blocked = threading.Event()
         go_on = threading.Event()
 
