@@ -38,12 +38,16 @@ class TuningIndex:
         columns = ", ".join(self.columns)
         if dialect not in SHORTENING:
             columns = re.sub(r"\(\d+\)", "", columns)
-        online = "CONCURRENTLY " if dialect == "rome" else ""
-        return f"CREATE INDEX {online}{self.name} ON {self.table} ({columns})"
+        return f"CREATE INDEX {_online(dialect)}{self.name} ON {self.table} ({columns})"
 
-    @property
-    def drop_sql(self) -> str:
-        return f"DROP INDEX {self.name} ON {self.table}"
+    def drop_sql(self, dialect: str) -> str:
+        """The same for dropping it; ROME takes the one that is gone for one whose entries are not all erased yet."""
+        online = f"{_online(dialect)}IF EXISTS " if _online(dialect) else ""
+        return f"DROP INDEX {online}{self.name} ON {self.table}"
+
+
+def _online(dialect: str) -> str:
+    return "CONCURRENTLY " if dialect == "rome" else ""
 
 
 INDEXES = (
@@ -105,9 +109,15 @@ def tune(engine: Engine) -> Iterator[Done]:
 
 
 def untune(engine: Engine) -> Iterator[Done]:
-    """Drop those of INDEXES that the store has: the schema is Glance's own again."""
-    for index in present(engine):
-        yield _executed(engine, index, index.drop_sql)
+    """Drop those of INDEXES that the store has, while Glance may be running: the schema is Glance's own again.
+
+    What an earlier call has begun and not ended is gone on with.
+    """
+    there, dialect = present(engine), engine.dialect.name
+    for index in INDEXES if _online(dialect) else there:
+        done = _executed(engine, index, index.drop_sql(dialect))
+        if index in there:
+            yield done
 
 
 def _executed(engine: Engine, index: TuningIndex, sql: str) -> Done:

@@ -147,21 +147,21 @@ class Conversation:
         if command is not None:
             return self._obey(command)
         if is_several_transactions(sql):
-            return self._build_index(sql)
+            return self._change_concurrently(sql)
         return self._perform(partial(_execute, self.database, sql, parameters))
 
-    def _build_index(self, sql: str) -> Result:
-        """CREATE INDEX CONCURRENTLY: as many transactions as it takes."""
+    def _change_concurrently(self, sql: str) -> Result:
+        """CREATE or DROP INDEX CONCURRENTLY: as many transactions as it takes."""
         place: bytes | None = None
         while True:
             self._check_usable()
             if self._explicit or self._statements:
                 raise ProgrammingError(
-                    "CREATE INDEX CONCURRENTLY is several transactions and cannot be in one: commit or roll back first",
+                    "CONCURRENTLY means several transactions, which cannot be in one: commit or roll back first",
                     sqlstate="25001",
                 )
             self._statements += 1
-            place = self._perform_alone(partial(_build_some, self.database, sql, place))
+            place = self._perform_alone(partial(_change_some, self.database, sql, place))
             if place is None:
                 return NOTHING
 
@@ -446,8 +446,8 @@ def _execute(
     return statement.execute(database.environment, transaction, sql, parameters)
 
 
-def _build_some(database: Database, sql: str, place: bytes | None, transaction: Transaction) -> bytes | None:
-    return statement.build_index(database.environment, transaction, sql, place)
+def _change_some(database: Database, sql: str, place: bytes | None, transaction: Transaction) -> bytes | None:
+    return statement.change_concurrently(database.environment, transaction, sql, place)
 
 
 def _find(savepoints: list[_NamedSavepoint], name: str) -> int:

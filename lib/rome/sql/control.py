@@ -52,7 +52,7 @@ _FORMS = (
     (Act.LOCK_TIMEOUT, rf"SET\s+(?:SESSION\s+)?{_TIMEOUT}"),
     (Act.LOCAL_LOCK_TIMEOUT, rf"SET\s+LOCAL\s+{_TIMEOUT}"),
 )
-_CONCURRENTLY = re.compile(r"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\b", re.IGNORECASE)
+_CONCURRENTLY = re.compile(r"\s*(?:CREATE\s+(?:UNIQUE\s+)?|DROP\s+)INDEX\s+CONCURRENTLY\b", re.IGNORECASE)
 _PATTERNS = tuple((act, re.compile(rf"\s*(?:{form})\s*;?\s*", re.IGNORECASE)) for act, form in _FORMS)
 _WORDS = re.compile(
     r"\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE|"
@@ -83,7 +83,7 @@ def control(sql: str) -> Control | None:
 
 
 def is_several_transactions(sql: str) -> bool:
-    """Whether `sql` is CREATE INDEX CONCURRENTLY."""
+    """Whether `sql` is CREATE INDEX CONCURRENTLY or DROP INDEX CONCURRENTLY."""
     return _CONCURRENTLY.match(sql) is not None
 
 

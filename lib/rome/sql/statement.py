@@ -534,15 +534,15 @@ def _define(env: Environment, tx: Transaction, sql: str, node: syntax.Definition
     return Result(None, [], -1)
 
 
-def build_index(env: Environment, tx: Transaction, sql: str, place: bytes | None) -> bytes | None:
-    """One transaction of CREATE INDEX CONCURRENTLY: with None the first one, then with what the last one returned,
-    until that is None.
+def change_concurrently(env: Environment, tx: Transaction, sql: str, place: bytes | None) -> bytes | None:
+    """One transaction of what is written with CONCURRENTLY: with None the first one, then with what the last one
+    returned, until that is None.
     """
     tx.begin_statement()
     node = parse(sql)
-    if not isinstance(node, syntax.CreateIndex):
-        raise InternalError("no CREATE INDEX")
-    tx.context, place = tx.run(definition.build_index(_work(env, tx, catalog(env, tx)), node, place))
+    if not isinstance(node, syntax.CreateIndex | syntax.DropIndex):
+        raise InternalError("neither CREATE INDEX nor DROP INDEX")
+    tx.context, place = tx.run(definition.change_concurrently(_work(env, tx, catalog(env, tx)), node, place))
     return place
 
 

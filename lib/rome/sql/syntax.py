@@ -554,6 +554,7 @@ class DropIndex(Node):
     name: str
     table: str | None = None
     if_exists: bool = False
+    concurrently: bool = False
 
 
 @dataclass(frozen=True, slots=True)

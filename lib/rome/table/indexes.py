@@ -66,13 +66,47 @@ def end_index(tx: Transaction, keys: Keys, catalog: Catalog, table: Table, index
 
 def drop_index(tx: Transaction, keys: Keys, catalog: Catalog, table: Table, name: str) -> Step[Catalog]:
     """Drop the index called `name`; refused for the one behind a constraint, or while a foreign key references it."""
+    return (yield from _replace(tx, keys, catalog, table, _without_index(table, _droppable(table, name))))
+
+
+def begin_drop(tx: Transaction, keys: Keys, catalog: Catalog, table: Table, name: str) -> Step[Catalog]:
+    """Drop the index called `name` and leave its entries: from now on none is read, and none is written.
+
+    Then comes `erase_dropped`, again and again. Refused as by `drop_index`, and where a foreign key gets a hidden index
+    in its place.
+    """
+    index = _droppable(table, name)
+    after = _prepared(catalog, table, _without_index(table, index))
+    if not set(after.indexes) <= set(table.indexes):
+        raise ProgrammingError(
+            f'index "{name}" of table "{table.name}" serves a foreign key, for which another one is made in the same '
+            "transaction: leave CONCURRENTLY out",
+            sqlstate="2BP01",
+        )
+    version = yield from next_version(tx, keys, catalog)
+    return save(tx, keys, catalog, version, [replace(after, dropped=(*table.dropped, index))])
+
+
+def erase_dropped(tx: Transaction, keys: Keys, catalog: Catalog, table: Table, most: int) -> Step[tuple[Catalog, bool]]:
+    """Erase up to `most` entries of a dropped index; the catalogue, and whether there may be others to erase."""
+    index, *rest = table.dropped
+    answer = yield Wave((), (Scan(*keys.index_range(table, index), most),))
+    for cell in answer.scans[0]:
+        tx.write(cell.key, None)
+    if len(answer.scans[0]) == most:
+        return catalog, True
+    version = yield from next_version(tx, keys, catalog)
+    return save(tx, keys, catalog, version, [replace(table, dropped=tuple(rest))]), bool(rest)
+
+
+def _droppable(table: Table, name: str) -> Index:
     index = find_index(table, name)
     if index.constraint:
         raise ProgrammingError(
             f'index "{name}" of table "{table.name}" belongs to a UNIQUE constraint: drop that constraint instead',
             sqlstate="2BP01",
         )
-    return (yield from _replace(tx, keys, catalog, table, _without_index(table, index)))
+    return index
 
 
 def find_index(table: Table, name: str) -> Index:

@@ -144,7 +144,8 @@ class Table:
 
     `primary_key` holds column ids, () for a table without one: its rows are then keyed by a hidden row number.
     `layouts[layout]` is the tuple of column ids in which rows are written today. A `temporary` table is its
-    connection's alone: neither its description nor its rows are ever in the store.
+    connection's alone: neither its description nor its rows are ever in the store. `dropped` are indexes whose entries
+    DROP INDEX CONCURRENTLY has still to erase: nothing reads them, and no change keeps them.
     """
 
     id: int
@@ -161,6 +162,7 @@ class Table:
     next_id: int = 1  # for the next column or index
     primary_key_comment: str | None = None
     temporary: bool = False
+    dropped: tuple[Index, ...] = ()
 
     @cached_property
     def by_name(self) -> dict[str, Column]:
@@ -190,10 +192,12 @@ class Table:
     @cached_property
     def is_plain(self) -> bool:
         """Whether a ROME may work on the table that knows nothing of identity and computed columns, of indexes that
-        hold some of their columns' characters, and of those that are being built.
+        hold some of their columns' characters, and of those that are being built or erased.
         """
-        return not any(column.identity or column.computed for column in self.columns) and not any(
-            index.lengths or index.building for index in self.indexes
+        return not (
+            self.dropped
+            or any(column.identity or column.computed for column in self.columns)
+            or any(index.lengths or index.building for index in self.indexes)
         )
 
     @cached_property

@@ -50,6 +50,9 @@ def _problems(tx: Transaction, keys: Keys) -> Iterator[str]:
         start, stop = (bisect_left(ordered, bound) for bound in keys.row_range(table))
         rows = ordered[start:stop]
         yield from _table_problems(keys, paths_of(keys, catalog, table), rows, cells, unexplained)
+        for index in table.dropped:  # its entries may be there or not
+            start, stop = (bisect_left(ordered, bound) for bound in keys.index_range(table, index))
+            unexplained.difference_update(ordered[start:stop])
     for key in sorted(unexplained):
         yield f"the cell {key!r} belongs to no table, row or index"
 

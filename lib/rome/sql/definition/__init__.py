@@ -11,7 +11,7 @@ from rome.sql import syntax
 from rome.sql.definition.alteration import alter_table
 from rome.sql.definition.creation import comment_on, create_table, drop_tables
 from rome.sql.definition.other_objects import (
-    build_index,
+    change_concurrently,
     create_index,
     create_sequence,
     create_view,
@@ -23,7 +23,7 @@ from rome.sql.definition.work import Hooks, Work
 from rome.table.schema import Catalog
 from rome.txn.wave import Step
 
-__all__ = ["Hooks", "Work", "build_index", "define"]
+__all__ = ["Hooks", "Work", "change_concurrently", "define"]
 
 
 def define(statement: syntax.Definition, work: Work) -> Step[Catalog]:
@@ -48,10 +48,8 @@ def define(statement: syntax.Definition, work: Work) -> Step[Catalog]:
             return (yield from drop_sequences(work, statement))
         case syntax.DropTable():
             return (yield from drop_tables(work, statement))
-        case syntax.CreateIndex(concurrently=True):
-            raise ProgrammingError(
-                "CREATE INDEX CONCURRENTLY is several transactions: it cannot be in one", sqlstate="25001"
-            )
+        case syntax.CreateIndex(concurrently=True) | syntax.DropIndex(concurrently=True):
+            raise ProgrammingError("CONCURRENTLY means several transactions: it cannot be in one", sqlstate="25001")
         case syntax.CreateIndex():
             return (yield from create_index(work, statement))
         case syntax.DropIndex():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from rome.errors import DatabaseError, NotSupportedError, ProgrammingError, UndefinedObject, UndefinedTable
@@ -15,8 +15,10 @@ from rome.table.schema import Catalog, Index, Sequence, Table, View
 from rome.txn.wave import Step
 from rome.values import Kind
 
-BUILT_AT_ONCE = 5000
-"""How many rows CREATE INDEX CONCURRENTLY reads in one transaction: a change of one of them lets that begin again."""
+AT_ONCE = 5000
+"""How many rows CREATE INDEX CONCURRENTLY reads in one transaction, which a change of one of them lets begin again, and
+how many entries DROP INDEX CONCURRENTLY erases.
+"""
 
 
 def create_view(work: Work, node: syntax.CreateView) -> Step[Catalog]:
@@ -72,7 +74,7 @@ def drop_sequences(work: Work, node: syntax.DropSequence) -> Step[Catalog]:
 
 def create_index(work: Work, node: syntax.CreateIndex) -> Step[Catalog]:
     table = work.table(node.table)
-    if node.if_not_exists and _index_named(table, node.name) is not None:
+    if node.if_not_exists and _named(table.indexes, node.name) is not None:
         return work.catalog
     return (yield from indexes.create_index(work.tx, work.keys, work.catalog, table, _meant(table, node)))
 
@@ -83,21 +85,30 @@ def _meant(table: Table, node: syntax.CreateIndex) -> Index:
     return Index(0, node.name, ids, node.unique, descending=descending, lengths=node.lengths)
 
 
-def build_index(work: Work, node: syntax.CreateIndex, place: bytes | None) -> Step[tuple[Catalog, bytes | None]]:
-    """One transaction of CREATE INDEX CONCURRENTLY: the catalogue, and the place for the next one; None: it is done.
+def change_concurrently(
+    work: Work, node: syntax.CreateIndex | syntax.DropIndex, place: bytes | None
+) -> Step[tuple[Catalog, bytes | None]]:
+    """One transaction of what is written with CONCURRENTLY: the catalogue, and the place for the next one; None: done.
 
     `place` is None for the first one. What an earlier statement began is gone on with.
     """
+    if isinstance(node, syntax.CreateIndex):
+        return (yield from _build(work, node, place))
+    return (yield from _erase(work, node, place))
+
+
+def _build(work: Work, node: syntax.CreateIndex, place: bytes | None) -> Step[tuple[Catalog, bytes | None]]:
+    """The place is the key of the row to go on with."""
     if node.unique:
         raise NotSupportedError("a UNIQUE index is made in one transaction: leave CONCURRENTLY out")
     table = work.table(node.table)
-    index = _index_named(table, node.name)
+    index = _named(table.indexes, node.name)
     if place is not None:
         if index is None:
             raise UndefinedObject(f'the index "{node.name}" was dropped while it was built')
         if not index.building:
             return work.catalog, None  # another statement has ended what both were building
-        place = yield from indexes.fill_index(work.tx, work.keys, table, index, place, BUILT_AT_ONCE)
+        place = yield from indexes.fill_index(work.tx, work.keys, table, index, place, AT_ONCE)
         if place is not None:
             return work.catalog, place
         return (yield from indexes.end_index(work.tx, work.keys, work.catalog, table, index)), None
@@ -120,24 +131,59 @@ def _check_lengths(table: Table, node: syntax.CreateIndex, ids: tuple[int, ...])
             raise ProgrammingError(f'column "{column.name}" is no string: an index holds all of it', sqlstate="42P17")
 
 
-def _index_named(table: Table, name: str) -> Index | None:
-    for index in table.indexes:
+def _named(indexes: Iterable[Index], name: str) -> Index | None:
+    for index in indexes:
         if not index.hidden and index.name is not None and index.name.lower() == name.lower():
             return index
     return None
 
 
 def drop_index(work: Work, node: syntax.DropIndex) -> Step[Catalog]:
-    """Drop an index; index names are unique within a table, so without ON the name must be that of one alone."""
-    among = work.catalog.tables.values() if node.table is None else [work.table(node.table)]
-    owners = [table for table in among if _index_named(table, node.name) is not None]
+    table = _owner(work, node)
+    if table is None:
+        return work.catalog
+    return (yield from indexes.drop_index(work.tx, work.keys, work.catalog, table, node.name))
+
+
+def _erase(work: Work, node: syntax.DropIndex, place: bytes | None) -> Step[tuple[Catalog, bytes | None]]:
+    """The place is the id of the table that had the index."""
+    if place is None:
+        for table in _among(work, node):
+            if _named(table.dropped, node.name) and not _named(table.indexes, node.name):
+                return work.catalog, b"%d" % table.id
+        owner = _owner(work, node)
+        if owner is None:
+            return work.catalog, None
+        if owner.temporary:
+            return (yield from indexes.drop_index(work.tx, work.keys, work.catalog, owner, node.name)), None
+        catalog = yield from indexes.begin_drop(work.tx, work.keys, work.catalog, owner, node.name)
+        return catalog, b"%d" % owner.id
+    found = next((table for table in work.catalog.tables.values() if table.id == int(place)), None)
+    if found is None or not found.dropped:
+        return work.catalog, None  # another statement has ended what both were erasing, or dropped the table
+    catalog, more = yield from indexes.erase_dropped(work.tx, work.keys, work.catalog, found, AT_ONCE)
+    return catalog, place if more else None
+
+
+def _owner(work: Work, node: syntax.DropIndex) -> Table | None:
+    """The table whose index `node` names; None where it need not exist.
+
+    Index names are unique within a table, so without ON the name must be that of one alone.
+    """
+    among = _among(work, node)
+    owners = [table for table in among if _named(table.indexes, node.name) is not None]
     if not owners:
         if node.if_exists:
-            return work.catalog
+            return None
         known = [index.name for table in among for index in table.indexes if index.name is not None]
         where = f' of table "{node.table}"' if node.table else ""
         raise UndefinedObject(f'index "{node.name}"{where} does not exist{did_you_mean(node.name, known)}')
     if len(owners) > 1:
         names = ", ".join(sorted(table.name for table in owners))
         raise ProgrammingError(f'several tables have an index "{node.name}": write DROP INDEX … ON one of {names}')
-    return (yield from indexes.drop_index(work.tx, work.keys, work.catalog, owners[0], node.name))
+    return owners[0]
+
+
+def _among(work: Work, node: syntax.DropIndex) -> list[Table]:
+    """The tables that the index may belong to."""
+    return list(work.catalog.tables.values()) if node.table is None else [work.table(node.table)]

@@ -132,7 +132,8 @@ class DefinitionParser(QueryParser):
         kinds = (TokenType.TABLE, TokenType.INDEX, TokenType.VIEW, TokenType.SEQUENCE)
         if not any(self._match(each) for each in kinds):
             raise self._refuse(f"DROP {kind}")
-        drop = exp.Drop(kind=kind, exists=self._parse_exists() or None)
+        concurrently = kind == "INDEX" and self._match_text_seq("CONCURRENTLY")
+        drop = exp.Drop(kind=kind, concurrently=concurrently or None, exists=self._parse_exists() or None)
         drop.set("tables", [self._read_table()] if kind == "INDEX" else self._parse_csv(self._read_table))
         if kind == "INDEX" and self._match(TokenType.ON):
             drop.set("cluster", self.expression(exp.OnProperty(this=self._read_table())))

@@ -396,7 +396,7 @@ def _length(source: Source, part: exp.Expr) -> int:
     return length
 
 
-@STATEMENTS.takes(exp.Drop, "tables", "kind", "exists", "cluster")
+@STATEMENTS.takes(exp.Drop, "tables", "kind", "exists", "cluster", "concurrently")
 def _drop(source: Source, node: exp.Drop) -> syntax.Statement:
     kind, exists = node.args["kind"], bool(node.args.get("exists"))
     tables = node.args["tables"]
@@ -409,7 +409,8 @@ def _drop(source: Source, node: exp.Drop) -> syntax.Statement:
         return syntax.DropSequence(tuple(table_name(source, table) for table in tables), exists, at=at)
     cluster = node.args.get("cluster")
     table = None if cluster is None else table_name(source, cluster.this)
-    return syntax.DropIndex(table_name(source, tables[0]), table, exists, at=at)
+    concurrently = bool(node.args.get("concurrently"))
+    return syntax.DropIndex(table_name(source, tables[0]), table, exists, concurrently, at=at)
 
 
 @STATEMENTS.takes(exp.Comment, "this", "kind", "expression")

@@ -1,4 +1,4 @@
-"""CREATE INDEX CONCURRENTLY: an index made while others write, in transactions of a bearable size."""
+"""CREATE and DROP INDEX CONCURRENTLY: while others write, in transactions of a bearable size."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sqlalchemy
 
 from rome import dbapi, errors
 from rome.config import parse
+from rome.driver.api import Scan
 from rome.driver.open import open_store
 from rome.sql.definition import other_objects
 from rome.testing.integrity import check
@@ -22,7 +23,7 @@ QUERY = "SELECT count(*), min(id) FROM t WHERE n = 3"
 
 @pytest.fixture(autouse=True)
 def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(other_objects, "BUILT_AT_ONCE", 20)
+    monkeypatch.setattr(other_objects, "AT_ONCE", 20)
 
 
 def filled(url: str, rows: int = 100) -> dbapi.Connection:
@@ -185,4 +186,150 @@ def test_it_is_several_transactions_and_so_in_none() -> None:
     cursor.execute("CREATE INDEX CONCURRENTLY by_n ON own (n)")
     cursor.execute(SQL)
     assert "by index by_n" in plan_of(connection)
+    connection.close()
+
+
+DROP = "DROP INDEX CONCURRENTLY by_n ON t"
+READY = "CREATE INDEX by_n ON t (n)"
+
+
+def cells_of(url: str) -> int:
+    driver = open_store(parse(url))
+    assert check(driver, parse(url).namespace) == []
+    try:
+        return len(driver.read((), [Scan(b"", b"\xff")]).scans[0])
+    finally:
+        driver.close()
+
+
+@pytest.mark.parametrize("store", marked())
+def test_an_index_is_dropped_while_others_write_and_no_entry_is_left(store: str, tmp_path: Path) -> None:
+    with a_store(store, tmp_path) as url:
+        connection, other = filled(url, 200), dbapi.connect(url)
+        bare = cells_of(url)
+        connection.cursor().execute(READY)
+        connection.commit()
+        assert cells_of(url) == bare + 200
+        done = threading.Event()
+        failures: list[BaseException] = []
+
+        def write() -> None:
+            cursor = other.cursor()
+            try:
+                while not done.is_set():
+                    cursor.execute("INSERT INTO t VALUES (:id, 1)", {"id": 1000})
+                    cursor.execute("UPDATE t SET n = n + 1")
+                    cursor.execute("DELETE FROM t WHERE id = 1000")
+                    try:
+                        other.commit()
+                    except errors.OperationalError:
+                        other.rollback()
+            except BaseException as error:
+                failures.append(error)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            connection.cursor().execute(DROP)
+        finally:
+            done.set()
+            writer.join()
+        assert failures == []
+        assert cells_of(url) == bare
+        assert "by_n" not in plan_of(connection)
+        with pytest.raises(errors.ProgrammingError, match='"by_n" of table "t" does not exist'):
+            connection.cursor().execute(DROP)
+        connection.rollback()
+        connection.cursor().execute("DROP INDEX CONCURRENTLY IF EXISTS by_n")
+        connection.cursor().execute(READY)
+        connection.commit()
+        for each in (connection, other):
+            each.close()
+
+
+def test_a_dropped_index_is_out_of_use_at_once_and_erased_when_it_is_said_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = "rome+memory:///erased"
+    connection = filled(url)
+    bare = cells_of(url)
+    cursor = connection.cursor()
+    cursor.execute(READY)
+    connection.commit()
+    erase, erased = other_objects.indexes.erase_dropped, []
+
+    def stops(*given: object) -> object:
+        if len(erased) == 2:
+            raise errors.Unavailable("the process ends here")
+        erased.append(given)
+        return (yield from erase(*given))
+
+    monkeypatch.setattr(other_objects.indexes, "erase_dropped", stops)
+    with pytest.raises(errors.OperationalError):
+        cursor.execute(DROP)
+    monkeypatch.undo()
+    assert cells_of(url) == bare + 60  # of 100 entries twice 20 are gone
+    assert "by_n" not in plan_of(connection)
+    cursor.execute("UPDATE t SET n = 3 WHERE id IN (1, 90)")
+    cursor.execute("INSERT INTO t VALUES (100, 3)")
+    connection.commit()
+    assert cells_of(url) == bare + 61
+    cursor.execute("CREATE INDEX by_n ON t (n)")  # the name is free
+    cursor.execute(QUERY)
+    assert cursor.fetchall() == [(17, 1)]
+    connection.commit()
+    cursor.execute(DROP)  # both
+    assert cells_of(url) == bare + 1
+    cursor.execute(READY)
+    connection.commit()
+    with monkeypatch.context() as patch:
+        patch.setattr(other_objects.indexes, "erase_dropped", stops)
+        with pytest.raises(errors.OperationalError):
+            cursor.execute("DROP INDEX CONCURRENTLY by_n")
+    cursor.execute("DROP INDEX CONCURRENTLY IF EXISTS by_n")
+    assert cells_of(url) == bare + 1
+    connection.close()
+
+
+def test_a_table_may_be_dropped_with_what_is_left_of_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "rome+memory:///both"
+    connection, other = filled(url), dbapi.connect(url)
+    cursor = connection.cursor()
+    cursor.execute(READY)
+    connection.commit()
+    erase = other_objects.indexes.erase_dropped
+
+    def dropped(*given: object) -> object:
+        other.cursor().execute("DROP TABLE IF EXISTS t")
+        other.commit()
+        return (yield from erase(*given))
+
+    monkeypatch.setattr(other_objects.indexes, "erase_dropped", dropped)
+    cursor.execute(DROP)
+    assert cells_of(url) == 1  # the catalogue's version
+    for each in (connection, other):
+        each.close()
+
+
+def test_what_a_constraint_or_a_foreign_key_needs_is_not_dropped_concurrently() -> None:
+    connection = filled("rome+memory://")
+    cursor = connection.cursor()
+    cursor.execute("CREATE TABLE u (t_id INTEGER REFERENCES t (id), m INTEGER, CONSTRAINT once UNIQUE (m))")
+    cursor.execute("CREATE INDEX by_t ON u (t_id, m)")
+    connection.commit()
+    with pytest.raises(errors.ProgrammingError, match="belongs to a UNIQUE constraint"):
+        cursor.execute("DROP INDEX CONCURRENTLY once ON u")
+    connection.rollback()
+    with pytest.raises(errors.ProgrammingError, match="serves a foreign key.*leave CONCURRENTLY out"):
+        cursor.execute("DROP INDEX CONCURRENTLY by_t ON u")
+    connection.rollback()
+    cursor.execute("DROP INDEX by_t ON u")
+    cursor.execute("SELECT 1")
+    with pytest.raises(errors.ProgrammingError, match=r"\[25001\].*commit or roll back first"):
+        cursor.execute(DROP)
+    connection.rollback()
+    cursor.execute("CREATE TEMPORARY TABLE own (n INTEGER)")
+    cursor.execute("CREATE INDEX by_n ON own (n)")
+    connection.commit()
+    cursor.execute("DROP INDEX CONCURRENTLY by_n ON own")
     connection.close()
