@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from msgspec import structs
 
 from rome.config import parse
 from rome.driver.api import Cell, Driver, ExpectCell, ExpectRange, Follow, Reading, Scan
@@ -79,7 +80,7 @@ class Liar:
             case "count":
                 return reading._replace(counts=[0 for _ in reading.counts])
             case "value":
-                return reading._replace(cells=[cell and cell._replace(value=b"?") for cell in reading.cells])
+                return reading._replace(cells=[cell and structs.replace(cell, value=b"?") for cell in reading.cells])
             case "absence":
                 return reading._replace(cells=[None for _ in reading.cells])
             case "row":
@@ -92,7 +93,7 @@ class Liar:
                     ]
                 )
             case "version":
-                later = [cell and cell._replace(version=cell.version + 7) for cell in reading.cells]
+                later = [cell and structs.replace(cell, version=cell.version + 7) for cell in reading.cells]
                 return reading._replace(cells=later)
         return reading
 

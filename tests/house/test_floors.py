@@ -27,7 +27,7 @@ NOT_STORES = {
 DRIVER_WORDS = (
     "rome.driver.api", "rome.driver.lock_table", "rome.driver.pool", "rome.driver.sizes", "rome.errors", "rome.config",
 )  # fmt: skip
-DRIVER_LIBRARIES = {"sortedcontainers"}
+DRIVER_LIBRARIES = {"msgspec", "sortedcontainers"}
 DYNAMIC_IMPORTS = {"import_module", "__import__"}
 
 
@@ -285,9 +285,9 @@ def test_a_driver_imports_its_own_modules_the_interface_and_its_client_only(impo
         ("rome.driver.one.keys", "from ..two import keys", "imports rome.driver.two, which is another driver"),
         ("rome.driver.one", "import rome.driver.open", "imports rome.driver.open, which is not for drivers"),
         ("rome.driver.one.keys", "import rome.values", "imports rome.values, which is not for drivers"),
-        ("rome.driver.one.keys", "import msgspec", "imports msgspec, which is not for drivers"),
+        ("rome.driver.one.keys", "import sqlglot", "imports sqlglot, which is not for drivers"),
         ("rome.driver.one.keys", "import client", "imports client, the client of rome.driver.two"),
-        ("rome.driver.sizes", "import msgspec", "imports msgspec, which is not for drivers"),
+        ("rome.driver.sizes", "import sqlglot", "imports sqlglot, which is not for drivers"),
         ("rome.driver.sizes", "import client", "imports client, which is a store's client"),
         ("rome.txn.wave", "import client", "imports client, which is a store's client"),
         ("rome.txn.wave", "import rome.driver.one.keys", "imports rome.driver.one.keys, which is a driver"),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rome.config import parse
-from rome.driver.api import ExpectCell, ExpectRange, Reading, Scan
+from rome.driver.api import Cell, ExpectCell, ExpectRange, Reading, Scan
 from rome.driver.memory import MemoryDriver, MemoryStore
 from rome.driver.open import open_store
 from rome.errors import Conflict
@@ -184,7 +184,7 @@ def test_a_vacant_key_that_was_taken_is_a_conflict_at_the_commit(driver: Recorde
     transaction.write(b"H", b"mine")
     with pytest.raises(Conflict):
         transaction.commit()
-    assert driver.inner.read([b"H"]).cells[0] == (b"H", b"H", 1)
+    assert driver.inner.read([b"H"]).cells[0] == Cell(b"H", b"H", 1)
 
 
 def test_what_is_noted_to_be_empty_is_neither_read_nor_expected(driver: Recorder) -> None:

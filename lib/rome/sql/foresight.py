@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from msgspec import structs
+
 from rome.driver.api import Scan
 from rome.errors import DataError
 from rome.table.keycode import encode
@@ -162,7 +164,8 @@ class Course:
                 gets.append(read)
             else:
                 limit = max(MIN_ROWS, TIMES_AS_MANY * found)
-                scans.append(read if read.limit is not None and read.limit <= limit else read._replace(limit=limit))
+                within = read.limit is not None and read.limit <= limit
+                scans.append(read if within else structs.replace(read, limit=limit))
         return Wave(gets, scans)
 
     def note(self, gets: Sequence[bytes], scans: Sequence[Scan], found: Sequence[int]) -> None:
@@ -170,7 +173,7 @@ class Course:
         if not self._is_much:
             self._reads.update(dict.fromkeys(gets, 1))
             for scan, cells in zip(scans, found, strict=True):
-                self._reads[scan._replace(follow=()) if scan.follow else scan] = cells
+                self._reads[structs.replace(scan, follow=()) if scan.follow else scan] = cells
 
     @property
     def _is_much(self) -> bool:
@@ -214,6 +217,6 @@ def _changed(reads: Mapping[Read, int], change: Callable[[bytes], bytes]) -> dic
     return {
         change(read)
         if isinstance(read, bytes)
-        else read._replace(start=change(read.start), stop=change(read.stop)): found
+        else structs.replace(read, start=change(read.start), stop=change(read.stop)): found
         for read, found in reads.items()
     }

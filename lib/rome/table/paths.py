@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import NamedTuple
 
 from rome.driver.api import Cell
@@ -210,8 +209,7 @@ def batch_reader(keys: Keys, table: Table) -> Callable[[Iterable[Cell | None]], 
     """As `reader`, for many cells at a time; where there is no cell there is no row."""
     if table.primary_key:
         decode = rowcode.batch_decoder(table)
-        value_of = itemgetter(1)
-        return lambda cells: decode(map(value_of, filter(None, cells)))
+        return lambda cells: decode([cell.value for cell in cells if cell is not None])
     read = reader(keys, table)
     return lambda cells: [read(cell) for cell in cells if cell is not None]
 

@@ -57,7 +57,9 @@ class DriverSuite(DriverLifeSuite):
         assert reading.cells == [Cell(b"b", b"", version), None, Cell(b"a", b"1", version)]
         assert reading.version == version
         assert all(isinstance(cell, Cell) for cell in reading.cells if cell is not None)
-        assert [type(part) for part in reading.cells[0] or ()] == [bytes, bytes, int]
+        first = reading.cells[0]
+        assert first is not None
+        assert [type(part) for part in (first.key, first.value, first.version)] == [bytes, bytes, int]
 
     def test_the_empty_key_is_a_key_and_sorts_first(self, driver: Driver) -> None:
         driver.commit((), [(b"\0", b"after"), (b"", b"first")])
@@ -162,7 +164,7 @@ class DriverSuite(DriverLifeSuite):
         assert [each.scan for each in first] == [Scan(b"c/1", b"c/2"), Scan(b"c/2", b"c/3"), Scan(b"c/3", b"c/4")]
         assert [each.cells for each in second] == [[], [], []]
         assert [each.rows for each in (*first, *second)] == [None] * 6
-        assert (plain, reading.scans[1], reading.rows) == ([], cells[:2], [None, None])
+        assert (len(plain), reading.scans[1], reading.rows) == (0, cells[:2], [None, None])
 
     def test_the_first_rows_are_followed_in_the_direction_of_the_scan(self, driver: Driver) -> None:
         driver.commit((), [(b"%s/%d" % (kind, number), b"") for kind in (b"r", b"c") for number in range(6)])
@@ -324,12 +326,12 @@ class DriverSuite(DriverLifeSuite):
                     model.pop(key, None)
                 expected = [(key, model[key]) for key in sorted(model) if start <= key < stop]
                 for reverse in (False, True):
-                    found = [(key, value) for key, value, _ in scanned(driver, Scan(start, stop, limit, reverse))]
+                    found = [(cell.key, cell.value) for cell in scanned(driver, Scan(start, stop, limit, reverse))]
                     assert found == expected[:: -1 if reverse else 1][:limit]
                 assert counted(driver, (start, stop)) == [len(expected)]
             driver.clear(doomed)
             left = [(key, value) for key, value in sorted(model.items()) if not key.startswith(doomed)]
-            assert [(key, value) for key, value, _ in scanned(driver, Scan(b"", b"\xff" * 4000))] == left
+            assert [(cell.key, cell.value) for cell in scanned(driver, Scan(b"", b"\xff" * 4000))] == left
 
         agrees()
 

@@ -280,7 +280,7 @@ class Mirror:
         if isinstance(each, ExpectLock):
             return each._replace(token=self._tokens.get((each.name, each.token), 1 << 62))
         if isinstance(each, ExpectCell):
-            return each._replace(version=self._versions.get(each.version, 1 << 62))
+            return ExpectCell(each.key, self._versions.get(each.version, 1 << 62))
         return each._replace(version=self._states.get(each.version, self._versions.get(each.version, 0)))
 
     def _pair(self, one: int, other: int) -> None:
@@ -292,7 +292,7 @@ class Mirror:
         if list(one.counts) != list(other.counts):
             raise Disagreement(f"counted first: {one.counts}; second: {other.counts}")
         for cells, twins in zip(_lists_of(one), _lists_of(other), strict=True):
-            mine, theirs = ([cell and cell[:2] for cell in each or ()] for each in (cells, twins))
+            mine, theirs = ([cell and (cell.key, cell.value) for cell in each or ()] for each in (cells, twins))
             if mine != theirs or (cells is None) != (twins is None):
                 raise Disagreement(f"first: {cells!r}; second: {twins!r}")
             for cell, twin in zip(cells or (), twins or (), strict=True):

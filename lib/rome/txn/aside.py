@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import structs
+
 from rome.driver.api import Cell, Followed, Reading, Scan
 from rome.txn.known import MAX_CELLS, UNKNOWN, Known
 
@@ -34,7 +36,7 @@ class Aside:
             return
         for scan, found, rows in zip(scans, reading.scans, reading.rows, strict=True):
             if scan.limit is None or len(found) < scan.limit:
-                whole = scan._replace(limit=None)
+                whole = structs.replace(scan, limit=None)
                 self._whole[whole] = Followed(whole, found, rows)
 
     def all_of(self, scans: Sequence[Scan], version: int) -> Reading | None:

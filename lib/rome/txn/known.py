@@ -41,7 +41,7 @@ class _Range(NamedTuple):
 def size_of(reading: Reading) -> tuple[int, int]:
     """How many cells came back, what was followed left aside, and how many bytes their keys and values have."""
     found = chain(reading.cells, *reading.scans, *[rows for rows in reading.rows if rows])
-    sizes = [len(key) + len(value) for key, value, _ in filter(None, found)]
+    sizes = [len(cell.key) + len(cell.value) for cell in found if cell is not None]
     return len(sizes), sum(sizes)
 
 
@@ -111,16 +111,16 @@ class Known:
         return [scan for scan in scans if self._came_along(scan) is not None] if self._brought else []
 
     def _came_along(self, scan: Scan) -> Followed | None:
-        start, stop, limit, reverse, dereference, _ = scan
+        start, stop = scan.start, scan.stop
         whole = self._brought.get(start)
         if whole is not None and whole.scan == scan:
             return whole
-        if reverse or limit is not None:
+        if scan.reverse or scan.limit is not None:
             return None
         for length in self._lengths:
             whole = self._brought.get(start[:length])
-            if whole is not None and stop <= whole.scan.stop and dereference is whole.scan.dereference:
-                places = [place for place, (key, _, _) in enumerate(whole.cells) if start <= key < stop]
+            if whole is not None and stop <= whole.scan.stop and scan.dereference is whole.scan.dereference:
+                places = [place for place, cell in enumerate(whole.cells) if start <= cell.key < stop]
                 rows = None if whole.rows is None else [whole.rows[place] for place in places]
                 return Followed(scan, [whole.cells[place] for place in places], rows)
         return None

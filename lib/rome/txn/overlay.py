@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from msgspec import structs
 from sortedcontainers import SortedList
 
 from rome.driver.api import Cell, Scan
@@ -168,4 +169,4 @@ def _widened(scan: Scan, keys: list[bytes], own: dict[bytes, bytes | None]) -> S
     if not scan.limit:
         return scan
     hidden = sum(own[key] is None for key in keys)
-    return scan._replace(limit=scan.limit + hidden) if hidden else scan
+    return structs.replace(scan, limit=scan.limit + hidden) if hidden else scan

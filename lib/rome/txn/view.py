@@ -7,6 +7,7 @@ a store with snapshots never pays for them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
+from itertools import starmap
 from typing import Final, NamedTuple, Protocol
 
 from rome.driver import api
@@ -554,7 +555,7 @@ class View:
             if key not in expected
         }
         expected.update(fresh)
-        self._expect += map(ExpectCell._make, fresh.items())
+        self._expect += starmap(ExpectCell, fresh.items())
 
     def _expect_cell(self, key: bytes, version: int) -> None:
         if key not in self._expected:

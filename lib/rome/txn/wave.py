@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from msgspec import structs
+
 from rome.driver.api import Cell, Follow, Range, Scan
 
 T = TypeVar("T")
@@ -91,7 +93,7 @@ def _merged(waves: list[Wave]) -> Step[list[WaveResult]]:
             get_at.setdefault(key, len(get_at))
         own = []
         for scan in wave.scans:
-            plain = scan._replace(follow=()) if scan.follow else scan
+            plain = structs.replace(scan, follow=()) if scan.follow else scan
             own.append(scan_at.setdefault(plain, len(scan_at)))
             if scan.follow:
                 follow.setdefault(plain, {}).update(dict.fromkeys(scan.follow))
@@ -102,7 +104,7 @@ def _merged(waves: list[Wave]) -> Step[list[WaveResult]]:
     for wave in waves:
         for key in wave.vacant:
             get_at.setdefault(key, len(get_at))
-    scans = tuple([scan._replace(follow=tuple(follow[scan])) if scan in follow else scan for scan in scan_at])
+    scans = tuple([structs.replace(scan, follow=tuple(follow[scan])) if scan in follow else scan for scan in scan_at])
     answer = yield Wave(gets, scans, tuple(get_at)[len(gets) :], tuple(count_at))
     return [
         WaveResult(

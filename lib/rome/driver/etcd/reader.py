@@ -64,14 +64,14 @@ class Reader:
 
         Rows, and what belongs to them, are fetched at `revision`, side by side.
         """
-        new, cut = tuple.__new__, len(self._keys.cells)
+        cut = len(self._keys.cells)
         answers = iter(ranges)
         cells: list[Cell | None] = []
         for key in gets:
             kvs = next(answers).kvs
-            cells.append(new(Cell, (key, kvs[0].value, kvs[0].mod_revision)) if kvs else None)
+            cells.append(Cell(key, kvs[0].value, kvs[0].mod_revision) if kvs else None)
         found = [
-            [new(Cell, (kv.key[cut:], kv.value, kv.mod_revision)) for kv in next(answers).kvs]
+            [Cell(kv.key[cut:], kv.value, kv.mod_revision) for kv in next(answers).kvs]
             if _holds_any(scan)
             else []
             for scan in scans

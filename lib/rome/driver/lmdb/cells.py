@@ -27,11 +27,11 @@ _LONGEST_CELL = len(CELLS) + DIRECT_BYTES
 
 def cells_at(txn: Txn, keys: Sequence[bytes]) -> list[Cell | None]:
     """The cells at `keys`, in their order."""
-    get, version_of, new = txn.get, NUMBER.unpack_from, tuple.__new__
+    get, version_of = txn.get, NUMBER.unpack_from
     cells: list[Cell | None] = []
     for key in keys:
         stored = get(CELLS + key) if len(key) <= DIRECT_BYTES else find(txn, CELLS, key)
-        cells.append(None if stored is None else new(Cell, (key, stored[8:], version_of(stored)[0])))
+        cells.append(None if stored is None else Cell(key, stored[8:], version_of(stored)[0]))
     return cells
 
 
@@ -41,7 +41,7 @@ def scan_cells(txn: Txn, scan: Scan) -> list[Cell]:
     if start >= stop or limit == 0:
         return []
     cells: list[Cell] = []
-    version_of, new, append = NUMBER.unpack_from, tuple.__new__, cells.append
+    version_of, append = NUMBER.unpack_from, cells.append
     if len(start) <= DIRECT_BYTES and len(stop) <= DIRECT_BYTES:
         low, high = CELLS + start, CELLS + stop
         entries = entries_from(txn.cursor(), low, high, scan.reverse)
@@ -51,11 +51,11 @@ def scan_cells(txn: Txn, scan: Scan) -> list[Cell]:
             if len(physical) > _LONGEST_CELL:
                 cells.clear()
                 break  # a long key: once more, the long way
-            append(new(Cell, (physical[1:], stored[8:], version_of(stored)[0])))
+            append(Cell(physical[1:], stored[8:], version_of(stored)[0]))
         else:
             return cells
     for key, stored in islice(scan_long(txn, CELLS, start, stop, scan.reverse), limit):
-        append(new(Cell, (key, stored[8:], version_of(stored)[0])))
+        append(Cell(key, stored[8:], version_of(stored)[0]))
     return cells
 
 

@@ -73,14 +73,14 @@ def _answer(
     cells = cells_at(txn, gets)
     scanned: list[list[Cell]] = []
     rows: list[list[Cell | None] | None] = []
-    followed: list[list[list[Followed]]] = []
+    followed: list[Sequence[list[Followed]]] = []
     for scan in scans:
         found = scan_cells(txn, scan)
         scanned.append(found)
-        behind = cells_at(txn, [cell[1] for cell in found]) if scan.dereference else None
+        behind = cells_at(txn, [cell.value for cell in found]) if scan.dereference else None
         rows.append(behind)
         followed.append(
-            [[_followed(txn, each) for each in every] for every in scan.followed(found, behind)] if scan.follow else []
+            [[_followed(txn, each) for each in every] for every in scan.followed(found, behind)] if scan.follow else ()
         )
     counts = [count_cells(txn, start, stop) for start, stop in ranges]
     # Past the constructor, which takes longer than LMDB does to find a row.
@@ -89,7 +89,7 @@ def _answer(
 
 def _followed(txn: Txn, scan: Scan) -> Followed:
     found = scan_cells(txn, scan)
-    rows = cells_at(txn, [cell[1] for cell in found]) if scan.dereference else None
+    rows = cells_at(txn, [cell.value for cell in found]) if scan.dereference else None
     return tuple.__new__(Followed, (scan, found, rows))
 
 

@@ -437,9 +437,9 @@ def _time(ttl_ms: int) -> bytes:
 
 def _cells(keys: Sequence[bytes], values: Sequence[bytes | None]) -> list[Cell | None]:
     """The cells at `keys` from what is stored there."""
-    version_of, new = _VERSION.unpack_from, tuple.__new__
+    version_of = _VERSION.unpack_from
     return [
-        None if stored is None else new(Cell, (key, stored[8:], version_of(stored)[0]))
+        None if stored is None else Cell(key, stored[8:], version_of(stored)[0])
         for key, stored in zip(keys, values, strict=True)
     ]
 

@@ -126,7 +126,7 @@ class KeyRanges:
         if len(holding) == 1:
             # A row of an older layout may lack a column, which then has a value that it does not hold.
             [text], layout = holding, self._layout
-            found = [cell for cell in found if cell is not None and (text in cell[1] or cell[1][:2] != layout)]
+            found = [cell for cell in found if cell is not None and (text in cell.value or cell.value[:2] != layout)]
         return self.rows_of(found)
 
 

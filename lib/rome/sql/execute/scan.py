@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from rome.driver.api import Follow
 from rome.sql import plan
 from rome.sql.execute.following import FEW_ROWS, Following
@@ -54,7 +56,7 @@ class ScanRows(Operator):
         follow = self._follow(context, need) if len(scans) <= (_FEW_RANGES if need is None else 1) else ()
         self._rest = max(0, self._rest - 1)
         if follow:
-            scans = [scan._replace(follow=follow) for scan in scans]
+            scans = [structs.replace(scan, follow=follow) for scan in scans]
         rows = self._ranges.rows((yield Wave(gets, scans)), self._following.holding(context.bindings))
         found = rows if self._filter is None else self._filter(rows, context.bindings)
         if follow and follow[0].rows == FEW_ROWS and len(found) > len(scans) * FEW_ROWS:
@@ -96,7 +98,7 @@ class ScanRows(Operator):
         if gets or len(scans) > _FEW_RANGES:
             return None
         if follow and (brought := self._follow(context, None, most)):
-            scans = [scan._replace(follow=brought) for scan in scans]
+            scans = [structs.replace(scan, follow=brought) for scan in scans]
         answer = yield Wave((), scans)
         if max(map(len, answer.scans)) >= most:
             return None

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple, Protocol
 
+from msgspec import structs
+
 from rome.driver.api import Cell, Follow, Scan
 from rome.sql import plan
 from rome.sql.execute.combine import bring_on_sides
@@ -144,7 +146,7 @@ class _Range:
         else:
             last = cells[-1].key
             start, stop = (scan.start, last) if scan.reverse else (last + b"\x00", scan.stop)
-            self.scan = scan._replace(start=start, stop=stop)
+            self.scan = structs.replace(scan, start=start, stop=stop)
 
 
 class _ScanRun:
@@ -164,11 +166,11 @@ class _ScanRun:
         stream, decoded, bindings = self._stream, self._page.decoded, self._context.bindings
         going = [(each, self._size(at, entries)) for at, each in enumerate(self._ranges) if each.scan is not None]
         self._pulled += entries
-        chunks = [each.scan._replace(limit=size) for each, size in going if each.scan is not None]
+        chunks = [structs.replace(each.scan, limit=size) for each, size in going if each.scan is not None]
         scans, follows, self._follows = chunks, self._follows, False
         if follows:
             scans = [
-                scan._replace(follow=stream.follow(self._context, self._page, size))
+                structs.replace(scan, follow=stream.follow(self._context, self._page, size))
                 for scan, (_, size) in zip(chunks, going, strict=True)
             ]
         answer = yield Wave((), tuple(scans))
