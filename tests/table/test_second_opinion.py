@@ -1,7 +1,9 @@
 """Random statements on tables that reference each other: the same rows, and the same refusals, as in SQLite.
 
 Known differences, kept out of the statements: SQLite judges uniqueness row by row (here: after the statement), so an
-UPDATE of a primary key is made for one row; and its RESTRICT looks before the children of the same statement are gone.
+UPDATE of a primary key is made for one row; its RESTRICT looks before the children of the same statement are gone; and
+of two references by one column with different actions it takes the later one first (here, as in PostgreSQL, the earlier
+one), after which the other may find no row, so the references by one column have the same actions.
 """
 
 from __future__ import annotations
@@ -87,6 +89,8 @@ def taken(statement: Callable[[], object], refusal: type[Exception]) -> bool:
 )
 def test_random_statements_have_the_outcome_they_have_in_sqlite(references: Any, statements: Any) -> None:
     references = [each if each[2] <= each[0] else (each[2], each[1], each[0], *each[3:]) for each in references]
+    actions: dict[tuple[str, int], tuple[str, str]] = {}
+    references = [(*each[:3], *actions.setdefault(each[:2], each[3:])) for each in references]
     bench, lite = open_both(references)
     for name in "abc":
         assert run(bench, lite, "insert", name, [(1, 1, None), (2, 1, 2), (3, None, 2)]) == (True, True)
