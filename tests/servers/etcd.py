@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from tests.servers.redis import free_port
+from tests.servers.redis import free_port, stand_still
 
 PROGRAM = os.environ.get("ROME_TEST_ETCD", "etcd")
 START_S = 30.0
@@ -103,7 +103,7 @@ class EtcdServer:
 
     def stop(self) -> None:
         """Let it stand still, connections open; `go_on` wakes it."""
-        os.kill(self.pid, signal.SIGSTOP)
+        stand_still(self.pid)
 
     def go_on(self) -> None:
         os.kill(self.pid, signal.SIGCONT)

@@ -27,6 +27,12 @@ def free_port() -> int:
         return port
 
 
+def stand_still(pid: int) -> None:
+    """SIGSTOP for a child of this process, until all of its threads have stopped: on a busy machine that takes a while."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED)
+
+
 class RedisServer:
     """One server with its data in `directory`; `arguments` are redis-server's, after those that keep it private."""
 
@@ -94,7 +100,7 @@ class RedisServer:
 
     def stop(self) -> None:
         """Let it stand still, connections open; `go_on` wakes it."""
-        os.kill(self.pid, signal.SIGSTOP)
+        stand_still(self.pid)
 
     def go_on(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
