@@ -28,7 +28,7 @@ def free_port() -> int:
 
 
 def stand_still(pid: int) -> None:
-    """SIGSTOP for a child of this process, until all of its threads have stopped: on a busy machine that takes a while."""
+    """SIGSTOP for a child of this process; returns when all of its threads have stopped, which may take a while."""
     os.kill(pid, signal.SIGSTOP)
     os.waitid(os.P_PID, pid, os.WSTOPPED)
 
