@@ -18,6 +18,7 @@ import sqlalchemy
 from sqlalchemy import Engine, inspect
 
 SHORTENING = ("rome", "mysql", "mariadb")  # take lengths behind the columns of an index
+ONLINE = "rome"  # makes and drops an index while others write, and goes on with what was interrupted
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,13 @@ class TuningIndex:
         columns = ", ".join(self.columns)
         if dialect not in SHORTENING:
             columns = re.sub(r"\(\d+\)", "", columns)
-        return f"CREATE INDEX {_online(dialect)}{self.name} ON {self.table} ({columns})"
+        online = "CONCURRENTLY " if dialect == ONLINE else ""
+        return f"CREATE INDEX {online}{self.name} ON {self.table} ({columns})"
 
     def drop_sql(self, dialect: str) -> str:
-        """The same for dropping it; ROME takes the one that is gone for one whose entries are not all erased yet."""
-        online = f"{_online(dialect)}IF EXISTS " if _online(dialect) else ""
+        """The same for dropping it; on ROME the index may be gone already, and entries of it be left to erase."""
+        online = "CONCURRENTLY IF EXISTS " if dialect == ONLINE else ""
         return f"DROP INDEX {online}{self.name} ON {self.table}"
-
-
-def _online(dialect: str) -> str:
-    return "CONCURRENTLY " if dialect == "rome" else ""
 
 
 INDEXES = (
@@ -114,7 +112,7 @@ def untune(engine: Engine) -> Iterator[Done]:
     What an earlier call has begun and not ended is gone on with.
     """
     there, dialect = present(engine), engine.dialect.name
-    for index in INDEXES if _online(dialect) else there:
+    for index in INDEXES if dialect == ONLINE else there:
         done = _executed(engine, index, index.drop_sql(dialect))
         if index in there:
             yield done

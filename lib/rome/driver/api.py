@@ -220,8 +220,8 @@ class Reading(NamedTuple):
     cells     one per get, in order; None where there is no cell
     scans     one list of cells per scan, in order
     rows      one list per scan: None without `dereference`, else the cell (or None) behind each scanned value
-    followed  one sequence per scan, of one list per follow: what was found for each row that it follows, in their
-              order; rows that an earlier follow may sift out are there or not
+    followed  one list per scan, of one list per follow: what was found for each row that it follows, in their order;
+              rows that an earlier follow may sift out are there or not
     counts    how many cells each counted range holds, in order
     """
 
@@ -230,7 +230,7 @@ class Reading(NamedTuple):
     cells: list[Cell | None]
     scans: list[list[Cell]]
     rows: list[list[Cell | None] | None]
-    followed: Sequence[Sequence[Sequence[Followed]]]
+    followed: list[list[list[Followed]]]
     counts: Sequence[int] = ()
 
 

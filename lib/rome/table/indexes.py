@@ -6,7 +6,7 @@ and goes when a visible one takes its place. Names of constraints, and names of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from rome.driver.api import Cell, Scan
@@ -111,10 +111,15 @@ def _droppable(table: Table, name: str) -> Index:
 
 def find_index(table: Table, name: str) -> Index:
     """The visible index called `name`; UndefinedObject when there is none."""
-    for index in table.indexes:
-        if not index.hidden and index.name is not None and index.name.lower() == name.lower():
-            return index
-    raise UndefinedObject(f'index "{name}" of table "{table.name}" does not exist')
+    index = named(table.indexes, name)
+    if index is None:
+        raise UndefinedObject(f'index "{name}" of table "{table.name}" does not exist')
+    return index
+
+
+def named(indexes: Iterable[Index], name: str) -> Index | None:
+    """The visible one of `indexes` that is called `name`; None when there is none."""
+    return next((each for each in indexes if not each.hidden and _is_called(each.name, name.lower())), None)
 
 
 def _without_index(table: Table, index: Index) -> Table:

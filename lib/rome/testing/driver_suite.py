@@ -164,7 +164,7 @@ class DriverSuite(DriverLifeSuite):
         assert [each.scan for each in first] == [Scan(b"c/1", b"c/2"), Scan(b"c/2", b"c/3"), Scan(b"c/3", b"c/4")]
         assert [each.cells for each in second] == [[], [], []]
         assert [each.rows for each in (*first, *second)] == [None] * 6
-        assert (len(plain), reading.scans[1], reading.rows) == (0, cells[:2], [None, None])
+        assert (plain, reading.scans[1], reading.rows) == ([], cells[:2], [None, None])
 
     def test_the_first_rows_are_followed_in_the_direction_of_the_scan(self, driver: Driver) -> None:
         driver.commit((), [(b"%s/%d" % (kind, number), b"") for kind in (b"r", b"c") for number in range(6)])

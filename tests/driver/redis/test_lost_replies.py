@@ -107,7 +107,7 @@ class TestOneReply:
     def test_a_server_that_stands_still_is_asked_again_when_it_goes_on(self, tmp_path: Path) -> None:
         with RedisServer(tmp_path / "redis", *DURABLE) as server:
             driver = open_store(parse(server.url("glance", read_timeout_ms=1000, retries=1)))
-            for _ in range(2):
+            for _ in range(5):
                 mark = os.urandom(16)
                 server.stop()
                 with pytest.raises(OutcomeUnknown, match="did not answer in time"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from rome.testing.integrity import check
 from tests.servers.stores import a_store, marked
 
 SQL = "CREATE INDEX CONCURRENTLY by_n ON t (n)"
+DROP = "DROP INDEX CONCURRENTLY by_n ON t"
+READY = "CREATE INDEX by_n ON t (n)"
 QUERY = "SELECT count(*), min(id) FROM t WHERE n = 3"
 
 
@@ -41,6 +44,31 @@ def plan_of(connection: dbapi.Connection) -> str:
     text = "\n".join(line for (line,) in cursor.fetchall())
     connection.commit()
     return text
+
+
+def stopping(step: Callable[..., object], most: int = 2) -> Callable[..., object]:
+    """`step`, after which the process ends when it has been taken `most` times."""
+    taken = 0
+
+    def stops(*given: object) -> object:
+        nonlocal taken
+        if taken == most:
+            raise errors.Unavailable("the process ends here")
+        taken += 1
+        return (yield from step(*given))
+
+    return stops
+
+
+def disturbed(step: Callable[..., object], other: dbapi.Connection, sql: str) -> Callable[..., object]:
+    """`step`, before which `other` says and commits `sql` each time."""
+
+    def comes_late(*given: object) -> object:
+        other.cursor().execute(sql)
+        other.commit()
+        return (yield from step(*given))
+
+    return comes_late
 
 
 @pytest.mark.parametrize("store", marked())
@@ -101,15 +129,7 @@ def test_it_is_made_while_others_write_and_nothing_is_missed(store: str, tmp_pat
 
 def test_until_it_is_done_nothing_reads_it_and_every_change_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
     connection = filled("rome+memory:///half")
-    fill, filled_so_far = other_objects.indexes.fill_index, []
-
-    def stops(*given: object) -> object:
-        if len(filled_so_far) == 2:
-            raise errors.Unavailable("the process ends here")
-        filled_so_far.append(given)
-        return (yield from fill(*given))
-
-    monkeypatch.setattr(other_objects.indexes, "fill_index", stops)
+    monkeypatch.setattr(other_objects.indexes, "fill_index", stopping(other_objects.indexes.fill_index))
     with pytest.raises(errors.OperationalError):
         connection.cursor().execute(SQL)
     monkeypatch.undo()
@@ -147,14 +167,8 @@ def test_until_it_is_done_nothing_reads_it_and_every_change_keeps_it(monkeypatch
 def test_it_may_be_dropped_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
     url = "rome+memory:///dropped"
     connection, other = filled(url), dbapi.connect(url)
-    fill = other_objects.indexes.fill_index
-
-    def dropped(*given: object) -> object:
-        other.cursor().execute("DROP INDEX IF EXISTS by_n")
-        other.commit()
-        return (yield from fill(*given))
-
-    monkeypatch.setattr(other_objects.indexes, "fill_index", dropped)
+    fill = disturbed(other_objects.indexes.fill_index, other, "DROP INDEX IF EXISTS by_n")
+    monkeypatch.setattr(other_objects.indexes, "fill_index", fill)
     with pytest.raises(errors.ProgrammingError, match="by_n.*was dropped while it was built"):
         connection.cursor().execute(SQL)
     connection.rollback()
@@ -187,10 +201,6 @@ def test_it_is_several_transactions_and_so_in_none() -> None:
     cursor.execute(SQL)
     assert "by index by_n" in plan_of(connection)
     connection.close()
-
-
-DROP = "DROP INDEX CONCURRENTLY by_n ON t"
-READY = "CREATE INDEX by_n ON t (n)"
 
 
 def cells_of(url: str) -> int:
@@ -256,15 +266,8 @@ def test_a_dropped_index_is_out_of_use_at_once_and_erased_when_it_is_said_again(
     cursor = connection.cursor()
     cursor.execute(READY)
     connection.commit()
-    erase, erased = other_objects.indexes.erase_dropped, []
-
-    def stops(*given: object) -> object:
-        if len(erased) == 2:
-            raise errors.Unavailable("the process ends here")
-        erased.append(given)
-        return (yield from erase(*given))
-
-    monkeypatch.setattr(other_objects.indexes, "erase_dropped", stops)
+    erase = other_objects.indexes.erase_dropped
+    monkeypatch.setattr(other_objects.indexes, "erase_dropped", stopping(erase))
     with pytest.raises(errors.OperationalError):
         cursor.execute(DROP)
     monkeypatch.undo()
@@ -283,7 +286,7 @@ def test_a_dropped_index_is_out_of_use_at_once_and_erased_when_it_is_said_again(
     cursor.execute(READY)
     connection.commit()
     with monkeypatch.context() as patch:
-        patch.setattr(other_objects.indexes, "erase_dropped", stops)
+        patch.setattr(other_objects.indexes, "erase_dropped", stopping(erase, 0))
         with pytest.raises(errors.OperationalError):
             cursor.execute("DROP INDEX CONCURRENTLY by_n")
     cursor.execute("DROP INDEX CONCURRENTLY IF EXISTS by_n")
@@ -297,14 +300,8 @@ def test_a_table_may_be_dropped_with_what_is_left_of_an_index(monkeypatch: pytes
     cursor = connection.cursor()
     cursor.execute(READY)
     connection.commit()
-    erase = other_objects.indexes.erase_dropped
-
-    def dropped(*given: object) -> object:
-        other.cursor().execute("DROP TABLE IF EXISTS t")
-        other.commit()
-        return (yield from erase(*given))
-
-    monkeypatch.setattr(other_objects.indexes, "erase_dropped", dropped)
+    erase = disturbed(other_objects.indexes.erase_dropped, other, "DROP TABLE IF EXISTS t")
+    monkeypatch.setattr(other_objects.indexes, "erase_dropped", erase)
     cursor.execute(DROP)
     assert cells_of(url) == 1  # the catalogue's version
     for each in (connection, other):

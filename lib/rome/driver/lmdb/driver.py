@@ -62,6 +62,7 @@ TRAITS = Traits(
     max_commit_bytes=256 << 20,
 )
 _SIGNED = struct.Struct(">q")
+_NOTHING: list[list[Followed]] = []  # what a scan that follows nothing has found so: one for hundreds of them
 
 
 def _answer(
@@ -73,14 +74,16 @@ def _answer(
     cells = cells_at(txn, gets)
     scanned: list[list[Cell]] = []
     rows: list[list[Cell | None] | None] = []
-    followed: list[Sequence[list[Followed]]] = []
+    followed: list[list[list[Followed]]] = []
     for scan in scans:
         found = scan_cells(txn, scan)
         scanned.append(found)
         behind = cells_at(txn, [cell.value for cell in found]) if scan.dereference else None
         rows.append(behind)
         followed.append(
-            [[_followed(txn, each) for each in every] for every in scan.followed(found, behind)] if scan.follow else ()
+            [[_followed(txn, each) for each in every] for every in scan.followed(found, behind)]
+            if scan.follow
+            else _NOTHING
         )
     counts = [count_cells(txn, start, stop) for start, stop in ranges]
     # Past the constructor, which takes longer than LMDB does to find a row.

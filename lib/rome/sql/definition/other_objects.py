@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from rome.errors import DatabaseError, NotSupportedError, ProgrammingError, UndefinedObject, UndefinedTable
@@ -74,7 +74,7 @@ def drop_sequences(work: Work, node: syntax.DropSequence) -> Step[Catalog]:
 
 def create_index(work: Work, node: syntax.CreateIndex) -> Step[Catalog]:
     table = work.table(node.table)
-    if node.if_not_exists and _named(table.indexes, node.name) is not None:
+    if node.if_not_exists and indexes.named(table.indexes, node.name) is not None:
         return work.catalog
     return (yield from indexes.create_index(work.tx, work.keys, work.catalog, table, _meant(table, node)))
 
@@ -102,7 +102,7 @@ def _build(work: Work, node: syntax.CreateIndex, place: bytes | None) -> Step[tu
     if node.unique:
         raise NotSupportedError("a UNIQUE index is made in one transaction: leave CONCURRENTLY out")
     table = work.table(node.table)
-    index = _named(table.indexes, node.name)
+    index = indexes.named(table.indexes, node.name)
     if place is not None:
         if index is None:
             raise UndefinedObject(f'the index "{node.name}" was dropped while it was built')
@@ -131,13 +131,6 @@ def _check_lengths(table: Table, node: syntax.CreateIndex, ids: tuple[int, ...])
             raise ProgrammingError(f'column "{column.name}" is no string: an index holds all of it', sqlstate="42P17")
 
 
-def _named(indexes: Iterable[Index], name: str) -> Index | None:
-    for index in indexes:
-        if not index.hidden and index.name is not None and index.name.lower() == name.lower():
-            return index
-    return None
-
-
 def drop_index(work: Work, node: syntax.DropIndex) -> Step[Catalog]:
     table = _owner(work, node)
     if table is None:
@@ -149,7 +142,7 @@ def _erase(work: Work, node: syntax.DropIndex, place: bytes | None) -> Step[tupl
     """The place is the id of the table that had the index."""
     if place is None:
         for table in _among(work, node):
-            if _named(table.dropped, node.name) and not _named(table.indexes, node.name):
+            if indexes.named(table.dropped, node.name) and not indexes.named(table.indexes, node.name):
                 return work.catalog, b"%d" % table.id
         owner = _owner(work, node)
         if owner is None:
@@ -171,7 +164,7 @@ def _owner(work: Work, node: syntax.DropIndex) -> Table | None:
     Index names are unique within a table, so without ON the name must be that of one alone.
     """
     among = _among(work, node)
-    owners = [table for table in among if _named(table.indexes, node.name) is not None]
+    owners = [table for table in among if indexes.named(table.indexes, node.name) is not None]
     if not owners:
         if node.if_exists:
             return None
