@@ -31,7 +31,7 @@ def line(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Line]:
 
 @pytest.fixture(params=REMOTE_STORES)
 def hasty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Line]:
-    """The same, but it is given up soon what does not come."""
+    """The same, but what does not come soon is given up."""
     with a_line(request.param, tmp_path, ONCE, timeout_ms=SILENCE_MS) as line:
         yield line
 
@@ -68,11 +68,10 @@ def cut_deeds(line: Line, step: int, way: str, kinds: Sequence[Kind] = tuple(Kin
     return told
 
 
-def every(step: int, at_night: int = 1) -> pytest.MarkDecorator:
-    """After every so many bytes; at night after every single one, or as many."""
-    steps = [pytest.param(step, id=f"every {step} bytes")]
-    steps.append(pytest.param(at_night, id=f"every {at_night} bytes", marks=pytest.mark.nightly))
-    return pytest.mark.parametrize("step", steps)
+def every(step: int) -> pytest.MarkDecorator:
+    """After every so many bytes; at night after every single one."""
+    nightly = pytest.param(1, id="every byte", marks=pytest.mark.nightly)
+    return pytest.mark.parametrize("step", [pytest.param(step, id=f"every {step} bytes"), nightly])
 
 
 @every(11)  # fewer than the reply to a commit has, on every store: it is cut too
@@ -83,7 +82,7 @@ def test_a_reply_cut_anywhere_is_an_error_or_is_settled_and_nothing_is_half_writ
     assert told[Told.UNKNOWN] == 0, "the store could be asked, and was not"
 
 
-@every(61, 7)  # each costs SILENCE_MS
+@every(61)
 def test_a_reply_that_stops_in_the_middle_is_an_error_when_its_time_is_over(hasty: Line, step: int) -> None:
     told = cut_deeds(hasty, step, "stop_replies_after", [Kind.APPEND])
     assert told[Told.NOT_DONE] > 0
