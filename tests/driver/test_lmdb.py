@@ -188,6 +188,20 @@ def test_a_file_of_another_format_is_refused_with_both_formats(tmp_path: Path) -
     assert repr(FORMAT) in str(caught.value)
 
 
+def test_a_store_of_before_tallies_is_taken_and_kept_from_those_that_do_not_know_them(tmp_path: Path) -> None:
+    driver = open_at(tmp_path / "store")
+    driver.commit((), [(b"a", b"1")])
+    driver.close()
+    with lmdb.open(str(tmp_path / "store")) as env, env.begin(write=True) as txn:
+        txn.put(b"\0format", b"rome lmdb 1")
+    for options in ("readonly=1", "", ""):
+        driver = open_at(tmp_path / "store", options)
+        assert value_at(driver, b"a") == b"1"
+        driver.close()
+        with lmdb.open(str(tmp_path / "store"), readonly=True) as env, env.begin() as txn:
+            assert txn.get(b"\0format") == (b"rome lmdb 1" if options else FORMAT.encode())
+
+
 def test_a_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:
     driver = open_at(tmp_path / "store")
     for number in range(4):

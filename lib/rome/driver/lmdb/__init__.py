@@ -3,7 +3,8 @@
     driver       what the interface asks for
     environment  the opened environments of this process, views, forks
     locks        locks in a transaction, and what time they are measured by
-    cells        cells in a transaction: by key, by range, expected, counted
+    cells        cells in a transaction: by key, by range, written, expected
+    tallies      counts of cells, kept for long ranges
     layout       physical keys, and keys longer than LMDB takes
     place        which directories and files are a store
     failures     what becomes of the client's exceptions

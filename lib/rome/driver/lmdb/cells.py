@@ -1,12 +1,12 @@
-"""Cells of an LMDB transaction: read one by one or by range, compared with what was expected, counted."""
+"""Cells of an LMDB transaction: read one by one or by range, written, compared with what was expected."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import islice
 
 from rome.driver.api import Cell, Expectation, ExpectCell, ExpectCount, ExpectRange, Scan, Write
+from rome.driver.lmdb import tallies
 from rome.driver.lmdb.layout import (
     CELLS,
     COMMITS_KEY,
@@ -21,7 +21,6 @@ from rome.driver.lmdb.layout import (
 )
 from rome.errors import Conflict
 
-_COUNTED_FIRST, _COUNTED_AT_ONCE = 16, 1024
 _LONGEST_CELL = len(CELLS) + DIRECT_BYTES
 
 
@@ -64,8 +63,10 @@ def commit_counter(txn: Txn) -> int:
     return int.from_bytes(txn.get(COMMITS_KEY, b""), "big")
 
 
-def write_cells(txn: Txn, stamp: bytes, writes: Sequence[Write]) -> None:
-    """Apply `writes`; what is written begins with `stamp`."""
+def write_cells(txn: Txn, version: int, writes: Sequence[Write]) -> None:
+    """Apply `writes`, which are the commit `version`."""
+    large = tallies.keep(txn, version, writes)
+    stamp = NUMBER.pack(version)
     entries: list[tuple[bytes, bytes]] = []
     for key, value in writes:
         if value is None:
@@ -76,6 +77,9 @@ def write_cells(txn: Txn, stamp: bytes, writes: Sequence[Write]) -> None:
             put(txn, CELLS, key, stamp + value)
     entries.sort()  # the next key most likely belongs on the page where the last one went
     txn.cursor().putmulti(entries)
+    for start, stop in large:
+        tallies.lay(txn, start, stop, version)
+    txn.put(COMMITS_KEY, stamp)
 
 
 def check_expectations(txn: Txn, version: int, expect: Sequence[Expectation]) -> None:
@@ -87,30 +91,21 @@ def check_expectations(txn: Txn, version: int, expect: Sequence[Expectation]) ->
             stored = get(CELLS + key, no_cell) if len(key) <= DIRECT_BYTES else find(txn, CELLS, key) or no_cell
             if NUMBER.unpack_from(stored)[0] != expectation.version:
                 raise Conflict("a row that this transaction read has changed: run it again")
-        elif isinstance(expectation, (ExpectRange, ExpectCount)) and expectation.version != version:
-            # Were it the same, nothing would have been committed since the range was read.
-            cells = scan_cells(txn, Scan(expectation.start, expectation.stop, expectation.cells + 1))
-            if len(cells) != expectation.cells or any(cell.version > expectation.version for cell in cells):
-                raise Conflict("a range that this transaction read has changed: run it again")
+        elif isinstance(expectation, (ExpectRange, ExpectCount)) and _has_changed(txn, version, expectation):
+            raise Conflict("a range that this transaction read has changed: run it again")
 
 
-def count_cells(txn: Txn, start: bytes, stop: bytes) -> int:
-    """How many cells lie in start <= key < stop: their keys are walked, some 0.1 µs each, and no value is touched."""
-    if start >= stop:
-        return 0
-    if len(start) <= DIRECT_BYTES and len(stop) <= DIRECT_BYTES:
-        low, high = CELLS + start, CELLS + stop
-        cursor = txn.cursor()
-        keys = cursor.iternext(values=False) if cursor.set_range(low) else iter(())
-        counted, at_once = 0, _COUNTED_FIRST
-        while some := list(islice(keys, at_once)):
-            at_once = _COUNTED_AT_ONCE
-            if some[-1] >= high:
-                del some[bisect_left(some, high) :]
-                keys = iter(())
-            if some and max(map(len, some)) > _LONGEST_CELL:
-                break  # a long key: once more, the long way
-            counted += len(some)
-        else:
-            return counted
-    return sum(1 for _ in scan_long(txn, CELLS, start, stop, False))
+def _has_changed(txn: Txn, version: int, expected: ExpectRange | ExpectCount) -> bool:
+    """Whether the range holds another number of cells, or one that was written since."""
+    if version == expected.version:  # nothing has been committed since it was read
+        return False
+    left = expected.cells
+    for start, stop, tally in tallies.pieces(txn, expected.start, expected.stop):
+        if tally is not None and tally[1] <= expected.version:
+            left -= tally[0]
+            continue
+        cells = scan_cells(txn, Scan(start, stop, left + 1))
+        if len(cells) > left or any(cell.version > expected.version for cell in cells):
+            return True
+        left -= len(cells)
+    return left != 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import lmdb
@@ -28,7 +29,6 @@ from rome.driver.lmdb.cells import (
     cells_at,
     check_expectations,
     commit_counter,
-    count_cells,
     scan_cells,
     write_cells,
 )
@@ -46,6 +46,7 @@ from rome.driver.lmdb.layout import (
     put,
 )
 from rome.driver.lmdb.locks import LmdbLocks, boot_id, check_locks
+from rome.driver.lmdb.tallies import count_cells, forget, lay
 from rome.driver.sizes import check_counter, check_keys, check_writes
 from rome.errors import Conflict, DatabaseError, Deadlock, InterfaceError, NotSupportedError, ReadOnlyStore
 
@@ -66,8 +67,14 @@ _NOTHING: list[list[Followed]] = []  # what a scan that follows nothing has foun
 
 
 def _answer(
-    view: View, gets: Sequence[bytes], scans: Sequence[Scan], expect: Sequence[Expectation], ranges: Sequence[api.Range]
+    view: View,
+    gets: Sequence[bytes],
+    scans: Sequence[Scan],
+    expect: Sequence[Expectation],
+    ranges: Sequence[api.Range],
+    long: set[api.Range],
 ) -> Reading:
+    """What `view` has; ranges that were counted and are worth tallies are added to `long`."""
     txn = view.live()
     if expect:
         check_expectations(txn, view.version, expect)
@@ -85,7 +92,12 @@ def _answer(
             if scan.follow
             else _NOTHING
         )
-    counts = [count_cells(txn, start, stop) for start, stop in ranges]
+    counts: list[int] = []
+    for start, stop in ranges:
+        number, is_long = count_cells(txn, start, stop)
+        counts.append(number)
+        if is_long:
+            long.add((start, stop))
     # Past the constructor, which takes longer than LMDB does to find a row.
     return tuple.__new__(Reading, (view.version, view, cells, scanned, rows, followed, counts))
 
@@ -115,6 +127,7 @@ class LmdbDriver:
         self._path = path
         self._clock = clock
         self._boot = boot_id() if boot is None else boot
+        self._untallied: set[api.Range] = set()  # ranges that were counted and found long
         self._environment: Environment | None
         self._environment, self._views = join(path, settings)
 
@@ -166,7 +179,10 @@ class LmdbDriver:
                 if not isinstance(view, View):
                     raise InterfaceError("this view is not of an LMDB store")
             with view.lock:
-                return _answer(view, gets, scans, expect, counts)
+                reading = _answer(view, gets, scans, expect, counts, self._untallied)
+            if counts and self._untallied:
+                self._tally()
+            return reading
         except lmdb.Error as error:
             self.release(fresh)
             raise self._failure(error) from error.with_traceback(None)
@@ -174,6 +190,23 @@ class LmdbDriver:
             self.release(fresh)
             # Its frames would keep the transaction, and a forked child from opening the environment, while it lives.
             raise error.with_traceback(None) from None
+
+    def _tally(self) -> None:
+        """Lay tallies where a count has walked far; who counts there next does not.
+
+        A count is right without them, so it does not fail where they cannot be written: a full disk is told by the
+        next who has something to write.
+        """
+        long, self._untallied = self._untallied, set()
+        if self._opened().settings.readonly:
+            return
+
+        def lay_each(txn: Txn) -> None:
+            for start, stop in long:
+                lay(txn, start, stop, commit_counter(txn))
+
+        with suppress(DatabaseError):
+            self._write(lay_each)
 
     def commit(self, expect: Sequence[Expectation], writes: Sequence[Write], mark: bytes = b"") -> int:
         if not writes and not any(isinstance(each, ExpectLock) for each in expect):
@@ -188,11 +221,8 @@ class LmdbDriver:
             check_expectations(txn, before, expect)
             if not writes:
                 return before
-            version = before + 1
-            stamp = NUMBER.pack(version)
-            write_cells(txn, stamp, writes)
-            txn.put(COMMITS_KEY, stamp)
-            return version
+            write_cells(txn, before + 1, writes)
+            return before + 1
 
         return self._write(apply)
 
@@ -238,6 +268,7 @@ class LmdbDriver:
     def clear(self, prefix: bytes) -> None:
         def remove(txn: Txn) -> int:
             version = commit_counter(txn) + 1
+            forget(txn, prefix)
             for space in (CELLS, COUNTERS):
                 delete_prefix(txn, space, prefix)
             txn.put(COMMITS_KEY, NUMBER.pack(version))

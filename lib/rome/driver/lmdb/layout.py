@@ -13,14 +13,16 @@ A physical key is a byte that tells what it is and then its name:
     04 lock's name         a lock: its token, 8 bytes, its holder, 16, and the sessions in its queue, 16 each
     05 session             a session, 16 bytes: when it runs out, in ns of the machine's clock, 8 bytes, then its label
     06 session  name       a lock that the session has (00) or waits for (01)
+    07 cell's key          a tally: how many cells lie from here to the next one, 8 bytes, and the last commit that
+                           changed one of them, 8; or nothing, where that is not known
 
 Numbers are big-endian. LMDB takes keys of up to 511 bytes, so what comes after the first byte (03: after the child
 number) has at most 500. Of a longer key the first 500 bytes and a zero byte are an entry whose value is a child number,
 and the rest of the key goes on in that child's space, again by 500 bytes. A key of 501 bytes always is such an entry
 and sorts after the key that is its first 500 bytes and before any that differs from them, so order is kept.
 
-A *space* is what the physical keys of one kind begin with: CELLS, COUNTERS, LOCKS, SESSIONS, PLACES, or a child's byte
-and number.
+A *space* is what the physical keys of one kind begin with: CELLS, COUNTERS, LOCKS, SESSIONS, PLACES, TALLIES, or a
+child's byte and number.
 """
 
 from __future__ import annotations
@@ -34,9 +36,10 @@ import lmdb
 Txn: TypeAlias = "lmdb.Transaction[bytes]"
 Cursor: TypeAlias = "lmdb.Cursor[bytes]"
 
-FORMAT = "rome lmdb 1"
+FORMAT, WITHOUT_TALLIES = "rome lmdb 2", "rome lmdb 1"  # what wrote the second would leave tallies as they are
 COUNTERS, CELLS = b"\1", b"\2"
 LOCKS, SESSIONS, PLACES = b"\4", b"\5", b"\6"
+TALLIES = b"\7"  # the last there is: what follows a tally is another
 _META, _CHILD = b"\0", b"\3"
 FORMAT_KEY, COMMITS_KEY, _CHILDREN_KEY = _META + b"format", _META + b"commits", _META + b"children"
 BOOT_KEY, TOKENS_KEY = _META + b"boot", _META + b"tokens"

@@ -6,7 +6,7 @@ import os
 
 import lmdb
 
-from rome.driver.lmdb.layout import COMMITS_KEY, FORMAT, FORMAT_KEY, NUMBER
+from rome.driver.lmdb.layout import COMMITS_KEY, FORMAT, FORMAT_KEY, NUMBER, WITHOUT_TALLIES
 from rome.errors import InterfaceError, OperationalError
 
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -64,19 +64,22 @@ def check_whole(env: lmdb.Environment, path: str) -> None:
 
 
 def check_format(env: lmdb.Environment, path: str, readonly: bool) -> None:
-    """Write the format cell of a new store; InterfaceError if another format or another program wrote the file."""
+    """Write the format of a new store, and of one without tallies; InterfaceError if it is another, or no store."""
     with env.begin() as txn:
         new = txn.stat()["entries"] == 0 and not readonly  # of the environment it would be that of a commit under way
         found = txn.get(FORMAT_KEY)
-    if new:
+    before = WITHOUT_TALLIES.encode()
+    if new or (found == before and not readonly):
         with env.begin(write=True) as txn:
             if txn.stat()["entries"] == 0:  # no other process was making the same store
                 txn.put(FORMAT_KEY, FORMAT.encode())
                 txn.put(COMMITS_KEY, NUMBER.pack(0))
+            elif txn.get(FORMAT_KEY) == before:
+                txn.put(FORMAT_KEY, FORMAT.encode())
             found = txn.get(FORMAT_KEY)
     if found is None:
         raise InterfaceError(f"{path} holds an LMDB file that is no store of ROME: name another directory")
-    if found != FORMAT.encode():
+    if found not in (FORMAT.encode(), before):
         raise InterfaceError(
             f"{path} has the format {found.decode('ascii', 'replace')!r}, this ROME reads {FORMAT!r}: "
             "use the ROME that wrote it to copy the data"
