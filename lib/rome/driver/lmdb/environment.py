@@ -101,6 +101,7 @@ class Environment:
                 sync=settings.sync != "none",
                 metasync=settings.sync == "full",
                 mode=0o700,  # rows may hold secrets; LMDB takes the x bits off for its files
+                readahead=False,  # keys lie far apart: what stands beside a page is hardly what is read next
                 max_spare_txns=0,  # a spare one would be an inherited one after a fork
             )
         except (lmdb.InvalidError, lmdb.VersionMismatchError) as error:
