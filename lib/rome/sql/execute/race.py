@@ -195,7 +195,8 @@ class _RaceRun:
 
     def settle(self, last: SortedBy | None, shares: dict[Family, int]) -> None:
         if self._run is not None:
-            race = self._race
-            race.rest = race.rest if race.streamed else STREAMED_RUNS
-            race.favourite, race.streamed, race.taken = None, True, self._run.read()
+            race, taken = self._race, self._run.read()
+            if not race.streamed:  # it may have won because it began with much at once
+                race.rest = STREAMED_RUNS if taken <= 2 * self._tried else 0
+            race.favourite, race.streamed, race.taken = None, True, taken
             self._run.settle(last, shares)
