@@ -67,7 +67,10 @@ INDEXES = (
     TuningIndex("rome_images_name_created_at", "images", ("name", "created_at"), "the filter by name"),
     TuningIndex("rome_images_status_created_at", "images", ("status", "created_at"), "the filter by status"),
     TuningIndex(
-        "rome_image_properties_name_value", "image_properties", ("name", "value(255)"), "the filter by a property"
+        "rome_image_properties_name_value",
+        "image_properties",
+        ("name", "value(255)", "image_id"),
+        "the filter by a property, from its value or from an image",
     ),
     TuningIndex("rome_image_tags_value", "image_tags", ("value",), "the filter by tag"),
     TuningIndex(

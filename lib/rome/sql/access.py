@@ -36,8 +36,8 @@ _SAME_IF_EQUAL = {Kind.STRING, Kind.INTEGER, Kind.BOOLEAN}
 class Candidate:
     """One way to read a table, and what is left to check.
 
-    `rank` orders candidates, the highest best: (one row at most, equalities that narrow, a range, no dereference, a
-    UNIQUE index, the columns it has).
+    `rank` orders candidates, the highest best: (one row at most, 2 by the primary key, which has it at hand; equalities
+    that narrow, a range, no dereference, a UNIQUE index, the columns it has).
     `used` are the columns fixed by equality; `outer` says that values come from another table's row.
     """
 
@@ -272,8 +272,8 @@ class _Terms:
         # Between indexes that narrow alike the one that says most wins: what it shows whole answers later lookups of
         # the same rows by more columns, and the uniqueness of rows that are brought to them, without a round trip.
         says = (int(index is None), int(index is not None and index.unique), len(columns))
-        rank = (int(unique), weight, ranged, *says)
         used = frozenset(columns[: len(equals)])
+        rank = (2 * unique if index is None else int(unique or self._is_one(used)), weight, ranged, *says)
         outer = any(
             isinstance(part, ColumnRef)
             for values in equals
@@ -286,6 +286,12 @@ class _Terms:
         )
         access = Access(index, tuple(equals), low, high, within=within if any(within) else ())
         return Candidate(access, tuple(consumed), rank, used, outer)
+
+    def _is_one(self, used: frozenset[int]) -> bool:
+        """Whether equalities on these columns leave one row at most: a UNIQUE key's columns are among them."""
+        if any(isinstance(self.equal[column][0][0], IsNull) for column in used):
+            return False
+        return any(index.unique and used >= set(index.columns) for index in self.scan.table.ready_indexes)
 
     def _within(self, column: int, chosen: tuple[Expr, ...]) -> tuple[tuple[Expr, ...], ...]:
         """The alternatives of the other conditions that fix `column`, if values that are equal are the same.
