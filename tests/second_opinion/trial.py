@@ -1,10 +1,20 @@
-"""One trial: a schema, rows, and a run of changes and queries on SQLite and on ROME, all from one seed."""
+"""One trial: a schema, rows, and a run of changes and queries on SQLite and on ROME, all from one seed.
+
+Some queries are run once more with rules of the optimizer left out, and what is read by chunks in small ones: the rows
+hang on neither.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from random import Random
 
+import pytest
+
+from rome.sql import optimize, plan
+from rome.sql.execute import first_rows, race
 from tests.second_opinion.changes import ChangeMaker
 from tests.second_opinion.databases import Pair, Row
 from tests.second_opinion.expressions import words_for
@@ -13,7 +23,13 @@ from tests.second_opinion.schema import Table, literal, some_rows, some_schema
 
 QUERIES = 60  # in a trial
 QUERIES_BETWEEN_CHANGES = 12
+QUERIES_BETWEEN_LESS_OPTIMIZED = 4
 CHANGES_AT_ONCE = 5
+SMALL_STEPS = {
+    "FIRST_ENTRIES": (first_rows, 2), "SPARE_ENTRIES": (first_rows, 0), "ENTRIES_THAT_TELL": (first_rows, 8),
+    "MOST_ENTRIES": (first_rows, 60), "FEW_ENTRIES": (race, 3), "ALONE_ENTRIES": (race, 4),
+}  # fmt: skip
+Rule = Callable[[plan.Plan], plan.Plan]
 MOST_ROWS = 25  # of a table: joins of four tables are then small enough for a test
 
 
@@ -49,9 +65,39 @@ def run(seed: int, url: str, queries: int = QUERIES) -> Failure | None:
             what = pair.disagreement(statement)
             if what:
                 return _smaller(seed, url, tables, pair.contents(), statement, what)
+            if number % QUERIES_BETWEEN_LESS_OPTIMIZED == 0:
+                failure = _less_optimized(Random(f"{seed} {number}"), pair, seed, url, statement)
+                if failure:
+                    return failure
         return None
     finally:
         pair.close()
+
+
+def _less_optimized(random: Random, pair: Pair, seed: int, url: str, statement: Statement) -> Failure | None:
+    """The same query planned anew with some of the rules.
+
+    Conditions always go down: else a join of four tables is made of all their rows first.
+    """
+    others = [rule for rule in optimize.RULES if rule is not optimize.push_conditions_down]
+    left_out = set(random.sample(others, random.randint(1, len(others))))
+    with otherwise(left_out):
+        what = pair.disagreement(replace(statement, sql=statement.sql + " "))
+    if not what or "MemoryError" in what or "TimeoutError" in what:  # what it costs is the rules' business
+        return None
+    names = ", ".join(sorted(rule.__name__ for rule in left_out))
+    script = _script(pair.tables, pair.contents(), statement)
+    return Failure(seed, url, f"without these rules of the optimizer: {names}\n{what}", script)
+
+
+@contextmanager
+def otherwise(rules: Collection[Rule]) -> Iterator[None]:
+    """Plan without these rules of the optimizer, and run in small steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optimize, "RULES", tuple(rule for rule in optimize.RULES if rule not in rules))
+        for name, (module, value) in SMALL_STEPS.items():
+            patch.setattr(module, name, value)
+        yield
 
 
 def _change(random: Random, pair: Pair, seed: int, url: str) -> Failure | None:

@@ -17,6 +17,7 @@ from rome.sql.bound import (
     IsNull,
     NextValue,
     Or,
+    OuterRef,
     columns_of,
     conjunction,
     conjuncts,
@@ -29,6 +30,7 @@ from rome.values import NUMERIC_KINDS, Kind, SqlType
 
 _MIRRORED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _ANY_NUMBER = 1 << 30
+MOST_NARROW = 3  # ways to read one table that are tried beside each other
 _SAME_IF_EQUAL = {Kind.STRING, Kind.INTEGER, Kind.BOOLEAN}
 
 
@@ -316,6 +318,11 @@ def keyable(column: SqlType, value: SqlType) -> bool:
     if column.kind is Kind.JSON or column.kind is Kind.FLOAT:
         return column.kind is value.kind
     return column.kind is value.kind or {column.kind, value.kind} <= NUMERIC_KINDS
+
+
+def uses_outer_row(condition: Expr) -> bool:
+    """Whether `condition` hangs on a row of an enclosing query."""
+    return any(isinstance(part, OuterRef) for part in walk(condition))
 
 
 def is_volatile(expression: Expr) -> bool:

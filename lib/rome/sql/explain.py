@@ -119,6 +119,8 @@ def _describe(node: plan.Plan) -> str:
             return "Stream of " + _scan(node.ordered)[5:]
         case plan.Race():
             return "Race of a stream, and what follows if that has few"
+        case plan.FewestEntries():
+            return "Whichever of these has the fewest entries"
         case plan.LookupIfFew():
             return "The first way if it begins with few entries, else the second"
         case plan.FirstRows():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from rome.sql.access import Candidate, best, is_volatile, with_access
+from rome.sql.access import MOST_NARROW, Candidate, best, is_volatile, narrowing, uses_outer_row, with_access
 from rome.sql.bound import (
     And,
     Call,
@@ -38,12 +38,16 @@ from rome.sql.distribute import distribute_joins
 from rome.sql.order import read_in_order, stream_first_rows
 from rome.sql.plan import (
     Apply,
+    Counted,
     Distinct,
+    FewestEntries,
     Filter,
+    FirstRows,
     Group,
     Join,
     LateralJoin,
     Limit,
+    Lock,
     LookupIfFew,
     Plan,
     Project,
@@ -436,6 +440,31 @@ def _begins_with_an_index(plan: Plan) -> bool:
     return isinstance(plan, Scan) and plan.access.index is not None and bool(plan.access.equals)
 
 
+def read_the_fewest(plan: Plan) -> Plan:
+    """A table of which several keys are narrowed: nobody knows which finds fewest, so it is seen while reading.
+
+    Not where a row at most is found, nor below a lookup, which has its key, nor where the rows hang on an enclosing
+    query: those are few each time. Nor where rows are locked, or counted; streams and their races try by themselves.
+    """
+    if isinstance(plan, Scan):
+        return _by_several_keys(plan)
+    if isinstance(plan, (Counted, Lock)):
+        return plan
+    if isinstance(plan, Join) and plan.lookup:
+        return replace(plan, left=read_the_fewest(plan.left))
+    if isinstance(plan, (FirstRows, LookupIfFew)):
+        return replace(plan, complete=read_the_fewest(plan.complete))
+    return over_inputs(plan, read_the_fewest)
+
+
+def _by_several_keys(scan: Scan) -> Plan:
+    narrow = narrowing(scan, conjuncts(scan.condition))
+    if scan.access.reverse or any(each.finds_one_row or any(map(uses_outer_row, each.consumed)) for each in narrow):
+        return scan
+    ways = tuple(with_access(scan, each) for each in narrow[:MOST_NARROW])
+    return FewestEntries(ways) if len(ways) > 1 else scan
+
+
 # ---- small things --------------------------------------------------------------------------------------------------
 
 
@@ -485,4 +514,5 @@ RULES: tuple[Callable[[Plan], Plan], ...] = (
     stream_first_rows,
     look_up_if_few,
     count_keys,
+    read_the_fewest,
 )

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rome.sql.access import best, narrowing, ordered, with_access
-from rome.sql.bound import ColumnRef, Expr, OuterRef, conjuncts, walk
+from rome.sql.access import MOST_NARROW, best, narrowing, ordered, uses_outer_row, with_access
+from rome.sql.bound import ColumnRef, conjuncts
 from rome.sql.plan import (
     Distinct,
     Filter,
@@ -32,7 +32,6 @@ from rome.sql.rooted import base_of, in_the_shape_of, rooted, tables_of
 from rome.values import Kind
 
 _MOST_RANGES = 8  # that are merged, when the first columns of a key may have one of several values
-_MOST_NARROW = 3  # indexes that are tried beside the one that has the order
 
 
 def read_in_order(plan: Plan, locked: bool = False) -> Plan:
@@ -211,12 +210,12 @@ def _stream_joined(plan: Join, keys: tuple[SortKey, ...]) -> Plan | None:
     ways = [
         rooted(with_access(scan, candidate), [each for each in scans if each is not scan], parts)
         for scan, candidate in narrow
-        if candidate.rank[1] and not any(map(_uses_outer_row, candidate.consumed))
+        if candidate.rank[1] and not any(map(uses_outer_row, candidate.consumed))
     ]
     found = tuple(in_the_shape_of(way, plan) for way in ways if way is not None)
     stream = in_the_shape_of(ordered, plan)
     if found:
-        return Race(stream, found[:_MOST_NARROW])
+        return Race(stream, found[:MOST_NARROW])
     return stream if _are_lookups(plan) else None
 
 
@@ -228,16 +227,12 @@ def _stream_scan(plan: Scan, keys: tuple[SortKey, ...]) -> Plan | None:
     """Not where one row at most is found, nor where the rows hang on an enclosing query: those are few each time."""
     scan = _ordered_scan(plan, keys, _MOST_RANGES)
     narrow = narrowing(plan, conjuncts(plan.condition))
-    if scan is None or any(each.finds_one_row or any(map(_uses_outer_row, each.consumed)) for each in narrow):
+    if scan is None or any(each.finds_one_row or any(map(uses_outer_row, each.consumed)) for each in narrow):
         return None
     stream = StreamScan(scan)
-    others = [with_access(plan, each) for each in narrow[:_MOST_NARROW]]
+    others = [with_access(plan, each) for each in narrow[:MOST_NARROW]]
     ways = tuple(each for each in others if each.access.index != scan.access.index)
     return Race(stream, ways) if ways else stream
-
-
-def _uses_outer_row(condition: Expr) -> bool:
-    return any(isinstance(part, OuterRef) for part in walk(condition))
 
 
 def below(plan: Project | SetOperation, keys: tuple[SortKey, ...]) -> list[tuple[SortKey, ...]]:

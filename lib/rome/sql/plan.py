@@ -295,6 +295,17 @@ class Race(Plan):
 
 
 @dataclass(frozen=True, slots=True)
+class FewestEntries(Plan):
+    """The same scan by several keys that its conditions narrow: by whichever finds least. The first seems best."""
+
+    ways: tuple[Scan, ...]
+
+    @property
+    def output(self) -> tuple[ColumnRef, ...]:  # type: ignore[override]
+        return self.ways[0].output
+
+
+@dataclass(frozen=True, slots=True)
 class LookupIfFew(Plan):
     """An INNER join: `lookup` begins with an index and is run if that finds few entries, else `complete` is.
 

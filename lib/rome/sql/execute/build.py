@@ -12,7 +12,7 @@ from rome.sql.execute.first_rows import FirstRows
 from rome.sql.execute.joins import HashJoin, LookupJoin
 from rome.sql.execute.lock import LockRows
 from rome.sql.execute.operator import Operator
-from rome.sql.execute.race import IfFew, RaceStream, Way
+from rome.sql.execute.race import FewestEntries, IfFew, RaceStream, Way
 from rome.sql.execute.recursive import RecursiveRows, SharedRows, WorkingRows
 from rome.sql.execute.scan import ScanRows
 from rome.sql.execute.simple import DistinctRows, FilterRows, LimitRows, ProjectRows, SortRows, Values
@@ -52,6 +52,9 @@ def _build(node: plan.Plan, keys: Keys) -> Operator:
             return FilterRows(node, build(node.child, keys))
         case plan.Project():
             return ProjectRows(node, build(node.child, keys))
+        case plan.FewestEntries():
+            ways = [build(way, keys) for way in node.ways]
+            return FewestEntries(node, [way for way in ways if isinstance(way, ScanRows)])
         case plan.LookupIfFew():
             return IfFew(node, _way(build(node.lookup, keys)), build(node.complete, keys))
         case plan.Join(lookup=True):

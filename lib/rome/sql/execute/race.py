@@ -18,6 +18,9 @@ from rome.sql.execute.streams import Chunk, Family, Page, Run, SortedBy, Stream,
 from rome.txn.wave import Step, together
 
 FEW_ENTRIES = 64  # what may be read in vain beside something else
+ALONE_ENTRIES = 128  # to which a key is walked that was the first to be done, before the others are tried
+GROWTH, FAR_GROWTH = 2, 8  # how many times as far the next step goes where several keys are walked
+BEHIND = 4  # how many times as far the first of them is walked as the others
 RUNS_UNTIL_ANOTHER_TRY = 100
 STREAMED_RUNS = 16  # of a stream that has won, until the others are tried again from the beginning
 
@@ -50,6 +53,44 @@ class IfFew(Operator):
         else:
             self._rest = RUNS_UNTIL_ANOTHER_TRY
         return (yield from self._complete.rows(context, need))
+
+
+class FewestEntries(Operator):
+    """A table by one of several keys: all are walked, the one that was done first the last time ahead of the others.
+
+    So no value that is asked for leads far through one key where another is short: what is read in vain hangs on the
+    shortest, not on the table. From afar, where a wave costs more than what it reads, the steps are large, and the
+    first goes as far as was enough the last time. Threads may change the figures at once.
+    """
+
+    def __init__(self, node: plan.FewestEntries, ways: Sequence[ScanRows]) -> None:
+        self.output = node.output
+        self.children = tuple(ways)
+        self._ways = tuple(ways)
+        self._first = self._ways[0]
+        self._reach = ALONE_ENTRIES
+
+    def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
+        asked = [way.bring(columns, belonging, sieves) for way in self._ways]
+        return all(asked)
+
+    def run(self, context: Context, need: int | None) -> Step[list[Row]]:
+        if need is not None:
+            return (yield from self._ways[0].rows(context, need))
+        first = self._first
+        others = [way.walk(context) for way in self._ways if way is not first]
+        walks = [*others, first.walk(context)]  # whoever was done behind the first was nearer its end
+        growth, entries = (FAR_GROWTH, self._reach) if context.tx.is_far else (GROWTH, ALONE_ENTRIES)
+        behind = 0
+        while True:
+            steps = [*(walk.to(behind) for walk in others), walks[-1].to(entries)]
+            done = yield from together(steps)
+            if any(done):
+                walk = walks[done.index(True)]
+                self._first, self._reach = walk.scan, entries
+                return walk.rows
+            entries *= growth
+            behind = entries // BEHIND
 
 
 class RaceStream(Stream):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import structs
 
-from rome.driver.api import Follow
+from rome.driver.api import Cell, Follow, Scan
 from rome.sql import plan
 from rome.sql.execute.following import FEW_ROWS, Following
 from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieves, layout_of
@@ -82,10 +84,12 @@ class ScanRows(Operator):
                 return found
             if tried:  # in vain: nearly all that was followed is left out
                 self._rest = _RUNS_UNTIL_ANOTHER_TRY
-            last = cells[-1].key
-            start, stop = (scan.start, last) if scan.reverse else (last + b"\x00", scan.stop)
-            scan = scan.__class__(start, stop, None, scan.reverse, scan.dereference)
+            scan = structs.replace(behind(scan, cells), follow=())
             size *= 2
+
+    def walk(self, context: Context) -> Walk:
+        """A run that reads as far as it is asked to, and goes on from there."""
+        return Walk(self, context)
 
     def few(self, context: Context, most: int, follow: bool) -> Step[list[Row] | None]:
         """The rows, if the access path leads to fewer than `most` entries; None, and no more read, if to others.
@@ -104,3 +108,46 @@ class ScanRows(Operator):
             return None
         rows = self._ranges.rows(answer, self._following.holding(context.bindings))
         return rows if self._filter is None else self._filter(rows, context.bindings)
+
+
+class Walk:
+    """One run of a scan, some entries at a time: `rows` are those that were found up to there."""
+
+    def __init__(self, scan: ScanRows, context: Context) -> None:
+        self.scan = scan
+        self._context = context
+        self._gets, self._scans = scan._ranges.reads((), context.bindings)
+        self._walked = 0
+        self.rows: list[Row] = []
+
+    def to(self, entries: int) -> Step[bool]:
+        """Whether all has been read, when so many entries of each range have been at most; keys are read together."""
+        context, scan = self._context, self.scan
+        step = self._to(entries)
+        if context.profile is None:
+            return (yield from step)
+        before = len(self.rows)
+        return (yield from scan.measured(step, context, context.profile, lambda done: len(self.rows) - before))
+
+    def _to(self, entries: int) -> Step[bool]:
+        size = entries - self._walked
+        if size <= 0 or len(self._gets) > entries:
+            return not self._gets and not self._scans
+        context, scan = self._context, self.scan
+        follow = scan._follow(context, None, size) if not self._walked and len(self._scans) <= _FEW_RANGES else ()
+        scans = [structs.replace(each, limit=size, follow=follow) for each in self._scans]
+        if self._gets or scans:
+            answer = yield Wave(self._gets, scans)
+            rows = scan._ranges.rows(answer, scan._following.holding(context.bindings))
+            self.rows += rows if scan._filter is None else scan._filter(rows, context.bindings)
+            found = zip(self._scans, answer.scans, strict=True)
+            self._gets, self._scans = [], [behind(each, cells) for each, cells in found if len(cells) == size]
+            self._walked = entries
+        return not self._scans
+
+
+def behind(scan: Scan, cells: Sequence[Cell]) -> Scan:
+    """What is left of `scan`, which is not limited, after it has found `cells`."""
+    last = cells[-1].key
+    start, stop = (scan.start, last) if scan.reverse else (last + b"\x00", scan.stop)
+    return structs.replace(scan, start=start, stop=stop)

@@ -22,7 +22,7 @@ from rome.sql.execute.following import Following
 from rome.sql.execute.joins import Lookup, SmallTable, driven, may_be_small, sieve_of
 from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieves, layout_of
 from rome.sql.execute.ranges import KeyRanges
-from rome.sql.execute.scan import MAX_FOLLOWED_ROWS
+from rome.sql.execute.scan import MAX_FOLLOWED_ROWS, behind
 from rome.sql.execute.simple import handed_on, order_of
 from rome.sql.expr import predicate, projection
 from rome.table.keys import Keys
@@ -144,9 +144,7 @@ class _Range:
         if len(cells) < limit:
             self.scan = None
         else:
-            last = cells[-1].key
-            start, stop = (scan.start, last) if scan.reverse else (last + b"\x00", scan.stop)
-            self.scan = structs.replace(scan, start=start, stop=stop)
+            self.scan = behind(scan, cells)
 
 
 class _ScanRun:
