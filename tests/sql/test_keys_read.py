@@ -27,7 +27,7 @@ INDEXES = {
 
 @dataclass(frozen=True)
 class Case:
-    """Rows, the indexes on them, and a page; `share` of the rows have the value that a column is asked for."""
+    """Rows, the indexes on them, and a page."""
 
     seed: int
     rows: list[dict[str, object]]

@@ -320,6 +320,11 @@ def keyable(column: SqlType, value: SqlType) -> bool:
     return column.kind is value.kind or {column.kind, value.kind} <= NUMERIC_KINDS
 
 
+def finds_few(narrow: Iterable[Candidate]) -> bool:
+    """Whether one of these finds one row at most, or what hangs on a row of an enclosing query: few each time."""
+    return any(each.finds_one_row or any(map(uses_outer_row, each.consumed)) for each in narrow)
+
+
 def uses_outer_row(condition: Expr) -> bool:
     """Whether `condition` hangs on a row of an enclosing query."""
     return any(isinstance(part, OuterRef) for part in walk(condition))

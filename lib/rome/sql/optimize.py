@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from rome.sql.access import MOST_NARROW, Candidate, best, is_volatile, narrowing, uses_outer_row, with_access
+from rome.sql.access import MOST_NARROW, Candidate, best, finds_few, is_volatile, narrowing, with_access
 from rome.sql.bound import (
     And,
     Call,
@@ -459,7 +459,7 @@ def read_the_fewest(plan: Plan) -> Plan:
 
 def _by_several_keys(scan: Scan) -> Plan:
     narrow = narrowing(scan, conjuncts(scan.condition))
-    if scan.access.reverse or any(each.finds_one_row or any(map(uses_outer_row, each.consumed)) for each in narrow):
+    if scan.access.reverse or finds_few(narrow):
         return scan
     ways = tuple(with_access(scan, each) for each in narrow[:MOST_NARROW])
     return FewestEntries(ways) if len(ways) > 1 else scan

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rome.sql.access import MOST_NARROW, best, narrowing, ordered, uses_outer_row, with_access
+from rome.sql.access import MOST_NARROW, best, finds_few, narrowing, ordered, uses_outer_row, with_access
 from rome.sql.bound import ColumnRef, conjuncts
 from rome.sql.plan import (
     Distinct,
@@ -227,7 +227,7 @@ def _stream_scan(plan: Scan, keys: tuple[SortKey, ...]) -> Plan | None:
     """Not where one row at most is found, nor where the rows hang on an enclosing query: those are few each time."""
     scan = _ordered_scan(plan, keys, _MOST_RANGES)
     narrow = narrowing(plan, conjuncts(plan.condition))
-    if scan is None or any(each.finds_one_row or any(map(uses_outer_row, each.consumed)) for each in narrow):
+    if scan is None or finds_few(narrow):
         return None
     stream = StreamScan(scan)
     others = [with_access(plan, each) for each in narrow[:MOST_NARROW]]

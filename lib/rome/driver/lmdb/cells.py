@@ -11,6 +11,7 @@ from rome.driver.lmdb.layout import (
     CELLS,
     COMMITS_KEY,
     DIRECT_BYTES,
+    LONGEST_CELL,
     NUMBER,
     Txn,
     delete,
@@ -20,8 +21,6 @@ from rome.driver.lmdb.layout import (
     scan_long,
 )
 from rome.errors import Conflict
-
-_LONGEST_CELL = len(CELLS) + DIRECT_BYTES
 
 
 def cells_at(txn: Txn, keys: Sequence[bytes]) -> list[Cell | None]:
@@ -47,7 +46,7 @@ def scan_cells(txn: Txn, scan: Scan) -> list[Cell]:
         for physical, stored in entries if limit is None else islice(entries, limit):
             if not low <= physical < high:
                 return cells
-            if len(physical) > _LONGEST_CELL:
+            if len(physical) > LONGEST_CELL:
                 cells.clear()
                 break  # a long key: once more, the long way
             append(Cell(physical[1:], stored[8:], version_of(stored)[0]))

@@ -44,6 +44,7 @@ _META, _CHILD = b"\0", b"\3"
 FORMAT_KEY, COMMITS_KEY, _CHILDREN_KEY = _META + b"format", _META + b"commits", _META + b"children"
 BOOT_KEY, TOKENS_KEY = _META + b"boot", _META + b"tokens"
 DIRECT_BYTES = 500  # of a key, what one physical key holds
+LONGEST_CELL = len(CELLS) + DIRECT_BYTES  # bytes of a physical key; what is longer leads to a child
 NUMBER = struct.Struct(">Q")
 _MARK = b"\0"  # ends the physical key of 501 bytes that leads to a child
 

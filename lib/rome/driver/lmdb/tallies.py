@@ -19,13 +19,12 @@ from itertools import islice
 from operator import itemgetter
 
 from rome.driver.api import Write
-from rome.driver.lmdb.layout import CELLS, DIRECT_BYTES, TALLIES, Cursor, Txn, scan_long
+from rome.driver.lmdb.layout import CELLS, DIRECT_BYTES, LONGEST_CELL, TALLIES, Cursor, Txn, scan_long
 
 BLOCK_CELLS = 1024  # of a block when it is laid; one that has grown to twice as many is laid anew
 LONG_CELLS = 2 * BLOCK_CELLS  # walked in one range, that make it worth a stretch
 _TALLY = struct.Struct(">QQ")  # cells, the last commit that changed one
 _GAP = b""
-_LONGEST_CELL = len(CELLS) + DIRECT_BYTES
 WALKED_FIRST, WALKED_AT_ONCE = 16, 1024
 _key_of = itemgetter(0)
 
@@ -71,7 +70,7 @@ def _walk(txn: Txn, start: bytes, stop: bytes) -> int | None:
         return None
     walked = 0
     for some in _keys(txn, start, stop):
-        if max(map(len, some)) > _LONGEST_CELL:
+        if max(map(len, some)) > LONGEST_CELL:
             return None
         walked += len(some)
     return walked
@@ -107,7 +106,7 @@ def lay(txn: Txn, start: bytes, stop: bytes, version: int) -> None:
     laid: list[tuple[bytes, bytes]] = []
     first, cells = start, 0
     for some in _keys(txn, start, stop):
-        if max(map(len, some)) > _LONGEST_CELL:
+        if max(map(len, some)) > LONGEST_CELL:
             return
         if cells + len(some) > BLOCK_CELLS:
             laid.append((TALLIES + first, _TALLY.pack(cells, version)))

@@ -53,8 +53,7 @@ def _build(node: plan.Plan, keys: Keys) -> Operator:
         case plan.Project():
             return ProjectRows(node, build(node.child, keys))
         case plan.FewestEntries():
-            ways = [build(way, keys) for way in node.ways]
-            return FewestEntries(node, [way for way in ways if isinstance(way, ScanRows)])
+            return FewestEntries(node, [_way(build(way, keys)).probe for way in node.ways])
         case plan.LookupIfFew():
             return IfFew(node, _way(build(node.lookup, keys)), build(node.complete, keys))
         case plan.Join(lookup=True):

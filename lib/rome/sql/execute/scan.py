@@ -87,10 +87,6 @@ class ScanRows(Operator):
             scan = structs.replace(behind(scan, cells), follow=())
             size *= 2
 
-    def walk(self, context: Context) -> Walk:
-        """A run that reads as far as it is asked to, and goes on from there."""
-        return Walk(self, context)
-
     def few(self, context: Context, most: int, follow: bool) -> Step[list[Row] | None]:
         """The rows, if the access path leads to fewer than `most` entries; None, and no more read, if to others.
 
@@ -111,7 +107,7 @@ class ScanRows(Operator):
 
 
 class Walk:
-    """One run of a scan, some entries at a time: `rows` are those that were found up to there."""
+    """A run of a scan that reads as far as it is asked to, and goes on from there: `rows` are those found so far."""
 
     def __init__(self, scan: ScanRows, context: Context) -> None:
         self.scan = scan
