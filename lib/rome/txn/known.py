@@ -12,7 +12,10 @@ import enum
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, repeat
-from typing import Final, NamedTuple
+from operator import attrgetter
+from typing import Final
+
+import msgspec
 
 from rome.driver.api import Cell, Followed, Range, Reading, Scan
 
@@ -29,13 +32,17 @@ class Unknown(enum.Enum):
 
 UNKNOWN: Final = Unknown.UNKNOWN
 
+_Waiting = tuple[Sequence[bytes], Sequence[Scan], Reading]
 
-class _Range(NamedTuple):
+
+class _Range(msgspec.Struct, frozen=True):
     """The cells of a range that was read whole, up to `stop`, in ascending order."""
 
     stop: bytes
-    keys: list[bytes]
     cells: list[Cell]
+
+
+_key_of = attrgetter("key")
 
 
 def size_of(reading: Reading) -> tuple[int, int]:
@@ -48,12 +55,16 @@ def size_of(reading: Reading) -> tuple[int, int]:
 class Known:
     """Cells and ranges as they are in the store, own writes left aside."""
 
-    __slots__ = ("_brought", "_bytes", "_cells", "_counts", "_lengths", "_ranges", "_size", "_starts", "_waiting")
+    __slots__ = (
+        "_brought", "_bytes", "_cells", "_counts", "_lengths", "_ranges", "_size", "_starts", "_waiting_cells",
+        "_waiting_ranges",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._cells: dict[bytes, Cell | None] = {}
         # Readings that are not in the rest of this yet: most are never asked for again.
-        self._waiting: list[tuple[Sequence[bytes], Sequence[Scan], Reading]] = []
+        self._waiting_cells: list[_Waiting] = []
+        self._waiting_ranges: list[_Waiting] = []
         # What the last reading that followed anything brought along, by where it starts; how long these starts are.
         self._brought: dict[bytes, Followed] = {}
         self._lengths: frozenset[int] = frozenset()
@@ -71,7 +82,8 @@ class Known:
     def clear(self) -> None:
         """Forget everything."""
         self._cells.clear()
-        self._waiting.clear()
+        self._waiting_cells.clear()
+        self._waiting_ranges.clear()
         self._brought.clear()
         self._counts.clear()
         self._starts.clear()
@@ -85,7 +97,8 @@ class Known:
         if self._size > MAX_CELLS or self._bytes > MAX_BYTES:
             self.clear()
             return
-        self._waiting.append((gets, scans, reading))
+        self._waiting_cells.append((gets, scans, reading))
+        self._waiting_ranges.append((gets, scans, reading))
 
     def bring(self, followed: Sequence[Sequence[Sequence[Followed]]], size: int) -> None:
         """Keep at hand what the scans of a reading of `size` bytes followed: most likely it is asked for next."""
@@ -139,27 +152,32 @@ class Known:
 
     def learn_cells(self, cells: Mapping[bytes, Cell | None]) -> None:
         """`cells` (None: nothing) are at their keys, and expected."""
-        self._take_in()
+        self._take_in_cells()
         self._size += len(cells)
         self._cells |= cells
 
     def learn_empty(self, start: bytes, stop: bytes) -> None:
         """There is nothing in start <= key < stop, as follows from something that is expected."""
         if self._size < MAX_CELLS:
-            self._take_in()
+            self._take_in_ranges()
             self._size += 1
             self._add_range(Scan(start, stop), [])
 
-    def _take_in(self) -> None:
+    def _take_in_cells(self) -> None:
         known = self._cells
-        for gets, scans, reading in self._waiting:
+        for gets, _, reading in self._waiting_cells:
             known.update(zip(gets, reading.cells, strict=True))
-            for scan, cells, rows in zip(scans, reading.scans, reading.rows, strict=True):
-                self._add_range(scan, cells)
+            for cells, rows in zip(reading.scans, reading.rows, strict=True):
                 known.update(zip([cell.key for cell in cells], cells, strict=True))
                 if rows is not None:
                     known.update(zip([cell.value for cell in cells], rows, strict=True))
-        self._waiting.clear()
+        self._waiting_cells.clear()
+
+    def _take_in_ranges(self) -> None:
+        for _, scans, reading in self._waiting_ranges:
+            for scan, cells in zip(scans, reading.scans, strict=True):
+                self._add_range(scan, cells)
+        self._waiting_ranges.clear()
 
     def _add_range(self, scan: Scan, cells: list[Cell]) -> None:
         """What `scan` really looked at: one that filled its limit looked no further than its last cell."""
@@ -173,7 +191,6 @@ class Known:
                 stop = cells[-1].key + b"\0"
         if start >= stop:
             return
-        ascending = cells[::-1] if scan.reverse else cells
         first = bisect_left(self._starts, start)
         if first and self._ranges[first - 1].stop >= stop:
             return
@@ -183,14 +200,18 @@ class Known:
         if last == first < len(self._starts) and self._starts[first] == start:
             return  # one that begins here goes further
         self._starts[first:last] = [start]
-        self._ranges[first:last] = [_Range(stop, [cell.key for cell in ascending], ascending)]
+        self._ranges[first:last] = [_Range(stop, cells[::-1] if scan.reverse else cells)]
 
     def cell(self, key: bytes) -> Cell | Unknown | None:
         """The cell at `key`, None if it is known that there is none, else UNKNOWN."""
-        if self._waiting:
-            self._take_in()
+        if self._waiting_cells:
+            self._take_in_cells()
         found = self._cells.get(key, UNKNOWN)
-        if found is UNKNOWN and self._starts:
+        if found is not UNKNOWN:
+            return found
+        if self._waiting_ranges:
+            self._take_in_ranges()
+        if self._starts:
             place = bisect_right(self._starts, key) - 1
             if place >= 0 and key < self._ranges[place].stop:
                 return None  # every cell of the range is in _cells
@@ -198,9 +219,11 @@ class Known:
 
     def cells(self, keys: Sequence[bytes]) -> dict[bytes, Cell | Unknown | None]:
         """`cell` for each of `keys`."""
-        if self._waiting:
-            self._take_in()
-        if self._starts:
+        if not keys:
+            return {}
+        if self._waiting_cells:
+            self._take_in_cells()
+        if self._starts or self._waiting_ranges:
             return {key: self.cell(key) for key in keys}
         return dict(zip(keys, map(self._cells.get, keys, repeat(UNKNOWN)), strict=True))
 
@@ -209,16 +232,18 @@ class Known:
         start, stop, limit = scan.start, scan.stop, scan.limit
         if start >= stop or limit == 0:
             return []
-        if self._waiting:
-            self._take_in()
+        if self._waiting_ranges:
+            self._take_in_ranges()
         if scan.reverse:
             return self._last(start, stop, limit)
         place = bisect_right(self._starts, start) - 1
         if place < 0:
             return None
         known = self._ranges[place]
-        first = bisect_left(known.keys, start)
-        after = len(known.keys) if known.stop <= stop else bisect_left(known.keys, stop)
+        if known.stop <= start:
+            return None
+        first = bisect_left(known.cells, start, key=_key_of)
+        after = len(known.cells) if known.stop <= stop else bisect_left(known.cells, stop, key=_key_of)
         if limit is not None and after - first >= limit:
             return known.cells[first : first + limit]
         return known.cells[first:after] if known.stop >= stop else None
@@ -229,8 +254,8 @@ class Known:
         if place == len(self._ranges):
             return None
         known = self._ranges[place]
-        after = bisect_left(known.keys, stop)
-        first = bisect_left(known.keys, start)
+        after = bisect_left(known.cells, stop, key=_key_of)
+        first = bisect_left(known.cells, start, key=_key_of)
         if limit is not None and after - first >= limit:
             return known.cells[after - limit : after][::-1]
         return known.cells[first:after][::-1] if self._starts[place] <= start else None

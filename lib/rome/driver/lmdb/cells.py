@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from rome.driver.api import Cell, Expectation, ExpectCell, ExpectCount, ExpectRange, Scan, Write
@@ -33,28 +33,35 @@ def cells_at(txn: Txn, keys: Sequence[bytes]) -> list[Cell | None]:
     return cells
 
 
-def scan_cells(txn: Txn, scan: Scan) -> list[Cell]:
-    """What `scan` asks for; the values not followed."""
-    start, stop, limit = scan.start, scan.stop, scan.limit
-    if start >= stop or limit == 0:
-        return []
-    cells: list[Cell] = []
-    version_of, append = NUMBER.unpack_from, cells.append
-    if len(start) <= DIRECT_BYTES and len(stop) <= DIRECT_BYTES:
+def scan_cells(txn: Txn, scans: Sequence[Scan]) -> list[list[Cell]]:
+    """What each of `scans` asks for; the values not followed."""
+    cursor, version_of = txn.cursor(), NUMBER.unpack_from
+    found: list[list[Cell]] = []
+    for scan in scans:
+        start, stop, limit = scan.start, scan.stop, scan.limit
+        cells: list[Cell] = []
+        found.append(cells)
+        if start >= stop or limit == 0:
+            continue
+        if len(start) > DIRECT_BYTES or len(stop) > DIRECT_BYTES:
+            cells += _long_cells(txn, scan)
+            continue
         low, high = CELLS + start, CELLS + stop
-        entries = entries_from(txn.cursor(), low, high, scan.reverse)
+        entries = entries_from(cursor, low, high, scan.reverse)
         for physical, stored in entries if limit is None else islice(entries, limit):
             if not low <= physical < high:
-                return cells
+                break
             if len(physical) > LONGEST_CELL:
-                cells.clear()
-                break  # a long key: once more, the long way
-            append(Cell(physical[1:], stored[8:], version_of(stored)[0]))
-        else:
-            return cells
-    for key, stored in islice(scan_long(txn, CELLS, start, stop, scan.reverse), limit):
-        append(Cell(key, stored[8:], version_of(stored)[0]))
-    return cells
+                cells[:] = _long_cells(txn, scan)
+                break
+            cells.append(Cell(physical[1:], stored[8:], version_of(stored)[0]))
+    return found
+
+
+def _long_cells(txn: Txn, scan: Scan) -> Iterator[Cell]:
+    """What `scan` asks for, where it may meet keys that one physical key does not hold."""
+    for key, stored in islice(scan_long(txn, CELLS, scan.start, scan.stop, scan.reverse), scan.limit):
+        yield Cell(key, stored[8:], NUMBER.unpack_from(stored)[0])
 
 
 def commit_counter(txn: Txn) -> int:
@@ -103,7 +110,7 @@ def _has_changed(txn: Txn, version: int, expected: ExpectRange | ExpectCount) ->
         if tally is not None and tally[1] <= expected.version:
             left -= tally[0]
             continue
-        cells = scan_cells(txn, Scan(start, stop, left + 1))
+        [cells] = scan_cells(txn, [Scan(start, stop, left + 1)])
         if len(cells) > left or any(cell.version > expected.version for cell in cells):
             return True
         left -= len(cells)

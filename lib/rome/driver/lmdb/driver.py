@@ -6,6 +6,7 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import TypeVar
 
 import lmdb
@@ -79,19 +80,13 @@ def _answer(
     if expect:
         check_expectations(txn, view.version, expect)
     cells = cells_at(txn, gets)
-    scanned: list[list[Cell]] = []
-    rows: list[list[Cell | None] | None] = []
-    followed: list[list[list[Followed]]] = []
-    for scan in scans:
-        found = scan_cells(txn, scan)
-        scanned.append(found)
-        behind = cells_at(txn, [cell.value for cell in found]) if scan.dereference else None
-        rows.append(behind)
-        followed.append(
-            [[_followed(txn, each) for each in every] for every in scan.followed(found, behind)]
-            if scan.follow
-            else _NOTHING
-        )
+    scanned, rows = _found(txn, scans)
+    followed = [
+        [_followed(txn, every) for every in scan.followed(found, behind)]
+        if scan.follow
+        else _NOTHING
+        for scan, found, behind in zip(scans, scanned, rows, strict=True)
+    ]
     counts: list[int] = []
     for start, stop in ranges:
         number, is_long = count_cells(txn, start, stop)
@@ -102,10 +97,19 @@ def _answer(
     return tuple.__new__(Reading, (view.version, view, cells, scanned, rows, followed, counts))
 
 
-def _followed(txn: Txn, scan: Scan) -> Followed:
-    found = scan_cells(txn, scan)
-    rows = cells_at(txn, [cell.value for cell in found]) if scan.dereference else None
-    return tuple.__new__(Followed, (scan, found, rows))
+def _found(txn: Txn, scans: Sequence[Scan]) -> tuple[list[list[Cell]], list[list[Cell | None] | None]]:
+    """The cells that each of `scans` finds, and the rows that they name, where it asks for them."""
+    scanned = scan_cells(txn, scans)
+    named = [cell.value for scan, found in zip(scans, scanned, strict=True) if scan.dereference for cell in found]
+    behind = iter(cells_at(txn, named))
+    return scanned, [
+        list(islice(behind, len(found))) if scan.dereference else None
+        for scan, found in zip(scans, scanned, strict=True)
+    ]
+
+
+def _followed(txn: Txn, scans: Sequence[Scan]) -> list[Followed]:
+    return [tuple.__new__(Followed, each) for each in zip(scans, *_found(txn, scans), strict=True)]
 
 
 class LmdbDriver:

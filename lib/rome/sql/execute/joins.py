@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import partial
-from itertools import takewhile
+from itertools import chain, takewhile
 from operator import itemgetter
 
 from rome.driver.api import Cell, Scan
@@ -187,28 +187,21 @@ class Lookup:
 
     def find(self, bindings: Bindings, base: list[Row]) -> Step[dict[object, list[Row]]]:
         """The table's rows for each distinct key of the base rows; equal keys are read once."""
-        ranges = self._ranges
         distinct = {self._key(row): row for row in base}
-        reads = dict(zip(distinct, ranges.reads_of(list(distinct.values()), bindings), strict=True))
-        gets = list(dict.fromkeys(get for own, _ in reads.values() for get in own))
-        scans = list(dict.fromkeys(scan for _, own in reads.values() for scan in own))
+        gets, scans, places = self._ranges.reads_of(list(distinct.values()), bindings)
         if not gets and not scans:
-            return {key: [] for key in reads}
-        answer = yield Wave(gets, scans)
-        by_get = dict(zip(gets, answer.cells, strict=True))
-        by_scan: dict[Scan, Sequence[Cell | None]] = {
-            scan: cells if rows is None else rows
-            for scan, cells, rows in zip(scans, answer.scans, answer.rows, strict=True)
+            return {key: [] for key in distinct}
+        found = self._ranges.rows_at((yield Wave(gets, scans)))
+        if self._filter is not None:
+            every = list(chain.from_iterable(found))
+            kept = self._filter(every, bindings)
+            if len(kept) < len(every):
+                passed = set(map(id, kept))
+                found = [[row for row in rows if id(row) in passed] for rows in found]
+        return {
+            key: found[own[0]] if len(own) == 1 else list(chain.from_iterable([found[at] for at in own]))
+            for key, own in zip(distinct, places, strict=True)
         }
-        keep = self._filter
-        found: dict[object, list[Row]] = {}
-        for key, (own_gets, own_scans) in reads.items():
-            cells = [by_get[get] for get in own_gets]
-            for scan in own_scans:
-                cells += by_scan[scan]
-            rows = ranges.rows_of(cells)
-            found[key] = keep(rows, bindings) if keep is not None and rows else rows
-        return found
 
     def joined(self, bindings: Bindings, rows: list[Row], found: dict[object, list[Row]]) -> list[Row]:
         """`rows` with what was found for each of them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from itertools import chain, product
+from itertools import chain, islice, product
 from typing import Any
 
 from rome.driver.api import Cell, Scan
@@ -47,43 +47,62 @@ class KeyRanges:
         self._by_key = complete and access.index is None
         self._dereference = access.index is not None
         self._prefix = keys.row_prefix(table) if access.index is None else keys.index_prefix(table, access.index)
-        self._row_key = lambda values: keys.row_key(table, values)
         self.rows_of = batch_reader(keys, table)
         """The rows in the cells that the reads of one outer row found."""
         self._layout = layout_bytes(table)
         self.points = self._by_key
-        self._leading = self._leading_column(access, layout)
-        self._leading_kind = kinds[0] if kinds else Kind.NULL
+        self._varying = self._varying_place(access, layout)
+        self._kinds = kinds
 
-    def _leading_column(self, access: plan.Access, layout: dict[int, int]) -> int | None:
-        """Where the outer row has what the first column of the key must equal, if nothing else hangs on that row."""
-        if self._by_key or access.low or access.high or access.within or not access.equals:
+    def _varying_place(self, access: plan.Access, layout: dict[int, int]) -> tuple[int, int] | None:
+        """Which column of the key must equal what, in the outer row, if nothing else hangs on that row."""
+        if access.low or access.high or access.within:
             return None
-        (first, *more), *rest = access.equals
-        cut = access.index is not None and access.index.length(0)
-        if more or cut or not isinstance(first, ColumnRef) or any(columns_of(v) for each in rest for v in each):
+        outer = [at for at, values in enumerate(access.equals) if any(map(columns_of, values))]
+        if len(outer) != 1:
             return None
-        return layout[first.column]
+        [at] = outer
+        value, *more = access.equals[at]
+        cut = access.index is not None and access.index.length(at)
+        return None if more or cut or not isinstance(value, ColumnRef) else (at, layout[value.column])
 
-    def reads_of(self, rows: Sequence[Row], bindings: Bindings) -> list[tuple[list[bytes], list[Scan]]]:
-        """`reads` for each of `rows`; what all of them have in common is computed once."""
-        place, kind = self._leading, self._leading_kind
-        if place is None:
-            return [self.reads(row, bindings) for row in rows]
-        ends = [keycode.encode(values) for values in product(*[values((), bindings) for values in self._equals[1:]])]
-        found: list[tuple[list[bytes], list[Scan]]] = []
+    def reads_of(self, rows: Sequence[Row], bindings: Bindings) -> tuple[list[bytes], list[Scan], list[list[int]]]:
+        """The gets and the scans for all of `rows`, each once, and which of them are of the first row, the second, …
+
+        Either there are no gets or no scans. What all rows have in common is computed once.
+        """
+        places: list[list[int]] = []
+        if self._varying is None:
+            get_at: dict[bytes, int] = {}
+            scan_at: dict[Scan, int] = {}
+            for row in rows:
+                gets, scans = self.reads(row, bindings)
+                own = [get_at.setdefault(get, len(get_at)) for get in gets]
+                places.append(own + [scan_at.setdefault(scan, len(scan_at)) for scan in scans])
+            return list(get_at), list(scan_at), places
+        column, place = self._varying
+        before, after = self._equals[:column], self._equals[column + 1 :]
+        heads = [self._prefix + keycode.encode(each) for each in product(*[values((), bindings) for values in before])]
+        tails = [keycode.encode(each) for each in product(*[values((), bindings) for values in after])]
+        kind = self._kinds[column]
+        start_at: dict[bytes, int] = {}
         for row in rows:
             value = _exact(row[place], kind)
-            starts = [] if value is None else [self._prefix + keycode.encode((value,)) + end for end in ends]
-            scans = [Scan(start, keycode.after(start), None, self._reverse, self._dereference) for start in starts]
-            found.append(([], scans))
-        return found
+            code = keycode.encode((value,))
+            places.append(
+                [] if value is None
+                else [start_at.setdefault(head + code + tail, len(start_at)) for head in heads for tail in tails]
+            )  # fmt: skip
+        if self._by_key:
+            return list(start_at), [], places
+        reverse, dereference = self._reverse, self._dereference
+        return [], [Scan(start, keycode.after(start), None, reverse, dereference) for start in start_at], places
 
     def reads(self, row: Row, bindings: Bindings, limit: int | None = None) -> tuple[list[bytes], list[Scan]]:
         """The gets and the scans for one outer row (`()` when there is none)."""
         prefixes = self._prefixes(row, bindings)
         if self._by_key:
-            return list(dict.fromkeys([self._row_key(values) for values in prefixes])), []
+            return list(dict.fromkeys([self._prefix + keycode.encode(values) for values in prefixes])), []
         low: object = NO_BOUND
         high: object = NO_BOUND
         low_inclusive = high_inclusive = True
@@ -110,6 +129,22 @@ class KeyRanges:
         if len(self._equals) == 1:
             return [(value,) for value in self._equals[0](row, bindings)]
         return product(*[values(row, bindings) for values in self._equals])
+
+    def rows_at(self, answer: WaveResult) -> list[list[Row]]:
+        """The rows in the answer to `reads_of`, at each get or scan."""
+        found: list[Sequence[Cell | None]]
+        if self._by_key:
+            found = [(cell,) for cell in answer.cells]
+        else:
+            found = [
+                cells if rows is None else rows for cells, rows in zip(answer.scans, answer.rows, strict=True)
+            ]
+        cells = list(chain.from_iterable(found))
+        rows = self.rows_of(cells)
+        if len(rows) < len(cells):
+            found = [[cell for cell in own if cell is not None] for own in found]
+        every = iter(rows)
+        return [list(islice(every, len(own))) for own in found]
 
     def rows(self, answer: WaveResult, holding: tuple[bytes, ...] = ()) -> list[Row]:
         """The rows in the answer to `reads`; with `holding` some may be missing that have none of these texts in them.
