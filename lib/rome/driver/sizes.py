@@ -23,10 +23,11 @@ def check_writes(traits: Traits, writes: Sequence[Write]) -> None:
     """DataError if a key, a value or all of `writes` together (keys and values) are more than the store takes."""
     if not writes:
         return
-    keys, values = zip(*writes, strict=True)
-    key_sizes, value_sizes = list(map(len, keys)), list(map(len, filter(None, values)))
+    # In lists of numbers alone: of other objects so many at once would each time set off the collector of garbage.
+    key_sizes = [len(key) for key, _ in writes]
+    value_sizes = [len(value) for _, value in writes if value]
     if max(key_sizes) > traits.max_key_bytes:
-        check_keys(traits, keys)
+        check_keys(traits, [key for key, _ in writes])
     if max(value_sizes, default=0) > traits.max_value_bytes:
         raise DataError(
             f"a value of {max(value_sizes)} bytes is over the store's {traits.max_value_bytes}", sqlstate="54000"
