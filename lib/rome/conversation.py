@@ -47,7 +47,7 @@ _STRONGER = {
     "AUTOCOMMIT": Isolation.SERIALIZABLE,
 }
 
-SAMPLED_ROWS = 8
+SAMPLED_ROWS = 2
 VALUE_BYTES = 32  # what a value takes in memory, about, besides the characters of a string
 _NO_ROWS = Weight(0, 0)
 

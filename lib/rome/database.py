@@ -93,7 +93,7 @@ class Database:
         self._counting = threading.Lock()
         self.written = 0  # transactions of this process that wrote
         self.replay = Replay()
-        self.distance = Distance(time.perf_counter)
+        self.distance = Distance(time.perf_counter) if self.driver.traits.remote else None
         prefetch = bool(self.url.option("prefetch"))
         self.environment = Environment(
             self._keys,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from rome.sql import plan
 from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieves, layout_of
-from rome.sql.execute.scan import ScanRows, Walk
+from rome.sql.execute.scan import ScanRows
 from rome.sql.execute.simple import order_of
 from rome.sql.execute.streams import Chunk, Family, Page, Run, SortedBy, Stream, key_maker
 from rome.txn.wave import Step, together
@@ -78,12 +78,12 @@ class FewestEntries(Operator):
         if need is not None:
             return (yield from self._ways[0].rows(context, need))
         first = self._first
-        others = [Walk(way, context) for way in self._ways if way is not first]
-        walks = [*others, Walk(first, context)]  # whoever was done behind the first was nearer its end
         growth, entries = (FAR_GROWTH, self._reach) if context.tx.is_far else (GROWTH, ALONE_ENTRIES)
+        others = [way.walk(context, entries * growth // BEHIND) for way in self._ways if way is not first]
+        walks = [*others, first.walk(context, entries)]  # whoever was done behind the first was nearer its end
         behind = 0
         while True:
-            steps = [*(walk.to(behind) for walk in others), walks[-1].to(entries)]
+            steps = [*(walk.to_measured(behind) for walk in others), walks[-1].to_measured(entries)]
             done = yield from together(steps)
             if any(done):
                 walk = walks[done.index(True)]

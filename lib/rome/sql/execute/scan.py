@@ -66,80 +66,76 @@ class ScanRows(Operator):
         return found
 
     def _in_chunks(self, context: Context, need: int) -> Step[list[Row]]:
-        """The first rows that pass the filter, read in growing chunks: each starts where the last one ended."""
-        assert self._filter is not None
-        _, [scan] = self._ranges.reads((), context.bindings)
-        found: list[Row] = []
-        size = max(_FIRST_CHUNK_ROWS, 2 * need)
+        """The first rows that pass the filter, read in growing chunks."""
         follow = self._follow(context, need)
-        holding = self._following.holding(context.bindings)
+        walk = Walk(self, context, follow)
         self._rest = max(0, self._rest - 1)
-        while True:
-            chunk = scan.__class__(scan.start, scan.stop, size, scan.reverse, scan.dereference, follow)
-            tried, follow = bool(follow), ()
-            answer = yield Wave((), (chunk,))
-            found += self._filter(self._ranges.rows(answer, holding), context.bindings)
-            cells = answer.scans[0]
-            if len(found) >= need or len(cells) < size:
-                return found
-            if tried:  # in vain: nearly all that was followed is left out
+        entries = size = max(_FIRST_CHUNK_ROWS, 2 * need)
+        while not (yield from walk.to(entries)) and len(walk.rows) < need:
+            if follow:  # in vain: nearly all that was followed is left out
                 self._rest = _RUNS_UNTIL_ANOTHER_TRY
-            scan = structs.replace(behind(scan, cells), follow=())
             size *= 2
+            entries += size
+        return walk.rows
+
+    def walk(self, context: Context, entries: int) -> Walk:
+        """A walk whose first step is so long."""
+        return Walk(self, context, self._follow(context, None, entries))
 
     def few(self, context: Context, most: int, follow: bool) -> Step[list[Row] | None]:
         """The rows, if the access path leads to fewer than `most` entries; None, and no more read, if to others.
 
         `follow`: bring along.
         """
-        gets, scans = self._ranges.reads((), context.bindings, most)
-        if not gets and not scans:
-            return []
-        if gets or len(scans) > _FEW_RANGES:
+        walk = self.walk(context, most) if follow else Walk(self, context)
+        if walk.is_wide:
             return None
-        if follow and (brought := self._follow(context, None, most)):
-            scans = [structs.replace(scan, follow=brought) for scan in scans]
-        answer = yield Wave((), scans)
-        if max(map(len, answer.scans)) >= most:
-            return None
-        rows = self._ranges.rows(answer, self._following.holding(context.bindings))
-        return rows if self._filter is None else self._filter(rows, context.bindings)
+        return walk.rows if (yield from walk.to(most)) else None
 
 
 class Walk:
-    """A run of a scan that reads as far as it is asked to, and goes on from there: `rows` are those found so far."""
+    """A run of a scan that reads as far as it is asked to, and goes on from there: `rows` are those found so far.
 
-    def __init__(self, scan: ScanRows, context: Context) -> None:
+    With the first step it brings along what `follow` says, unless it has many ranges.
+    """
+
+    def __init__(self, scan: ScanRows, context: Context, follow: tuple[Follow, ...] = ()) -> None:
         self.scan = scan
+        self.rows: list[Row] = []
         self._context = context
         self._gets, self._scans = scan._ranges.reads((), context.bindings)
+        self._follow = follow if len(self._scans) <= _FEW_RANGES else ()
         self._walked = 0
-        self.rows: list[Row] = []
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it reads single rows, or many ranges."""
+        return bool(self._gets) or len(self._scans) > _FEW_RANGES
 
     def to(self, entries: int) -> Step[bool]:
         """Whether all has been read, when so many entries of each range have been at most; keys are read together."""
-        context, scan = self._context, self.scan
-        step = self._to(entries)
-        if context.profile is None:
-            return (yield from step)
-        before = len(self.rows)
-        return (yield from scan.measured(step, context, context.profile, lambda done: len(self.rows) - before))
-
-    def _to(self, entries: int) -> Step[bool]:
         size = entries - self._walked
         if size <= 0 or len(self._gets) > entries:
             return not self._gets and not self._scans
         context, scan = self._context, self.scan
-        follow = scan._follow(context, None, size) if not self._walked and len(self._scans) <= _FEW_RANGES else ()
-        scans = [structs.replace(each, limit=size, follow=follow) for each in self._scans]
+        scans = [structs.replace(each, limit=size, follow=self._follow) for each in self._scans]
         if self._gets or scans:
             answer = yield Wave(self._gets, scans)
             rows = scan._ranges.rows(answer, scan._following.holding(context.bindings))
             self.rows += rows if scan._filter is None else scan._filter(rows, context.bindings)
             found = zip(self._scans, answer.scans, strict=True)
             self._gets, self._scans = [], [behind(each, cells) for each, cells in found if len(cells) == size]
-            self._walked = entries
+            self._walked, self._follow = entries, ()
         return not self._scans
+
+    def to_measured(self, entries: int) -> Step[bool]:
+        """`to`, noted as work of the scan when the statement is profiled."""
+        if self._context.profile is None:
+            return self.to(entries)
+        before = len(self.rows)
+        return self.scan.measured(
+            self.to(entries), self._context, self._context.profile, lambda done: len(self.rows) - before
+        )
 
 
 def behind(scan: Scan, cells: Sequence[Cell]) -> Scan:
