@@ -48,7 +48,7 @@ class KeyRanges:
         self._dereference = access.index is not None
         self._prefix = keys.row_prefix(table) if access.index is None else keys.index_prefix(table, access.index)
         self.rows_of = batch_reader(keys, table)
-        """The rows in the cells that the reads of one outer row found."""
+        """The rows in cells; where there is no cell there is no row."""
         self._layout = layout_bytes(table)
         self.points = self._by_key
         self._varying = self._varying_place(access, layout)
