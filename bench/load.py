@@ -102,6 +102,7 @@ def _run(backend: Backend, clients: list[Client]) -> tuple[list[Done], float, fl
             theirs.close()
             started.append((process, mine))
         _answers(started)
+        backend.read_files()
         server_before, begun = backend.server_cpu_ns(), time.monotonic()
         for _, line in started:
             line.send("begin")

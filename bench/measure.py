@@ -76,6 +76,8 @@ class Bench:
         results = []
         for call in calls:
             say(f"measuring {call.name}")
+            for backend in self._backends:
+                backend.read_files()
             gc.collect()
             gc.disable()
             try:
