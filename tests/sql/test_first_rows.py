@@ -10,7 +10,7 @@ import pytest
 from rome import dbapi, errors
 from rome.sql import optimize
 from rome.sql.distribute import distribute_joins
-from rome.sql.execute import first_rows, race
+from rome.sql.execute import first_rows, race, streams
 from rome.sql.order import stream_first_rows
 from rome.txn.transaction import Transaction
 
@@ -128,7 +128,7 @@ def test_streamed_or_sorted_the_rows_are_the_same(
     monkeypatch.setattr(Transaction, "is_far", bool(seed))
     for module, name, value in (
         (first_rows, "FIRST_ENTRIES", 2), (first_rows, "SPARE_ENTRIES", 0), (first_rows, "ENTRIES_THAT_TELL", 8),
-        (first_rows, "MOST_ENTRIES", 60), (race, "FEW_ENTRIES", 3),
+        (first_rows, "MOST_ENTRIES", 60), (race, "FEW_ENTRIES", 3), (streams, "SPARED_ROWS", 0),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, value)
     ways = []
@@ -218,6 +218,34 @@ def test_filters_that_let_nearly_nothing_pass_cost_little_more_than_without_stre
     with monkeypatch.context() as patch:
         patch.setattr(optimize, "RULES", tuple(rule for rule in optimize.RULES if rule is not stream_first_rows))
         assert (waves, keys, rows) == cost(cursor, f"{sql} ", {}), "given up before, so not tried at once again"
+
+
+def test_rows_that_a_lookup_leaves_out_are_not_read(cursor: dbapi.Cursor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One public image in eight has the member that is asked for."""
+    serial(cursor, 4000)
+    cursor.execute("DROP INDEX only_member_idx")
+    members = [
+        {"id": place, "image_id": f"{place:06}", "member": "x" if place % 32 == 0 else "y"} for place in range(4000)
+    ]
+    cursor.executemany("INSERT INTO members VALUES (:id, :image_id, :member)", members)
+    sql = (
+        "SELECT images.id FROM images JOIN members ON members.image_id = images.id "
+        "WHERE images.visibility = 'public' AND members.member = 'x' ORDER BY images.number DESC LIMIT 20"
+    )
+    expected = [(f"{place:06}",) for place in range(3968, 0, -32)][:20]
+    for _ in range(4):  # until the page has learned how far to read, and the lookup how few it finds
+        cost(cursor, sql, {})
+    waves, keys, rows = cost(cursor, sql, {})
+    cursor.execute("INSERT INTO members VALUES (9000, '003964', 'x')")  # not yet committed, and seen all the same
+    cursor.execute("UPDATE members SET member = 'y' WHERE image_id = '003936'")
+    cursor.execute(sql)
+    changed = [(f"{place:06}",) for place in range(3968, 0, -4) if place % 32 == 0 and place != 3936 or place == 3964]
+    assert cursor.fetchall() == changed[:20]
+    cursor.connection.rollback()
+    monkeypatch.setattr(streams, "SPARED_ROWS", 10**9)
+    whole_waves, whole_keys, whole = cost(cursor, sql, {})
+    assert rows == whole == expected
+    assert waves == whole_waves + 1 and keys < whole_keys - 100, ((waves, keys), (whole_waves, whole_keys))
 
 
 def test_a_stream_that_has_won_is_raced_again_after_some_runs(cursor: dbapi.Cursor) -> None:

@@ -85,7 +85,8 @@ def _looked_up(lookup: Lookup) -> str:
     node = lookup.node
     condition = f" ON {show(node.condition)}" if node.condition is not None else ""
     brought = ", brought along" * (lookup.brought or lookup.brought_from_afar) + " from afar" * lookup.brought_from_afar
-    return f"{node.kind} {_describe(node.right)}{condition}{brought}"
+    before = ", nearby before the rows if it finds few" * (lookup.reduces is not None)
+    return f"{node.kind} {_describe(node.right)}{condition}{brought}{before}"
 
 
 def _describe(node: plan.Plan) -> str:

@@ -42,7 +42,7 @@ class _Range(msgspec.Struct, frozen=True):
     cells: list[Cell]
 
 
-_key_of = attrgetter("key")
+_key_of, _value_of = attrgetter("key"), attrgetter("value")
 
 
 def size_of(reading: Reading) -> tuple[int, int]:
@@ -57,7 +57,7 @@ class Known:
 
     __slots__ = (
         "_brought", "_bytes", "_cells", "_counts", "_lengths", "_ranges", "_size", "_starts", "_waiting_cells",
-        "_waiting_ranges",
+        "_waiting_ends", "_waiting_ranges",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -65,6 +65,7 @@ class Known:
         # Readings that are not in the rest of this yet: most are never asked for again.
         self._waiting_cells: list[_Waiting] = []
         self._waiting_ranges: list[_Waiting] = []
+        self._waiting_ends: list[Range] = []  # of the waiting ranges of each reading, as far as someone asked
         # What the last reading that followed anything brought along, by where it starts; how long these starts are.
         self._brought: dict[bytes, Followed] = {}
         self._lengths: frozenset[int] = frozenset()
@@ -84,6 +85,7 @@ class Known:
         self._cells.clear()
         self._waiting_cells.clear()
         self._waiting_ranges.clear()
+        self._waiting_ends.clear()
         self._brought.clear()
         self._counts.clear()
         self._starts.clear()
@@ -167,10 +169,12 @@ class Known:
         known = self._cells
         for gets, _, reading in self._waiting_cells:
             known.update(zip(gets, reading.cells, strict=True))
-            for cells, rows in zip(reading.scans, reading.rows, strict=True):
-                known.update(zip([cell.key for cell in cells], cells, strict=True))
-                if rows is not None:
-                    known.update(zip([cell.value for cell in cells], rows, strict=True))
+            # Of hundreds of lookups most find one cell or none: they are taken in all together.
+            cells = list(chain.from_iterable(reading.scans))
+            known.update(zip(map(_key_of, cells), cells, strict=True))
+            behind = [(found, rows) for found, rows in zip(reading.scans, reading.rows, strict=True) if rows]
+            entries = chain.from_iterable([found for found, _ in behind])
+            known.update(zip(map(_value_of, entries), chain.from_iterable([rows for _, rows in behind]), strict=True))
         self._waiting_cells.clear()
 
     def _take_in_ranges(self) -> None:
@@ -178,6 +182,7 @@ class Known:
             for scan, cells in zip(scans, reading.scans, strict=True):
                 self._add_range(scan, cells)
         self._waiting_ranges.clear()
+        self._waiting_ends.clear()
 
     def _add_range(self, scan: Scan, cells: list[Cell]) -> None:
         """What `scan` really looked at: one that filled its limit looked no further than its last cell."""
@@ -209,13 +214,21 @@ class Known:
         found = self._cells.get(key, UNKNOWN)
         if found is not UNKNOWN:
             return found
-        if self._waiting_ranges:
+        if self._waiting_ranges and self._may_wait(key):
             self._take_in_ranges()
         if self._starts:
             place = bisect_right(self._starts, key) - 1
             if place >= 0 and key < self._ranges[place].stop:
                 return None  # every cell of the range is in _cells
         return found
+
+    def _may_wait(self, key: bytes) -> bool:
+        """Whether `key` lies between the ends of what one of the waiting readings scanned."""
+        for _, scans, _ in self._waiting_ranges[len(self._waiting_ends) :]:
+            self._waiting_ends.append(
+                (min([scan.start for scan in scans]), max([scan.stop for scan in scans])) if scans else (b"", b"")
+            )
+        return any([low <= key < high for low, high in self._waiting_ends])
 
     def cells(self, keys: Sequence[bytes]) -> dict[bytes, Cell | Unknown | None]:
         """`cell` for each of `keys`."""

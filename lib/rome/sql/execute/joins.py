@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain, takewhile
 from operator import itemgetter
@@ -14,7 +14,7 @@ from rome.sql.access import narrowing
 from rome.sql.bound import ColumnRef, Compare, Expr, columns_of, conjunction, conjuncts
 from rome.sql.execute.following import best_texts, texts_of
 from rome.sql.execute.operator import Belonging, Context, Operator, Row, Sieve, Sieves, layout_of
-from rome.sql.execute.ranges import KeyRanges
+from rome.sql.execute.ranges import KeyRanges, Reads
 from rome.sql.expr import Bindings, predicate, projection
 from rome.sql.rooted import outer_columns
 from rome.table.keys import Keys
@@ -160,13 +160,16 @@ class Lookup:
         self.scan = node.right
         self._ranges = KeyRanges(node.right, keys, layout)
         places = sorted(layout[number] for number in outer_columns(node.right) if number in layout)
-        self._key = itemgetter(*places)
+        self.key = itemgetter(*places)
         residual = node.right.residual
         self._filter = predicate(residual, layout_of(node.right.output)) if residual is not None else None
         condition = node.condition
         self._condition = predicate(condition, layout_of(node.output)) if condition is not None else None
         self._padding = (None,) * len(node.right.output) if node.kind == "LEFT" else None
         self._belonging = _belonging(node.right, keys)
+        self._passing = Sieve()
+        self.reduces: int | None = None
+        """The outer column by whose bytes in a key the base can leave rows out before it reads them, if it can."""
         self.brought = False  # whether the base reads it along
         self.brought_from_afar = False  # whether it does so if the store is far away
 
@@ -176,6 +179,16 @@ class Lookup:
             columns, belonging, whole = self._belonging
             self.brought = always and whole and base.bring(columns, belonging)
             self.brought_from_afar = not self.brought and base.bring(columns, belonging, ())
+
+    @property
+    def share(self) -> float:
+        """For how many of the keys that were looked up lately something was found; 1 where that is not known."""
+        return self._passing.share
+
+    def offer(self, leaves_out: Callable[[int], bool]) -> None:
+        """Have the base leave rows out by what an INNER lookup finds, if it can by the column that this is for."""
+        column = self._ranges.given_by if self.node.kind == "INNER" else None
+        self.reduces = column if column is not None and leaves_out(column) else None
 
     def sieve(self) -> Sieve | None:
         """Of an INNER lookup: what tells which rows pass from what is looked up, where that must have a text in it."""
@@ -187,10 +200,22 @@ class Lookup:
 
     def find(self, bindings: Bindings, base: list[Row]) -> Step[dict[object, list[Row]]]:
         """The table's rows for each distinct key of the base rows; equal keys are read once."""
-        distinct = {self._key(row): row for row in base}
-        gets, scans, places = self._ranges.reads_of(list(distinct.values()), bindings)
+        distinct = {self.key(row): row for row in base}
+        reads = self._ranges.reads_of(list(distinct.values()), bindings)
+        return dict(zip(distinct, (yield from self._found(reads, bindings)), strict=True))
+
+    def codes_of(self, base: list[Row]) -> list[bytes | None]:
+        """The bytes in a key of the column `reduces` of each row; None where nothing can be found."""
+        return self._ranges.codes_of(base)
+
+    def find_at(self, bindings: Bindings, codes: Sequence[bytes]) -> Step[list[list[Row]]]:
+        """The table's rows for outer rows of which the column `reduces` has these bytes in a key."""
+        return (yield from self._found(self._ranges.reads_at(codes, bindings), bindings))
+
+    def _found(self, reads: Reads, bindings: Bindings) -> Step[list[list[Row]]]:
+        gets, scans, places = reads
         if not gets and not scans:
-            return {key: [] for key in distinct}
+            return [[] for _ in places]
         found = self._ranges.rows_at((yield Wave(gets, scans)))
         if self._filter is not None:
             every = list(chain.from_iterable(found))
@@ -198,15 +223,17 @@ class Lookup:
             if len(kept) < len(every):
                 passed = set(map(id, kept))
                 found = [[row for row in rows if id(row) in passed] for rows in found]
-        return {
-            key: found[own[0]] if len(own) == 1 else list(chain.from_iterable([found[at] for at in own]))
-            for key, own in zip(distinct, places, strict=True)
-        }
+        of_each = [
+            found[own[0]] if len(own) == 1 else list(chain.from_iterable([found[at] for at in own])) for own in places
+        ]
+        if self.reduces is not None:
+            self._passing.note(len(of_each), sum(map(bool, of_each)))
+        return of_each
 
     def joined(self, bindings: Bindings, rows: list[Row], found: dict[object, list[Row]]) -> list[Row]:
         """`rows` with what was found for each of them."""
         joined: list[Row] = []
-        key, padding, condition = self._key, self._padding, self._condition
+        key, padding, condition = self.key, self._padding, self._condition
         for row in rows:
             matches = [row + other for other in found[key(row)]]
             if condition is not None and matches:

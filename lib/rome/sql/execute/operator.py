@@ -63,6 +63,11 @@ class Sieve:
         """Whether one row in 32 has passed, or too few were seen to tell."""
         return self._seen < _ROWS_THAT_TELL or self._passed * _ROWS_THAT_TELL >= self._seen
 
+    @property
+    def share(self) -> float:
+        """Of the rows seen, how many have passed; 1 where too few were seen to tell."""
+        return 1.0 if self._seen < _ROWS_THAT_TELL else self._passed / self._seen
+
 
 Sieves = tuple[Sieve, ...]  # those that rows go through one after another, as far as they count
 

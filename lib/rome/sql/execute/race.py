@@ -123,6 +123,9 @@ class RaceStream(Stream):
         asked += [way.rows.bring(columns, belonging, sieves) for way in self.ways]
         return any(asked)
 
+    def leaves_out(self, column: int) -> bool:
+        return self.stream.leaves_out(column)
+
     def begin(self, context: Context, page: Page) -> Run:
         return _RaceRun(self, context, page)
 

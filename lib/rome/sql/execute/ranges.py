@@ -21,6 +21,10 @@ from rome.values import Kind
 
 _Values = Callable[[Row, Bindings], list[object]]
 
+Reads = tuple[list[bytes], list[Scan], list[list[int]]]
+"""Gets and scans for several outer rows, and which of them are of the first row, the second, …"""
+_ONE_CODE = (Kind.STRING, Kind.INTEGER, Kind.BYTES, Kind.UUID)  # equal values of these have equal bytes in every key
+
 
 class KeyRanges:
     """The reads that one access path of a table makes, and the rows in their answers.
@@ -51,8 +55,10 @@ class KeyRanges:
         """The rows in cells; where there is no cell there is no row."""
         self._layout = layout_bytes(table)
         self.points = self._by_key
-        self._varying = self._varying_place(access, layout)
         self._kinds = kinds
+        self._varying = self._varying_place(access, layout)
+        self.given_by = self._giving_column(access)
+        """The outer column whose bytes in a key are all that the reads of an outer row hang on; None if it is more."""
 
     def _varying_place(self, access: plan.Access, layout: dict[int, int]) -> tuple[int, int] | None:
         """Which column of the key must equal what, in the outer row, if nothing else hangs on that row."""
@@ -66,13 +72,22 @@ class KeyRanges:
         cut = access.index is not None and access.index.length(at)
         return None if more or cut or not isinstance(value, ColumnRef) else (at, layout[value.column])
 
-    def reads_of(self, rows: Sequence[Row], bindings: Bindings) -> tuple[list[bytes], list[Scan], list[list[int]]]:
-        """The gets and the scans for all of `rows`, each once, and which of them are of the first row, the second, …
+    def _giving_column(self, access: plan.Access) -> int | None:
+        if self._varying is None:
+            return None
+        at, _ = self._varying
+        [value] = access.equals[at]
+        assert isinstance(value, ColumnRef)
+        alike = value.type.kind is self._kinds[at] and value.type.kind in _ONE_CODE and not value.type.flexible
+        return value.column if alike else None
+
+    def reads_of(self, rows: Sequence[Row], bindings: Bindings) -> Reads:
+        """The reads for all of `rows`, each once.
 
         Either there are no gets or no scans. What all rows have in common is computed once.
         """
-        places: list[list[int]] = []
         if self._varying is None:
+            places: list[list[int]] = []
             get_at: dict[bytes, int] = {}
             scan_at: dict[Scan, int] = {}
             for row in rows:
@@ -80,19 +95,29 @@ class KeyRanges:
                 own = [get_at.setdefault(get, len(get_at)) for get in gets]
                 places.append(own + [scan_at.setdefault(scan, len(scan_at)) for scan in scans])
             return list(get_at), list(scan_at), places
+        return self.reads_at(self.codes_of(rows), bindings)
+
+    def codes_of(self, rows: Sequence[Row]) -> list[bytes | None]:
+        """The bytes in a key of the one value of each outer row that its reads hang on; None where it finds nothing."""
+        assert self._varying is not None
         column, place = self._varying
+        kind = self._kinds[column]
+        values = [_exact(row[place], kind) for row in rows]
+        return [None if value is None else keycode.encode((value,)) for value in values]
+
+    def reads_at(self, codes: Sequence[bytes | None], bindings: Bindings) -> Reads:
+        """`reads_of` rows with these `codes`."""
+        assert self._varying is not None
+        column, _ = self._varying
         before, after = self._equals[:column], self._equals[column + 1 :]
         heads = [self._prefix + keycode.encode(each) for each in product(*[values((), bindings) for values in before])]
         tails = [keycode.encode(each) for each in product(*[values((), bindings) for values in after])]
-        kind = self._kinds[column]
         start_at: dict[bytes, int] = {}
-        for row in rows:
-            value = _exact(row[place], kind)
-            code = keycode.encode((value,))
-            places.append(
-                [] if value is None
-                else [start_at.setdefault(head + code + tail, len(start_at)) for head in heads for tail in tails]
-            )  # fmt: skip
+        places = [
+            [] if code is None
+            else [start_at.setdefault(head + code + tail, len(start_at)) for head in heads for tail in tails]
+            for code in codes
+        ]  # fmt: skip
         if self._by_key:
             return list(start_at), [], places
         reverse, dereference = self._reverse, self._dereference
