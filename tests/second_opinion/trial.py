@@ -14,7 +14,7 @@ from random import Random
 import pytest
 
 from rome.sql import optimize, plan
-from rome.sql.execute import first_rows, race, streams
+from rome.sql.execute import first_rows, race, scan_stream
 from tests.second_opinion.changes import ChangeMaker
 from tests.second_opinion.databases import Pair, Row
 from tests.second_opinion.expressions import words_for
@@ -27,7 +27,8 @@ QUERIES_BETWEEN_LESS_OPTIMIZED = 4
 CHANGES_AT_ONCE = 5
 SMALL_STEPS = {
     "FIRST_ENTRIES": (first_rows, 2), "SPARE_ENTRIES": (first_rows, 0), "ENTRIES_THAT_TELL": (first_rows, 8),
-    "MOST_ENTRIES": (first_rows, 60), "FEW_ENTRIES": (race, 3), "ALONE_ENTRIES": (race, 4), "SPARED_ROWS": (streams, 0),
+    "MOST_ENTRIES": (first_rows, 60), "FEW_ENTRIES": (race, 3), "ALONE_ENTRIES": (race, 4),
+    "SPARED_ROWS": (scan_stream, 0),
 }  # fmt: skip
 Rule = Callable[[plan.Plan], plan.Plan]
 MOST_ROWS = 25  # of a table: joins of four tables are then small enough for a test

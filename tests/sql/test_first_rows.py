@@ -10,7 +10,7 @@ import pytest
 from rome import dbapi, errors
 from rome.sql import optimize
 from rome.sql.distribute import distribute_joins
-from rome.sql.execute import first_rows, race, streams
+from rome.sql.execute import first_rows, race, scan_stream
 from rome.sql.order import stream_first_rows
 from rome.txn.transaction import Transaction
 
@@ -128,7 +128,7 @@ def test_streamed_or_sorted_the_rows_are_the_same(
     monkeypatch.setattr(Transaction, "is_far", bool(seed))
     for module, name, value in (
         (first_rows, "FIRST_ENTRIES", 2), (first_rows, "SPARE_ENTRIES", 0), (first_rows, "ENTRIES_THAT_TELL", 8),
-        (first_rows, "MOST_ENTRIES", 60), (race, "FEW_ENTRIES", 3), (streams, "SPARED_ROWS", 0),
+        (first_rows, "MOST_ENTRIES", 60), (race, "FEW_ENTRIES", 3), (scan_stream, "SPARED_ROWS", 0),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, value)
     ways = []
@@ -242,7 +242,7 @@ def test_rows_that_a_lookup_leaves_out_are_not_read(cursor: dbapi.Cursor, monkey
     changed = [(f"{place:06}",) for place in range(3968, 0, -4) if place % 32 == 0 and place != 3936 or place == 3964]
     assert cursor.fetchall() == changed[:20]
     cursor.connection.rollback()
-    monkeypatch.setattr(streams, "SPARED_ROWS", 10**9)
+    monkeypatch.setattr(scan_stream, "SPARED_ROWS", 10**9)
     whole_waves, whole_keys, whole = cost(cursor, sql, {})
     assert rows == whole == expected
     assert waves == whole_waves + 1 and keys < whole_keys - 100, ((waves, keys), (whole_waves, whole_keys))

@@ -15,13 +15,13 @@ from rome.sql.execute.operator import Operator
 from rome.sql.execute.race import FewestEntries, IfFew, RaceStream, Way
 from rome.sql.execute.recursive import RecursiveRows, SharedRows, WorkingRows
 from rome.sql.execute.scan import ScanRows
+from rome.sql.execute.scan_stream import ScanStream
 from rome.sql.execute.simple import DistinctRows, FilterRows, LimitRows, ProjectRows, SortRows, Values
 from rome.sql.execute.streams import (
     DistinctStream,
     FilterStream,
     LookupStream,
     ProjectStream,
-    ScanStream,
     SortedStream,
     Stream,
     UnionStream,
