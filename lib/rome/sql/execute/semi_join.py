@@ -38,6 +38,8 @@ class SemiJoin:
 
     def matches(self, base: list[Row]) -> Step[dict[object, list[Row]]]:
         """As `Lookup.find`, for rows that may have come another way, too."""
+        if not self._found:  # it was not worth its wave
+            return (yield from self.lookup.find(self._bindings, base))
         known: dict[object, list[Row]] = {}
         others: list[Row] = []
         for row, code in zip(base, self.lookup.codes_of(base), strict=True):
