@@ -97,6 +97,9 @@ SQLITE_DEFECTS = {
     "UNION ALL in a derived table": (
         "SQLite 3.40 merges it into a query with a LEFT JOIN and loses rows: a LIMIT -1 keeps it from doing so"
     ),
+    "a row with a NULL in it IN a query": (
+        "SQLite 3.40 says FALSE in place of NULL where an index has the query's columns: a LIMIT -1 keeps it from that"
+    ),
     "RIGHT and FULL JOIN": "SQLite 3.40 finds no row where one side is empty, and older ones know neither: other words",
     "min and max with FILTER over a window": (
         "SQLite 3.40 takes the rows that FILTER leaves out, where the frame begins at the current row: no FILTER there"

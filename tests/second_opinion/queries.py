@@ -115,7 +115,8 @@ class QueryMaker(ExpressionMaker):
 
     def rows_query(self, types: tuple[str, ...], sight: Sight, depth: int) -> str:
         inner, source = self._inner(sight, depth)
-        return f"(SELECT {', '.join(self.leaf(type_, inner) for type_ in types)} {source})"
+        limit = either("", " LIMIT -1")  # see differences.SQLITE_DEFECTS
+        return f"(SELECT {', '.join(self.leaf(type_, inner) for type_ in types)} {source}{limit})"
 
     def any_query(self, sight: Sight, depth: int) -> str:
         inner, source = self._inner(sight, depth)
