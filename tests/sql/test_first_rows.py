@@ -242,10 +242,19 @@ def test_rows_that_a_lookup_leaves_out_are_not_read(cursor: dbapi.Cursor, monkey
     changed = [(f"{place:06}",) for place in range(3968, 0, -4) if place % 32 == 0 and place != 3936 or place == 3964]
     assert cursor.fetchall() == changed[:20]
     cursor.connection.rollback()
+    # What another branch of a UNION reads whole is not read again as entries.
+    both = (
+        "SELECT id FROM (SELECT id, number FROM images WHERE visibility = 'public' AND number % 64 = 4 UNION "
+        "SELECT images.id, images.number FROM images JOIN members ON members.image_id = images.id "
+        "WHERE images.visibility = 'public' AND members.member = 'x') AS u ORDER BY number DESC LIMIT 20"
+    )
+    shared = [cost(cursor, both, {}) for _ in range(5)][-1]
     monkeypatch.setattr(scan_stream, "SPARED_ROWS", 10**9)
     whole_waves, whole_keys, whole = cost(cursor, sql, {})
     assert rows == whole == expected
     assert waves == whole_waves + 1 and keys < whole_keys - 100, ((waves, keys), (whole_waves, whole_keys))
+    assert shared == cost(cursor, both, {})
+    assert shared[2] == [(f"{place:06}",) for place in range(3999, 0, -1) if place % 64 == 4 or place % 32 == 0][:20]
 
 
 def test_a_stream_that_has_won_is_raced_again_after_some_runs(cursor: dbapi.Cursor) -> None:

@@ -75,7 +75,7 @@ class FirstRows(Operator):
 
     def _beside(self, context: Context, need: int) -> Step[list[Row]]:
         """All of them, sorted; a large chunk of the streams in the same wave tells whether they are worth it again."""
-        run = self._stream.begin(context, Page(need, {}, False, {}))
+        run = self._stream.begin(context, Page(need, {}, {}, False, {}))
         entries = max(MOST_BEGUN_WITH, need + SPARE_ENTRIES)
         (rows, frontier), found = yield from together(
             [self._stream.pulled(run, context, entries), self._complete.rows(context, need)]
@@ -108,7 +108,7 @@ class FirstRows(Operator):
 
     def _first(self, context: Context, need: int) -> Step[list[Row] | None]:
         """`need` rows or all there are; None when it takes too much to find them."""
-        run = self._stream.begin(context, Page(need, {}, self._fills, self._shares))
+        run = self._stream.begin(context, Page(need, {}, {}, self._fills, self._shares))
         found: list[Row] = []
         pulled, entries = 0, max(FIRST_ENTRIES, need + SPARE_ENTRIES)
         pace = _pace(context)

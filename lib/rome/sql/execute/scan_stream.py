@@ -115,7 +115,9 @@ class _Range:
                 high = middle
         if self.places is None:
             return low
-        return self.places[low] if low < len(self.places) else self.entries
+        # Between the row before and the row behind nobody knows where: half way is nearer with each page.
+        behind = self.places[low] if low < len(self.places) else self.entries
+        return (behind + (self.places[low - 1] + 1 if low else 0)) // 2
 
 
 class _ScanRun:
@@ -123,6 +125,7 @@ class _ScanRun:
         self._stream = stream
         self._context = context
         self._page = page
+        page.readers[stream.family] = page.readers.get(stream.family, 0) + 1
         self._follows = stream.follows(context, page)
         self._semi_join: SemiJoin | None = None  # one that is worth its wave
         # a bound that is NULL leaves nothing to read
@@ -152,10 +155,13 @@ class _ScanRun:
     def _worth(self, entries: int) -> SemiJoin | None:
         """The page's semi-join, if it will most likely spare so many entries enough of their rows.
 
-        Only within the process: two waves more cost as much beside a server as the rows that they spare.
+        Only within the process: two waves more cost as much beside a server as the rows that they spare. Not where
+        another stream of the page reads the same rows.
         """
-        semi_join = self._page.semi_join
-        if semi_join is None or self._context.tx.is_remote or not self._stream.leaves_out(semi_join.column):
+        stream, semi_join = self._stream, self._page.semi_join
+        if semi_join is None or self._context.tx.is_remote or not stream.leaves_out(semi_join.column):
+            return None
+        if self._page.readers[stream.family] > 1:
             return None
         return semi_join if entries * (1 - semi_join.lookup.share) >= SPARED_ROWS else None
 

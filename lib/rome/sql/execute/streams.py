@@ -37,14 +37,15 @@ class Chunk(NamedTuple):
 class Page(NamedTuple):
     """What the streams of one run share: the rows that are wanted, and those that were read by one of them already.
 
-    Branches of a UNION often read the same entries. `fills` says whether the page is most likely filled by the first
-    rows of the order; else it takes all that there are, wherever they are found. `shares` are how many entries of each
-    range earlier pages took. `brings` says whether what belongs to the rows is brought along from afar. A row for which
-    `semi_join` finds nothing is not in the answer.
+    Branches of a UNION often read the same entries: `readers` counts the streams of the page by what they read. `fills`
+    says whether the page is most likely filled by the first rows of the order; else it takes all that there are,
+    wherever they are found. `shares` are how many entries of each range earlier pages took. `brings` says whether what
+    belongs to the rows is brought along from afar. A row for which `semi_join` finds nothing is not in the answer.
     """
 
     rows: int
     decoded: dict[Scan, list[Row]]
+    readers: dict[str, int]
     fills: bool
     shares: Mapping[Family, int]
     brings: bool = True
