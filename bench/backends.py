@@ -116,8 +116,8 @@ class Backend:
     def read_files(self) -> None:
         """Have the whole of its files in the page cache: some machines take from there what lies idle for seconds.
 
-        Who keeps pages in memory of his own, as MariaDB does, would lose nothing by that, who maps a file, as LMDB
-        does, or leaves much to the page cache, as PostgreSQL does, would be measured with the disk.
+        A database that keeps pages in memory of its own, as MariaDB does, would lose nothing by that; one that maps a
+        file, as LMDB does, or leaves much to the page cache, as PostgreSQL does, would be measured with the disk.
         """
         for path in _files_below(self.place):
             with suppress(FileNotFoundError), open(path, "rb", buffering=0) as file:

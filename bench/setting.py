@@ -36,7 +36,7 @@ def find_setting(backends: Sequence[Backend] = (), rtt_ms: float = 0) -> Setting
             "index_merge_intersection=off; "
             + (f"a proxy holds each message to a server back for {rtt_ms / 2:g} ms, and each from it" if rtt_ms
                else "servers on a local socket")
-            + "; its files in the page cache when a call, or a load, begins",
+            + "; their files in the page cache when a call, or a load, begins",
             f"revision {_revision()}",
         ],
     )  # fmt: skip

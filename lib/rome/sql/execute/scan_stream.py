@@ -116,8 +116,9 @@ class _Range:
         if self.places is None:
             return low
         # Between the row before and the row behind nobody knows where: half way is nearer with each page.
-        behind = self.places[low] if low < len(self.places) else self.entries
-        return (behind + (self.places[low - 1] + 1 if low else 0)) // 2
+        most = self.places[low] if low < len(self.places) else self.entries
+        least = self.places[low - 1] + 1 if low else 0
+        return (least + most) // 2
 
 
 class _ScanRun:
