@@ -29,15 +29,17 @@ class Following:
 
     def __init__(self, node: plan.Scan, keys: Keys) -> None:
         table = node.table
-        self._key = tuple(node.output[place].column for place in table.primary_positions)
-        self._cut = len(keys.row_prefix(table))
+        self.key = tuple(node.output[place].column for place in table.primary_positions)
+        """The columns of the rows' primary key."""
+        self.cut = len(keys.row_prefix(table))
+        """How many bytes come before those in the key of a row."""
         self._always: list[Belonging] = []
         self._from_afar: list[tuple[Belonging, Sieves]] = []
         self._texts = list(texts_of(node, node.residual))
 
     def ask(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None) -> bool:
         """As `Operator.bring` says."""
-        if not columns or columns != self._key:
+        if not columns or columns != self.key:
             return False
         if sieves is None:
             self._always.append(belonging)
@@ -88,7 +90,7 @@ class Following:
         holding = self.holding(bindings) if always or brought else ()
         return tuple(
             [
-                Follow(self._cut, each.prefix, each.dereference, rows, holding, texts)
+                Follow(self.cut, each.prefix, each.dereference, rows, holding, texts)
                 for each, texts in (*always, *brought.items())
             ]
         )

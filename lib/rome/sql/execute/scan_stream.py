@@ -42,14 +42,14 @@ class ScanStream(Stream):
         access = node.ordered.access
         self.family = repr((node.ordered.table.id, access.index and access.index.id, access.equals))
         self._following = Following(node.ordered, keys)
-        table = node.ordered.table
-        self.skip = len(keys.row_prefix(table))
-        """Of the key of a row, the bytes before those of its primary key."""
-        own = [node.output[place].column for place in table.primary_positions]
-        self._named = own[0] if len(own) == 1 and access.index is not None else None
+        self._by_index = access.index is not None
 
     def leaves_out(self, column: int) -> bool:
-        return column == self._named
+        return self._by_index and self._following.key == (column,)
+
+    def code_in(self, entry: Cell) -> bytes:
+        """The bytes in a key of the primary key of the row that an entry names."""
+        return entry.value[self._following.cut :]
 
     def bring(self, columns: tuple[int, ...], belonging: Belonging, sieves: Sieves | None = None) -> bool:
         return sieves is not None and self._following.ask(columns, belonging, sieves)
@@ -188,7 +188,7 @@ class _ScanRun:
         """The entries of each chunk, and of their rows those that the semi-join keeps."""
         stream = self._stream
         scanned = (yield Wave((), [structs.replace(chunk, dereference=False) for chunk in chunks])).scans
-        kept = iter((yield from semi_join.kept([cell.value[stream.skip :] for cells in scanned for cell in cells])))
+        kept = iter((yield from semi_join.kept([stream.code_in(cell) for cells in scanned for cell in cells])))
         places = [[place for place, keep in enumerate(islice(kept, len(cells))) if keep] for cells in scanned]
         # The last entry's row is read in any case: it tells how far the stream has got.
         read = [
