@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from rome.sql.bound import ColumnRef
 from rome.sql.expr import Bindings
@@ -21,7 +21,7 @@ _ROWS_REMEMBERED = 1024
 
 Row = tuple[object, ...]
 T = TypeVar("T")
-_NO_WORKING_TABLE: Mapping[int, list[Row]] = MappingProxyType({})
+_NO_ROWS: Mapping[Any, list[Row]] = MappingProxyType({})
 
 
 Texts = tuple[bytes, ...]  # as they stand in a row
@@ -102,7 +102,10 @@ class Locking(NamedTuple):
 
 
 class Context(NamedTuple):
-    """One run of a statement; `catalog` is the transaction's. `working` are the rows that recursions made last."""
+    """One run of a statement; `catalog` is the transaction's.
+
+    `working` are the rows that recursions made last, `at_hand` those of scans that were run already.
+    """
 
     tx: Transaction
     keys: Keys
@@ -111,7 +114,8 @@ class Context(NamedTuple):
     bindings: Bindings
     profile: Profile | None = None
     locking: Locking | None = None
-    working: Mapping[int, list[Row]] = _NO_WORKING_TABLE
+    working: Mapping[int, list[Row]] = _NO_ROWS
+    at_hand: Mapping[Operator, list[Row]] = _NO_ROWS
 
 
 class Operator:

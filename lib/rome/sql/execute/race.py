@@ -31,6 +31,10 @@ class Way(NamedTuple):
     probe: ScanRows
     rows: Operator
 
+    def rows_from(self, probed: list[Row], context: Context, need: int | None = None) -> Step[list[Row]]:
+        """The rows, where `probe` has given these."""
+        return self.rows.rows(context._replace(at_hand={**context.at_hand, self.probe: probed}), need)
+
 
 class IfFew(Operator):
     """A way that begins with few entries, else all rows by another one.
@@ -48,9 +52,10 @@ class IfFew(Operator):
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
         if self._rest:
             self._rest -= 1
-        elif (yield from self._way.probe.few(context, FEW_ENTRIES, True)) is not None:
-            return (yield from self._way.rows.rows(context, need))
         else:
+            probed = yield from self._way.probe.few(context, FEW_ENTRIES, True)
+            if probed is not None:
+                return (yield from self._way.rows_from(probed, context, need))
             self._rest = RUNS_UNTIL_ANOTHER_TRY
         return (yield from self._complete.rows(context, need))
 
@@ -143,14 +148,14 @@ class _RaceRun:
         self._frontier: SortedBy | None = None  # up to which the stream has given everything
         self._there: list[Row] = []  # what it has given of those that sort like the frontier
         # finds few among so many, but its rows may cost a wave, and from afar that is too much while it is no favourite
-        self._due: tuple[Way, int] | None = None
+        self._due: tuple[Way, int, list[Row]] | None = None
 
     def pull(self, entries: int) -> Step[Chunk]:
         if self._run is None:
             return Chunk([], None)
         if self._due is not None:
-            way, most = self._due
-            return self._won(way, most, (yield from way.rows.rows(self._context)))
+            way, most, probed = self._due
+            return self._won(way, most, (yield from way.rows_from(probed, self._context)))
         pulled = self._from_afar if self._context.tx.is_far else self._nearby
         return (yield from pulled(self._run, entries))
 
@@ -202,13 +207,13 @@ class _RaceRun:
         return chunk
 
     def _try(self, way: Way, most: int, follow: bool) -> Step[list[Row] | None]:
-        rows = yield from way.probe.few(self._context, most, follow)
-        if rows is None or way.rows is way.probe:
-            return rows
+        probed = yield from way.probe.few(self._context, most, follow)
+        if probed is None or way.rows is way.probe:
+            return probed
         if self._context.tx.is_far and way is not self._race.favourite:
-            self._due = way, most
+            self._due = way, most, probed
             return None
-        return (yield from way.rows.rows(self._context))
+        return (yield from way.rows_from(probed, self._context))
 
     def _note(self, chunk: Chunk) -> None:
         if chunk.frontier is None:

@@ -49,6 +49,8 @@ class ScanRows(Operator):
         return () if self._filter is not None else following.all_of(MAX_FOLLOWED_ROWS, bindings, False)
 
     def run(self, context: Context, need: int | None) -> Step[list[Row]]:
+        if self in context.at_hand:
+            return context.at_hand[self]
         limit = need if self._filter is None else None
         gets, scans = self._ranges.reads((), context.bindings, limit)
         if need is not None and self._filter is not None and len(scans) == 1:
