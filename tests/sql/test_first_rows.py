@@ -257,6 +257,25 @@ def test_rows_that_a_lookup_leaves_out_are_not_read(cursor: dbapi.Cursor, monkey
     assert shared[2] == [(f"{place:06}",) for place in range(3999, 0, -1) if place % 64 == 4 or place % 32 == 0][:20]
 
 
+def test_a_branch_that_was_found_to_begin_with_few_keeps_pace_with_the_others(
+    cursor: dbapi.Cursor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries, rows, lookups: what told that they are few is not read once more while the other branch goes on."""
+    monkeypatch.setattr(scan_stream, "SPARED_ROWS", 10**9)
+    serial(cursor, 2000)
+    members = [{"id": place, "image_id": f"{place:06}", "member": "x"} for place in range(0, 2000, 2)]
+    members += [{"id": 5000 + place, "image_id": f"{place:06}", "member": "z"} for place in range(2, 100, 10)]
+    cursor.executemany("INSERT INTO members VALUES (:id, :image_id, :member)", members)
+    sql = (
+        "SELECT u.id FROM (SELECT id, number FROM images WHERE visibility = 'public' UNION "
+        "SELECT images.id, images.number FROM images JOIN members ON members.image_id = images.id "
+        "WHERE members.member = 'z' AND images.visibility = 'private') AS u "
+        "JOIN members AS m ON m.image_id = u.id WHERE m.member = 'x' ORDER BY u.number DESC LIMIT 20"
+    )
+    waves, _, rows = cost(cursor, sql, {})
+    assert (waves, rows) == (3, [(f"{place:06}",) for place in range(1996, 0, -4)][:20])
+
+
 def test_a_stream_that_has_won_is_raced_again_after_some_runs(cursor: dbapi.Cursor) -> None:
     """It takes 300 entries at once by then, and an index comes to lead to 80."""
     cursor.executemany(
